@@ -1,0 +1,123 @@
+"""The columns that summaries eat: rows of one model, as numpy arrays, never one object per row.
+
+    DictColumn   codes into a short list of distinct strings, -1 where missing
+    Columns      features, prediction, latency and status of `rows` events
+    Outcomes     predictions joined with the labels that came for them
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Codes = npt.NDArray[np.int32]
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class DictColumn:
+    """A column of strings as codes (int32, shape (n,), -1 is missing) into `values`."""
+
+    codes: Codes
+    values: list[str]
+
+    def take(self, index: Ints | Bools | slice) -> DictColumn:
+        return DictColumn(self.codes[index], self.values)
+
+    def to_list(self) -> list[str | None]:
+        return [None if c < 0 else self.values[c] for c in self.codes.tolist()]
+
+    @staticmethod
+    def missing(rows: int) -> DictColumn:
+        return DictColumn(np.full(rows, -1, dtype=np.int32), [])
+
+    @staticmethod
+    def from_list(items: list[str | None]) -> DictColumn:
+        table: dict[str, int] = {}
+        codes = [-1 if item is None else table.setdefault(item, len(table)) for item in items]
+        return DictColumn(np.array(codes, dtype=np.int32), list(table))
+
+    @staticmethod
+    def concat(parts: list[DictColumn]) -> DictColumn:
+        table: dict[str, int] = {}
+        arrays: list[Codes] = []
+        for part in parts:
+            lookup = np.array([table.setdefault(v, len(table)) for v in part.values] + [-1], dtype=np.int32)
+            arrays.append(lookup[part.codes])  # code -1 indexes the last entry, which is -1
+        codes = np.concatenate(arrays) if arrays else np.empty(0, dtype=np.int32)
+        return DictColumn(codes, list(table))
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """`rows` events of one model. NaN is a missing number, code -1 a missing string.
+
+    score: probability of the positive class (binary), of the predicted class (multiclass),
+    or the predicted value (regression). error: status was not "ok".
+    """
+
+    rows: int
+    numeric: dict[str, Floats]
+    categorical: dict[str, DictColumn]
+    score: Floats
+    label: DictColumn
+    latency_ms: Floats
+    error: Bools
+
+    def take(self, index: Ints | Bools | slice) -> Columns:
+        score = self.score[index]
+        return Columns(
+            rows=len(score),
+            numeric={name: values[index] for name, values in self.numeric.items()},
+            categorical={name: column.take(index) for name, column in self.categorical.items()},
+            score=score,
+            label=self.label.take(index),
+            latency_ms=self.latency_ms[index],
+            error=self.error[index],
+        )
+
+    @staticmethod
+    def concat(parts: list[Columns]) -> Columns:
+        first = parts[0]
+        return Columns(
+            rows=sum(p.rows for p in parts),
+            numeric={k: np.concatenate([p.numeric[k] for p in parts]) for k in first.numeric},
+            categorical={k: DictColumn.concat([p.categorical[k] for p in parts]) for k in first.categorical},
+            score=np.concatenate([p.score for p in parts]),
+            label=DictColumn.concat([p.label for p in parts]),
+            latency_ms=np.concatenate([p.latency_ms for p in parts]),
+            error=np.concatenate([p.error for p in parts]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """Predictions whose label has come. Classification fills the labels, regression the values.
+
+    weight is +1 for a new outcome and -1 to retract one whose label was corrected.
+    """
+
+    predicted_label: DictColumn
+    predicted_score: Floats
+    true_label: DictColumn
+    true_value: Floats
+    weight: npt.NDArray[np.int64]
+
+    @property
+    def rows(self) -> int:
+        return len(self.predicted_score)
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """Which columns a model has. task: "binary", "multiclass", "regression" or "none"."""
+
+    numeric: tuple[str, ...]
+    categorical: tuple[str, ...]
+    task: str = "none"
+    positive_label: str | None = None
+    extra: dict[str, str] = field(default_factory=dict)

@@ -1,0 +1,34 @@
+"""What scoring a closed window gives: numbers without opinion, and the verdict that a limit has on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+LEVELS = ("ok", "unsure", "warn", "breach")  # from best to worst; unsure: too few rows to say
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One number about one subject of one window.
+
+    subject: a feature's name, or `prediction`, `target`, `performance`, `latency`, `traffic`.
+    name: the statistic, for example `psi`, `ks`, `accuracy`, `latency_p95_ms`.
+    rows: how many rows the value rests on. reference: what it was compared with ("" if nothing).
+    """
+
+    subject: str
+    name: str
+    value: float
+    rows: int
+    reference: str = ""
+    evidence: dict[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A score with the verdict of its rule. threshold is None where no rule judges the score."""
+
+    score: Score
+    level: str
+    threshold: float | None = None
+    rule: str = ""

@@ -1,0 +1,193 @@
+"""The values that cross from the engine to the store: all that a batch caused, to be written whole.
+
+The engine makes these, the store writes them; neither knows how the other works.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from detectors.columns import DictColumn, Floats, Ints
+from monitor.events import DeadLetter, Ids, PartitionKey
+
+
+@dataclass(frozen=True, slots=True)
+class PaneBlob:
+    """The summaries of one (partition, model, pane): one row, replaced whole."""
+
+    model: str
+    kind: str  # "inputs" or "performance"
+    pane_start_ms: int
+    blob: bytes
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class SeenIds:
+    """Event ids accepted since the last checkpoint, appended; dropped once expires_ms has passed."""
+
+    expires_ms: int
+    blob: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingPredictions:
+    """Predictions of one model that wait for a label. group is JSON of [version, [[dim, value], …]]."""
+
+    model: str
+    ids: Ids
+    ts_ms: Ints
+    pane_start_ms: Ints
+    group: DictColumn
+    label: DictColumn
+    score: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class ArrivedLabels:
+    """Labels of one partition, at most one an id (the last by label_ts_ms, then by label)."""
+
+    ids: Ids
+    label_ts_ms: Ints
+    label: DictColumn
+    value: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class JoinedRows:
+    """Rows whose other half this transaction completed, or whose label it corrected.
+
+    weight: +1 adds the outcome, -1 retracts the one that a corrected label replaces.
+    """
+
+    model: str
+    pane_start_ms: Ints
+    ts_ms: Ints
+    label_ts_ms: Ints
+    group: DictColumn
+    predicted_label: DictColumn
+    predicted_score: Floats
+    true_label: DictColumn
+    true_value: Floats
+    weight: npt.NDArray[np.int64]
+
+    @property
+    def rows(self) -> int:
+        return len(self.ts_ms)
+
+
+@dataclass(slots=True)
+class PartitionCut:
+    """What one partition owes the store: written only if token and expected_offset still hold."""
+
+    key: PartitionKey
+    token: str
+    expected_offset: int
+    next_offset: int
+    max_ts_ms: int | None  # greatest accepted event time: the partition's watermark before lateness
+    idle: bool  # read to its end for idle_timeout: does not hold windows back
+    now_ms: int
+    panes: list[PaneBlob] = field(default_factory=list)
+    seen: list[SeenIds] = field(default_factory=list)
+    seen_before_ms: int | None = None  # rows of seen_ids that expired before this go
+    waiting: list[WaitingPredictions] = field(default_factory=list)
+    labels: ArrivedLabels | None = None
+    dead: list[DeadLetter] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)  # consumed, accepted and each drop reason, to be added
+
+
+# Given the rows that a partition's cut joined, the performance panes to write in the same transaction.
+# Called once per attempt: it must not change state that a rollback could not take back.
+Absorb = Callable[[PartitionKey, list[JoinedRows]], list[PaneBlob]]
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a partition's owner gets when it claims it: the fence's token and the last checkpoint."""
+
+    key: PartitionKey
+    token: str
+    next_offset: int  # -1: never read, start where the source's config says
+    max_ts_ms: int | None
+    panes: list[PaneBlob]
+    seen: list[SeenIds]
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionState:
+    """A partition as the last checkpoint of its owner left it, for watermarks over all replicas."""
+
+    key: PartitionKey
+    next_offset: int
+    max_ts_ms: int | None
+    idle: bool
+    seen_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """A stored pane of one partition. version grows with each write of it."""
+
+    key: PartitionKey
+    model: str
+    kind: str
+    pane_start_ms: int
+    version: int
+    blob: bytes
+
+    @property
+    def input_key(self) -> str:
+        k = self.key
+        return f"{k.source}/{k.topic}/{k.partition}/{self.kind}/{self.pane_start_ms}"
+
+
+@dataclass(frozen=True, slots=True)
+class WindowRow:
+    """A published window: one row per model and window, replaced by each revision."""
+
+    model: str
+    start_ms: int
+    end_ms: int
+    revision: int
+    rows: int
+    labelled_rows: int
+    late_rows: int
+    reference: str
+    config_hash: str
+    inputs: dict[str, int]  # Partial.input_key -> version that went in
+    published_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreRow:
+    """One row of the `score` table and of `driftd export scores`."""
+
+    model: str
+    version: str  # "" for all versions
+    segment: str  # "" for all rows, else "dimension=value"
+    window_start_ms: int
+    window_end_ms: int
+    revision: int
+    subject: str
+    score: str
+    value: float | None  # None where the statistic is undefined
+    rows: int
+    reference: str
+    threshold: float | None
+    level: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxRow:
+    """One notification for one channel. key is its idempotency key."""
+
+    key: str
+    channel: str
+    group: str  # delivered in order within (channel, group)
+    alert: str
+    body: str  # JSON of alerts.notification.Notification
+    created_ms: int
