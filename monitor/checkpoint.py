@@ -100,9 +100,12 @@ class PartitionCut:
     counts: dict[str, int] = field(default_factory=dict)  # consumed, accepted and each drop reason, to be added
 
 
+# Reads, inside the checkpoint's transaction, the partition's own performance pane: (model, pane_start_ms).
+ReadPane = Callable[[str, int], bytes | None]
+
 # Given the rows that a partition's cut joined, the performance panes to write in the same transaction.
-# Called once per attempt: it must not change state that a rollback could not take back.
-Absorb = Callable[[PartitionKey, list[JoinedRows]], list[PaneBlob]]
+# Pure: what it needs of the past it reads, so a rolled back attempt leaves nothing to undo.
+Absorb = Callable[[PartitionKey, list[JoinedRows], ReadPane], list[PaneBlob]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,351 @@
+"""The engine: messages and the time in, a checkpoint out. Pure but for its own state; one thread owns it.
+
+    assign(claims)       take partitions over, as their last checkpoint left them
+    step(role, raw)      decode, drop what is late or seen, fill the panes, collect what waits for labels
+    cut(now)             all that changed since the last checkpoint, one PartitionCut each
+    committed(cuts)      the store has them: forget what is durable
+    forget(keys)         drop partitions without a trace: the store is right, memory is not
+
+The engine never writes. What it holds between two checkpoints can be thrown away at any time: the same
+messages are read again from the store's offsets, and the same state results, however polls cut them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from detectors.columns import DictColumn, Ints
+from monitor.checkpoint import (
+    ArrivedLabels,
+    Claim,
+    JoinedRows,
+    PaneBlob,
+    PartitionCut,
+    ReadPane,
+    SeenIds,
+    WaitingPredictions,
+)
+from monitor.dedup import SeenTable
+from monitor.events import DeadLetter, Decoded, EventBatch, Ids, LabelBatch, PartitionKey, RawBatch
+from monitor.model import Model
+from monitor.panes import Pane
+from monitor.performance_pane import add_outcomes
+from monitor.watermark import clock_before
+
+EXCERPT_ROWS = 1000  # late rows that leave a dead letter between two checkpoints; all are counted
+
+
+class Decoder(Protocol):
+    """See monitor/decode."""
+
+    def events(self, raw: RawBatch) -> Decoded: ...
+    def labels(self, raw: RawBatch) -> Decoded: ...
+
+
+@dataclass(slots=True)
+class Partition:
+    """One owned partition: what is durable (token, committed offset) and what changed since."""
+
+    key: PartitionKey
+    token: str
+    committed_offset: int
+    next_offset: int
+    clock_ms: int | None
+    panes: dict[tuple[str, int], Pane] = field(default_factory=dict)
+    dirty: set[tuple[str, int]] = field(default_factory=set)
+    seen: dict[str, SeenTable] = field(default_factory=dict)
+    new_ids: dict[tuple[str, int], list[np.ndarray]] = field(default_factory=dict)
+    waiting: dict[str, list[WaitingPredictions]] = field(default_factory=dict)
+    labels: list[LabelBatch] = field(default_factory=list)
+    dead: list[DeadLetter] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+    idle: bool = False
+    idle_saved: bool = False
+
+
+class Engine:
+    """State of the partitions that this process owns. Every method runs on the data loop's thread."""
+
+    def __init__(self, models: dict[str, Model], decoders: dict[str, Decoder]) -> None:
+        """decoders: by the source's name."""
+        self.models = models
+        self._decoders = decoders
+        self._partitions: dict[PartitionKey, Partition] = {}
+        self.rows_since_cut = 0
+
+    @property
+    def keys(self) -> list[PartitionKey]:
+        return sorted(self._partitions)
+
+    def assign(self, claims: Iterable[Claim]) -> None:
+        """Take partitions over as their last checkpoint left them."""
+        for claim in claims:
+            part = Partition(claim.key, claim.token, claim.next_offset, claim.next_offset, claim.max_ts_ms)
+            for stored in claim.panes:
+                if stored.kind == "inputs" and stored.model in self.models:
+                    pane = Pane.from_bytes(stored.blob, self.models[stored.model])
+                    part.panes[stored.model, stored.pane_start_ms] = pane
+            for ids in claim.seen:
+                name, _, raw = ids.blob.partition(b"\0")
+                model = self.models.get(name.decode())
+                if model is not None:
+                    part.seen.setdefault(model.name, SeenTable(model.max_ids)).restore(
+                        np.frombuffer(raw, dtype=np.uint64), ids.expires_ms
+                    )
+            self._partitions[claim.key] = part
+
+    def forget(self, keys: Iterable[PartitionKey]) -> None:
+        for key in keys:
+            self._partitions.pop(key, None)
+
+    def set_idle(self, key: PartitionKey, idle: bool) -> None:
+        """Say whether a partition has been read to its end for the idle timeout."""
+        if key in self._partitions:
+            self._partitions[key].idle = idle
+
+    def next_offset(self, key: PartitionKey) -> int:
+        return self._partitions[key].next_offset
+
+    def clock_ms(self, key: PartitionKey) -> int | None:
+        return self._partitions[key].clock_ms
+
+    def step(self, role: str, raw: RawBatch) -> None:
+        """Take one batch of one owned partition. role: "events" or "labels"."""
+        part = self._partitions.get(raw.key)
+        if part is None:  # revoked between poll and step: the new owner reads it
+            return
+        if part.next_offset >= 0 and len(raw.offsets) and int(raw.offsets[0]) < part.next_offset:
+            raise AssertionError(f"{raw.key}: offset {int(raw.offsets[0])} read again, expected {part.next_offset}")
+        decoder = self._decoders[raw.key.source]
+        decoded = decoder.events(raw) if role == "events" else decoder.labels(raw)
+        part.counts["messages"] += raw.rows
+        for letter in decoded.dead:
+            part.counts["consumed"] += 1
+            part.counts[letter.reason] += 1
+        part.dead.extend(decoded.dead)
+        if decoded.events:
+            self._add_events(part, decoded.events)
+        for labels in decoded.labels:
+            part.counts["consumed"] += len(labels.label_ts_ms)
+            part.counts["labels"] += len(labels.label_ts_ms)
+            part.labels.append(labels)
+        part.next_offset = raw.next_offset
+        part.idle = False
+        self.rows_since_cut += raw.rows
+
+    def _add_events(self, part: Partition, batches: list[EventBatch]) -> None:
+        clocks = _clocks(part, batches)
+        for batch, clock in zip(batches, clocks, strict=True):
+            self._add_batch(part, self.models[batch.model], batch, clock)
+            part.counts["consumed"] += batch.rows
+        newest = max(int(batch.ts_ms.max()) for batch in batches if batch.rows)
+        part.clock_ms = newest if part.clock_ms is None else max(part.clock_ms, newest)
+
+    def _add_batch(self, part: Partition, model: Model, batch: EventBatch, clock: Ints) -> None:
+        start = batch.ts_ms // model.slide_ms * model.slide_ms
+        # clock is at its least where nothing was seen; compare without adding to it
+        late = start + (model.slide_ms + model.lateness_ms) <= clock
+        keep = ~late
+        if late.any():
+            self._refuse_late(part, model, batch, start, late, clock)
+        if model.dedup:
+            rows = np.flatnonzero(keep)
+            table = part.seen.setdefault(model.name, SeenTable(model.max_ids))
+            expires = start[rows] + (model.slide_ms + model.horizon_ms)
+            ids = batch.ids[rows, 0]
+            repeated = table.add(ids, expires, clock[rows])
+            if repeated.any():
+                part.counts["duplicate"] += int(repeated.sum())
+                keep[rows[repeated]] = False
+            fresh = ~repeated
+            for expiry in np.unique(expires[fresh]).tolist():
+                chosen = ids[fresh & (expires == expiry)]
+                part.new_ids.setdefault((model.name, expiry), []).append(chosen)
+        accepted = int(keep.sum())
+        part.counts["accepted"] += accepted
+        if accepted:
+            self._fill(part, model, batch, start, keep, accepted)
+
+    def _fill(
+        self, part: Partition, model: Model, batch: EventBatch, start: Ints, keep: np.ndarray, accepted: int
+    ) -> None:
+        all_rows = accepted == batch.rows
+        columns = batch.columns if all_rows else batch.columns.take(keep)
+        version = batch.version if all_rows else batch.version.take(keep)
+        segments = batch.segments if all_rows else {d: c.take(keep) for d, c in batch.segments.items()}
+        starts = start if all_rows else start[keep]
+        first, last = int(starts.min()), int(starts.max())
+        for pane_start in [first] if first == last else np.unique(starts).tolist():
+            pane = part.panes.get((model.name, pane_start))
+            if pane is None:
+                pane = part.panes[model.name, pane_start] = Pane(model.active_profile)
+            if first == last:
+                pane.add(model, version, segments, columns)
+            else:
+                rows = np.flatnonzero(starts == pane_start)
+                pane.add(
+                    model, version.take(rows), {d: c.take(rows) for d, c in segments.items()}, columns.take(rows)
+                )
+            part.dirty.add((model.name, pane_start))
+        if model.wants_labels and model.schema.task != "none":
+            part.waiting.setdefault(model.name, []).append(
+                WaitingPredictions(
+                    model=model.name,
+                    ids=batch.ids if all_rows else batch.ids[keep],
+                    ts_ms=batch.ts_ms if all_rows else batch.ts_ms[keep],
+                    pane_start_ms=starts,
+                    group=_group_column(version, segments),
+                    label=columns.label,
+                    score=columns.score,
+                )
+            )
+
+    def _refuse_late(
+        self, part: Partition, model: Model, batch: EventBatch, start: Ints, late: np.ndarray, clock: Ints
+    ) -> None:
+        rows = np.flatnonzero(late)
+        part.counts["late"] += len(rows)
+        for pane_start, count in zip(*np.unique(start[rows], return_counts=True), strict=True):
+            key = (model.name, int(pane_start))
+            pane = part.panes.get(key)
+            if pane is not None:
+                pane.late += int(count)
+                part.dirty.add(key)
+        for i, row in enumerate(rows[:EXCERPT_ROWS].tolist()):
+            behind = int(clock[row] - start[row] - model.slide_ms)
+            detail = f"model {model.name}: ts {batch.ts_ms[row]} came {behind} ms after its pane ended; allowed {model.lateness_ms}"
+            part.dead.append(DeadLetter(int(batch.offsets[row]), i, "late", detail, b"", int(batch.ts_ms[row])))
+
+    def cut(self, now_ms: int, keys: Iterable[PartitionKey] | None = None) -> list[PartitionCut]:
+        """What changed since the last checkpoint, for the given partitions (default: all owned)."""
+        chosen = self.keys if keys is None else sorted(k for k in keys if k in self._partitions)
+        cuts = []
+        for key in chosen:
+            part = self._partitions[key]
+            if part.next_offset != part.committed_offset or part.idle != part.idle_saved or part.counts:
+                cuts.append(self._cut_one(part, now_ms))
+        self.rows_since_cut = 0
+        return cuts
+
+    def _cut_one(self, part: Partition, now_ms: int) -> PartitionCut:
+        panes = [
+            PaneBlob(model, "inputs", start, pane.to_bytes(), pane.rows)
+            for (model, start), pane in sorted(part.panes.items())
+            if (model, start) in part.dirty
+        ]
+        seen = [
+            SeenIds(expires, model.encode() + b"\0" + np.concatenate(ids).tobytes())
+            for (model, expires), ids in sorted(part.new_ids.items())
+        ]
+        return PartitionCut(
+            key=part.key,
+            token=part.token,
+            expected_offset=part.committed_offset,
+            next_offset=part.next_offset,
+            max_ts_ms=part.clock_ms,
+            idle=part.idle,
+            now_ms=now_ms,
+            panes=panes,
+            seen=seen,
+            seen_before_ms=part.clock_ms,
+            waiting=[_concat_waiting(batches) for batches in part.waiting.values()],
+            labels=_last_of_each(part.labels) if part.labels else None,
+            dead=list(part.dead),
+            counts=dict(part.counts),
+        )
+
+    def committed(self, cuts: Iterable[PartitionCut]) -> None:
+        """These cuts are durable: what they held need not be kept."""
+        for cut in cuts:
+            part = self._partitions.get(cut.key)
+            if part is None:
+                continue
+            part.committed_offset = cut.next_offset
+            part.idle_saved = cut.idle
+            part.dirty.clear()
+            part.new_ids.clear()
+            part.waiting.clear()
+            part.labels.clear()
+            part.dead.clear()
+            part.counts.clear()
+            if part.clock_ms is not None:
+                for name, start in list(part.panes):
+                    model = self.models[name]
+                    if start + model.slide_ms + model.lateness_ms <= part.clock_ms:
+                        del part.panes[name, start]  # closed for this partition: the store has it
+
+    def absorb(self, key: PartitionKey, joined: list[JoinedRows], read: ReadPane) -> list[PaneBlob]:
+        """The performance panes of a partition after rows were joined; pure, see checkpoint.Absorb."""
+        out = []
+        for rows in joined:
+            model = self.models.get(rows.model)
+            if model is not None:
+                out.extend(add_outcomes(model, rows, read))
+        return out
+
+
+def _clocks(part: Partition, batches: list[EventBatch]) -> list[Ints]:
+    """The partition's clock that each row of each batch meets, across models."""
+    if len(batches) == 1:
+        return [clock_before(batches[0].ts_ms, batches[0].offsets, part.clock_ms)]
+    offsets = np.concatenate([b.offsets for b in batches])
+    order = np.argsort(offsets, kind="stable")
+    ts = np.concatenate([b.ts_ms for b in batches])
+    clocks = np.empty(len(order), dtype=np.int64)
+    clocks[order] = clock_before(ts[order], offsets[order], part.clock_ms)
+    return np.split(clocks, np.cumsum([b.rows for b in batches])[:-1])
+
+
+def _group_column(version: DictColumn, segments: dict[str, DictColumn]) -> DictColumn:
+    """One code for each (version, segment values) that occurs; its string is JSON."""
+    if not segments:
+        names = [json.dumps([v, []]) for v in version.values] + [json.dumps(["", []])]
+        return DictColumn(np.where(version.codes < 0, len(version.values), version.codes).astype(np.int32), names)
+    columns = [version, *segments.values()]
+    stacked = np.stack([c.codes for c in columns])
+    distinct, codes = np.unique(stacked, axis=1, return_inverse=True)
+    names = []
+    for combo in distinct.T.tolist():
+        texts = [c.values[code] if code >= 0 else "" for c, code in zip(columns, combo, strict=True)]
+        pairs = [[d, t] for d, t in zip(segments, texts[1:], strict=True) if t]
+        names.append(json.dumps([texts[0], pairs]))
+    return DictColumn(codes.reshape(-1).astype(np.int32), names)
+
+
+def _concat_waiting(batches: list[WaitingPredictions]) -> WaitingPredictions:
+    return WaitingPredictions(
+        model=batches[0].model,
+        ids=np.concatenate([b.ids for b in batches]),
+        ts_ms=np.concatenate([b.ts_ms for b in batches]),
+        pane_start_ms=np.concatenate([b.pane_start_ms for b in batches]),
+        group=DictColumn.concat([b.group for b in batches]),
+        label=DictColumn.concat([b.label for b in batches]),
+        score=np.concatenate([b.score for b in batches]),
+    )
+
+
+def _last_of_each(batches: list[LabelBatch]) -> ArrivedLabels:
+    """One label an id: the greatest (label_ts_ms, label), whatever order they came in."""
+    ids: Ids = np.concatenate([b.ids for b in batches])
+    label = DictColumn.concat([b.label for b in batches])
+    value = np.concatenate([b.value for b in batches])
+    ts = np.concatenate([b.label_ts_ms for b in batches])
+    rank = np.empty(len(label.values) + 1, dtype=np.int64)
+    rank[-1] = -1
+    rank[np.array(sorted(range(len(label.values)), key=label.values.__getitem__), dtype=np.int64)] = np.arange(
+        len(label.values)
+    )
+    order = np.lexsort((rank[label.codes], ts, ids[:, 1], ids[:, 0]))
+    ordered = ids[order]
+    last = np.ones(len(order), dtype=np.bool_)
+    last[:-1] = (ordered[1:] != ordered[:-1]).any(axis=1)
+    keep = order[last]
+    return ArrivedLabels(ids[keep], ts[keep], label.take(keep), value[keep])
+
+

@@ -1,0 +1,47 @@
+"""A model as the engine sees it: frozen settings, its schema and its references. No YAML, no clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from alerts.rules import Rule
+from detectors.columns import Schema
+from detectors.limits import Limit
+from detectors.profile import Profile
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """Everything that decides a model's results. Times in ms; slide_ms divides size_ms."""
+
+    name: str
+    schema: Schema
+    size_ms: int
+    slide_ms: int
+    lateness_ms: int
+    horizon_ms: int = 600_000
+    max_ids: int = 500_000
+    dedup: bool = True
+    label_wait_ms: int = 7 * 86_400_000
+    wants_labels: bool = True
+    segment_limit: int = 50
+    version_limit: int = 20
+    min_rows: int = 200
+    min_coverage: float = 0.0
+    first_windows: int = 5
+    thresholds: dict[str, Limit] = field(default_factory=dict)
+    rules: tuple[Rule, ...] = ()
+    active_profile: str = ""  # the reference that new panes count in
+    profiles: dict[str, Profile] = field(default_factory=dict)
+    config_hash: str = ""
+
+    def profile_named(self, name: str) -> Profile | None:
+        """The reference of that name; None for "". Raises KeyError with the fix if it is gone."""
+        if name == "":
+            return None
+        if name not in self.profiles:
+            raise KeyError(
+                f"model {self.name!r}: a stored pane counts in reference {name!r}, which the store no longer holds. "
+                f"Known: {', '.join(sorted(self.profiles)) or 'none'}. Restore it or delete the model's open panes."
+            )
+        return self.profiles[name]

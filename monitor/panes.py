@@ -1,0 +1,120 @@
+"""One pane of one model in one partition: a summary for each version and segment.
+
+A pane is the tumbling piece that windows are merged from; one event touches one pane. A group is
+(version, segment): segment "" holds all rows of the version, "dimension=value" a part of them.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from detectors.columns import Columns, DictColumn
+from detectors.profile import Profile
+from detectors.window import WindowSummary
+from monitor.model import Model
+
+OTHER = "__other__"
+FORMAT = 1
+Group = tuple[str, str]
+
+
+@dataclass(slots=True)
+class Pane:
+    """What the rows of one pane left behind. `late` counts the rows that came after its close."""
+
+    profile: str  # name of the reference whose cells the summaries count in, "" for none
+    groups: dict[Group, WindowSummary] = field(default_factory=dict)
+    late: int = 0
+
+    @property
+    def rows(self) -> int:
+        return sum(summary.rows for (_, segment), summary in self.groups.items() if segment == "")
+
+    def add(self, model: Model, version: DictColumn, segments: dict[str, DictColumn], columns: Columns) -> None:
+        """Add rows of this pane; arrays have shape (columns.rows,)."""
+        profile = model.profile_named(self.profile)
+        for name, index in _by_value(version, model.version_limit, self._names("version")):
+            part = columns if index is None else columns.take(index)
+            self._group(model, profile, (name, "")).add(part)
+            for dimension, column in segments.items():
+                codes = column if index is None else column.take(index)
+                seen = self._names(dimension)
+                for value, rows in _by_value(codes, model.segment_limit, seen):
+                    if value:
+                        chosen = part if rows is None else part.take(rows)
+                        self._group(model, profile, (name, f"{dimension}={value}")).add(chosen)
+
+    def _names(self, dimension: str) -> set[str]:
+        if dimension == "version":
+            return {version for version, _ in self.groups}
+        prefix = dimension + "="
+        return {segment[len(prefix) :] for _, segment in self.groups if segment.startswith(prefix)}
+
+    def _group(self, model: Model, profile: Profile | None, group: Group) -> WindowSummary:
+        found = self.groups.get(group)
+        if found is None:
+            found = self.groups[group] = WindowSummary.empty(model.schema, profile)
+        return found
+
+    def merge(self, other: Pane) -> None:
+        """Merge a pane that counts in the same cells."""
+        self.late += other.late
+        for group, summary in other.groups.items():
+            mine = self.groups.get(group)
+            if mine is None:
+                self.groups[group] = summary
+            else:
+                mine.merge(summary)
+
+    def to_bytes(self) -> bytes:
+        parts = [summary.to_bytes() for summary in self.groups.values()]
+        head = json.dumps([self.profile, self.late, [list(group) for group in self.groups], [len(p) for p in parts]])
+        encoded = head.encode()
+        return struct.pack("<BI", FORMAT, len(encoded)) + encoded + b"".join(parts)
+
+    @staticmethod
+    def from_bytes(data: bytes, model: Model) -> Pane:
+        """Raises ValueError for a format that this release does not know."""
+        form, length = struct.unpack_from("<BI", data)
+        if form != FORMAT:
+            raise ValueError(f"pane of format {form}: this release reads format {FORMAT}. Upgrade driftd.")
+        profile, late, groups, lengths = json.loads(data[5 : 5 + length])
+        pane = Pane(profile, late=late)
+        known = model.profile_named(profile)
+        at = 5 + length
+        for (version, segment), size in zip(groups, lengths, strict=True):
+            pane.groups[version, segment] = WindowSummary.from_bytes(data[at : at + size], model.schema, known)
+            at += size
+        return pane
+
+
+def _by_value(column: DictColumn, limit: int, seen: set[str]) -> list[tuple[str, np.ndarray | None]]:
+    """(value, row numbers) in order of first appearance; None for the numbers means all rows.
+
+    Values over the limit, counted with those seen before, share OTHER; a missing value is "".
+    """
+    codes = column.codes
+    if len(codes) == 0:
+        return []
+    first_code = int(codes[0])
+    if bool((codes == first_code).all()):
+        groups = [(first_code, None)]
+    else:
+        present, first = np.unique(codes, return_index=True)
+        groups = [(int(code), np.flatnonzero(codes == code)) for code in present[np.argsort(first)]]
+    out: list[tuple[str, np.ndarray | None]] = []
+    spill: list[np.ndarray] = []
+    for code, rows in groups:
+        name = "" if code < 0 else column.values[code]
+        if name and name not in seen and len(seen - {"", OTHER}) >= limit:
+            spill.append(np.arange(len(codes)) if rows is None else rows)
+            continue
+        seen.add(name)
+        out.append((name, rows))
+    if spill:
+        out.append((OTHER, np.sort(np.concatenate(spill))))
+    return out

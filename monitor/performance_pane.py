@@ -1,0 +1,89 @@
+"""The performance of one pane, as joined rows fill it: a summary for each version and segment."""
+
+from __future__ import annotations
+
+import json
+import struct
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from detectors.columns import DictColumn, Outcomes
+from detectors.performance import PerformanceSummary
+from monitor.checkpoint import JoinedRows, PaneBlob, ReadPane
+from monitor.model import Model
+from monitor.panes import Group
+
+FORMAT = 1
+
+
+@dataclass(slots=True)
+class PerformancePane:
+    """Outcomes of one pane by (version, segment), and the sum of their labels' delays."""
+
+    groups: dict[Group, PerformanceSummary] = field(default_factory=dict)
+    delay_ms_sum: int = 0  # of label time minus prediction time, over the rows joined and not retracted
+
+    @property
+    def rows(self) -> int:
+        return sum(s.rows for (_, segment), s in self.groups.items() if segment == "")
+
+    def merge(self, other: PerformancePane) -> None:
+        self.delay_ms_sum += other.delay_ms_sum
+        for group, summary in other.groups.items():
+            mine = self.groups.get(group)
+            if mine is None:
+                self.groups[group] = summary
+            else:
+                mine.merge(summary)
+
+    def to_bytes(self) -> bytes:
+        parts = [summary.to_bytes() for summary in self.groups.values()]
+        head = json.dumps([self.delay_ms_sum, [list(g) for g in self.groups], [len(p) for p in parts]]).encode()
+        return struct.pack("<BI", FORMAT, len(head)) + head + b"".join(parts)
+
+    @staticmethod
+    def from_bytes(data: bytes, model: Model) -> PerformancePane:
+        """Raises ValueError for a format that this release does not know."""
+        form, length = struct.unpack_from("<BI", data)
+        if form != FORMAT:
+            raise ValueError(f"performance pane of format {form}: this release reads {FORMAT}. Upgrade driftd.")
+        delay, groups, lengths = json.loads(data[5 : 5 + length])
+        pane = PerformancePane(delay_ms_sum=delay)
+        at = 5 + length
+        for (version, segment), size in zip(groups, lengths, strict=True):
+            pane.groups[version, segment] = PerformanceSummary.from_bytes(data[at : at + size], model.schema)
+            at += size
+        return pane
+
+
+def add_outcomes(model: Model, rows: JoinedRows, read: ReadPane) -> list[PaneBlob]:
+    """The partition's performance panes after these rows, each read, added to and written whole."""
+    out = []
+    for start in np.unique(rows.pane_start_ms).tolist():
+        chosen = np.flatnonzero(rows.pane_start_ms == start)
+        stored = read(model.name, start)
+        pane = PerformancePane() if stored is None else PerformancePane.from_bytes(stored, model)
+        delays = (rows.label_ts_ms[chosen] - rows.ts_ms[chosen]) * rows.weight[chosen]
+        pane.delay_ms_sum += int(delays.sum())
+        for code in np.unique(rows.group.codes[chosen]).tolist():
+            of_group = chosen[rows.group.codes[chosen] == code]
+            outcomes = _outcomes(rows, of_group)
+            version, pairs = json.loads(rows.group.values[code])
+            for segment in ["", *(f"{dimension}={value}" for dimension, value in pairs)]:
+                summary = pane.groups.get((version, segment))
+                if summary is None:
+                    summary = pane.groups[version, segment] = PerformanceSummary.empty(model.schema)
+                summary.add(outcomes)
+        out.append(PaneBlob(model.name, "performance", start, pane.to_bytes(), pane.rows))
+    return out
+
+
+def _outcomes(rows: JoinedRows, index: np.ndarray) -> Outcomes:
+    return Outcomes(
+        predicted_label=rows.predicted_label.take(index),
+        predicted_score=rows.predicted_score[index],
+        true_label=rows.true_label.take(index) if len(rows.true_label.codes) else DictColumn.missing(len(index)),
+        true_value=rows.true_value[index],
+        weight=rows.weight[index],
+    )

@@ -1,0 +1,213 @@
+"""A closed window becomes scores, findings, alerts and outbox rows, in one transaction under the model's lock.
+
+1. the watermark over all partitions says which windows are due, stored pane versions which are out of date;
+2. the partials of all partitions are merged in a fixed order;
+3. the merged summaries are scored, judged, and stepped through the alert book;
+4. window, scores, alert states and notifications are written, with the pane versions that went in.
+
+Any replica may do it: the result is a function of the stored partials, whoever merges them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from alerts.book import AlertBook
+from detectors.limits import judge
+from detectors.performance import PerformanceSummary
+from detectors.score import Finding
+from detectors.scoring import score_performance, score_window
+from detectors.window import WindowSummary
+from monitor.baseline import Baseline
+from monitor.checkpoint import OutboxRow, Partial, PartitionState, ScoreRow, WindowRow
+from monitor.model import Model
+from monitor.panes import Group, Pane
+from monitor.performance_pane import PerformancePane
+from monitor.watermark import global_watermark_ms
+
+
+class Publishing(Protocol):
+    """The open transaction that holds a model's lock; see monitor/store/publish.py."""
+
+    def partitions(self) -> list[PartitionState]: ...
+    def pane_versions(self, from_ms: int) -> list[tuple[str, int, int]]: ...
+    def windows(self, from_ms: int) -> list[WindowRow]: ...
+    def partials(self, from_ms: int, to_ms: int) -> list[Partial]: ...
+    def write_window(self, window: WindowRow, scores: list[ScoreRow]) -> None: ...
+    def load_state(self, name: str) -> bytes | None: ...
+    def save_state(self, name: str, blob: bytes) -> None: ...
+    def write_alerts(self, rows: list[dict[str, Any]]) -> None: ...
+    def enqueue(self, rows: list[OutboxRow]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A window as it was just published."""
+
+    window: WindowRow
+    scores: list[ScoreRow]
+    notifications: int
+    delay_ms_mean: float | None
+
+
+def publish_due(
+    tx: Publishing, model: Model, events_sources: set[str], now_ms: int, idle_timeout_ms: int, limit: int = 100
+) -> list[Published]:
+    """Publish the windows of one model that are due or out of date, oldest first, at most `limit`."""
+    partitions = [p for p in tx.partitions() if p.key.source in events_sources and not p.key.topic.startswith("labels-")]
+    watermark = global_watermark_ms(partitions, now_ms, idle_timeout_ms)
+    if watermark is None:
+        return []
+    versions = tx.pane_versions(0)
+    if not versions:
+        return []
+    by_pane: dict[int, dict[str, int]] = {}
+    for input_key, pane_start, version in versions:
+        by_pane.setdefault(pane_start, {})[input_key] = version
+    known = {w.start_ms: w for w in tx.windows(min(by_pane) - model.size_ms)}
+    due = _due(model, by_pane, known, watermark)
+    if not due:
+        return []
+    book = AlertBook.from_bytes(stored) if (stored := tx.load_state("alerts")) else AlertBook.empty()
+    baseline = Baseline.from_bytes(stored, model) if (stored := tx.load_state("baseline")) else Baseline()
+    out = []
+    for start in due[:limit]:
+        out.append(_publish_one(tx, model, start, known.get(start), book, baseline, now_ms))
+    tx.save_state("alerts", book.to_bytes())
+    tx.save_state("baseline", baseline.to_bytes())
+    return out
+
+
+def _due(
+    model: Model, by_pane: dict[int, dict[str, int]], known: dict[int, WindowRow], watermark: int
+) -> list[int]:
+    starts: set[int] = set()
+    for pane_start in by_pane:
+        first = pane_start - model.size_ms + model.slide_ms
+        starts.update(range(first, pane_start + 1, model.slide_ms))
+    due = []
+    for start in sorted(starts):
+        if start + model.size_ms + model.lateness_ms > watermark:
+            continue
+        row = known.get(start)
+        panes = range(start, start + model.size_ms, model.slide_ms)
+        now = {key: v for pane in panes for key, v in by_pane.get(pane, {}).items()}
+        if row is None:
+            due.append(start)
+        elif any(row.inputs.get(key) != version for key, version in now.items()):
+            due.append(start)
+    return due
+
+
+def _publish_one(
+    tx: Publishing,
+    model: Model,
+    start: int,
+    before: WindowRow | None,
+    book: AlertBook,
+    baseline: Baseline,
+    now_ms: int,
+) -> Published:
+    end = start + model.size_ms
+    partials = tx.partials(start, end)
+    inputs, performance = merge_partials(model, partials)
+    revision = 1 if before is None else before.revision + 1
+    profile = model.profile_named(inputs.profile)
+    if profile is None:
+        baseline.learn(inputs, start, model.first_windows)
+    scores: list[ScoreRow] = []
+    alert_rows: list[dict[str, Any]] = []
+    outbox: list[OutboxRow] = []
+    reference = profile.name if profile else baseline.name(model.first_windows)
+    for version, segment in sorted(set(inputs.groups) | set(performance.groups)):
+        findings = _judge_group(model, (version, segment), inputs, performance, baseline)
+        scores.extend(_rows(model, version, segment, start, end, revision, findings))
+        for step in book.step(model.rules, model.name, version, segment, start, end, revision, findings, now_ms):
+            alert_rows.append(step.alert_row())
+            outbox.extend(
+                OutboxRow(n.key, channel, model.name, n.alert, n.to_json(), now_ms) for channel, n in step.notifications
+            )
+    labelled = performance.rows
+    window = WindowRow(
+        model=model.name,
+        start_ms=start,
+        end_ms=end,
+        revision=revision,
+        rows=inputs.rows,
+        labelled_rows=labelled,
+        late_rows=inputs.late,
+        reference=reference,
+        config_hash=model.config_hash,
+        inputs={p.input_key: p.version for p in partials},
+        published_ms=now_ms,
+    )
+    tx.write_window(window, scores)
+    if alert_rows:
+        tx.write_alerts(alert_rows)
+    if outbox:
+        tx.enqueue(outbox)
+    delay = performance.delay_ms_sum / labelled if labelled else None
+    return Published(window, scores, len(outbox), delay)
+
+
+def merge_partials(model: Model, partials: Iterable[Partial]) -> tuple[Pane, PerformancePane]:
+    """Merge the panes of all partitions, in (source, topic, partition, kind, pane) order.
+
+    Panes that count in another reference than most rows do cannot be merged with these and are left out:
+    that happens only in the one window in which a new reference becomes active.
+    """
+    by_profile: dict[str, Pane] = {}
+    performance = PerformancePane()
+    for partial in sorted(partials, key=lambda p: (p.key, p.kind, p.pane_start_ms)):
+        if partial.kind == "performance":
+            performance.merge(PerformancePane.from_bytes(partial.blob, model))
+            continue
+        pane = Pane.from_bytes(partial.blob, model)
+        if pane.profile in by_profile:
+            by_profile[pane.profile].merge(pane)
+        else:
+            by_profile[pane.profile] = pane
+    if not by_profile:
+        return Pane(model.active_profile), performance
+    return max(by_profile.values(), key=lambda pane: (pane.rows, pane.profile)), performance
+
+
+def _judge_group(
+    model: Model, group: Group, inputs: Pane, performance: PerformancePane, baseline: Baseline
+) -> list[Finding]:
+    summary: WindowSummary | None = inputs.groups.get(group)
+    profile = model.profile_named(inputs.profile)
+    found = []
+    if summary is not None:
+        learned = baseline.summary(group[1], model.first_windows) if profile is None else None
+        found.extend(score_window(summary, profile, learned, model.size_ms / 1000.0))
+    perf: PerformanceSummary | None = performance.groups.get(group)
+    predictions = summary.rows if summary is not None else 0
+    if perf is not None:
+        found.extend(score_performance(perf, model.schema, predictions))
+    return judge(found, model.thresholds, model.min_rows)
+
+
+def _rows(
+    model: Model, version: str, segment: str, start: int, end: int, revision: int, findings: list[Finding]
+) -> list[ScoreRow]:
+    return [
+        ScoreRow(
+            model=model.name,
+            version=version,
+            segment=segment,
+            window_start_ms=start,
+            window_end_ms=end,
+            revision=revision,
+            subject=f.score.subject,
+            score=f.score.name,
+            value=f.score.value if f.score.value == f.score.value and abs(f.score.value) != float("inf") else None,
+            rows=f.score.rows,
+            reference=f.score.reference,
+            threshold=f.threshold,
+            level=f.level,
+        )
+        for f in findings
+    ]
