@@ -117,13 +117,16 @@ class Engine:
 
     def step(self, role: str, raw: RawBatch) -> None:
         """Take one batch of one owned partition. role: "events" or "labels"."""
-        part = self._partitions.get(raw.key)
-        if part is None:  # revoked between poll and step: the new owner reads it
+        if raw.key not in self._partitions:  # revoked between poll and step: the new owner reads it
             return
+        decoder = self._decoders[raw.key.source]
+        self.take(role, raw, decoder.events(raw) if role == "events" else decoder.labels(raw))
+
+    def take(self, role: str, raw: RawBatch, decoded: Decoded) -> None:
+        """Take a batch that is decoded already; raw says which offsets it covers."""
+        part = self._partitions[raw.key]
         if part.next_offset >= 0 and len(raw.offsets) and int(raw.offsets[0]) < part.next_offset:
             raise AssertionError(f"{raw.key}: offset {int(raw.offsets[0])} read again, expected {part.next_offset}")
-        decoder = self._decoders[raw.key.source]
-        decoded = decoder.events(raw) if role == "events" else decoder.labels(raw)
         part.counts["messages"] += raw.rows
         for letter in decoded.dead:
             part.counts["consumed"] += 1

@@ -1,0 +1,156 @@
+"""The daemon, wired in one straight function and closed in reverse.
+
+Threads: the data loop (the caller's), one courier for notifications, one for the web, APScheduler's for chores.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from alerts.channels import build_channels
+from alerts.delivery import Courier
+from monitor.channels import channel_settings
+from monitor.config import Config
+from monitor.health import Health
+from monitor.logs import log_event
+from monitor.loop import DataLoop, LoopSettings
+from monitor.metrics import Metrics
+from monitor.publish import Published
+from monitor.runtime import build_engine, build_models
+from monitor.sources import build_sources
+from monitor.sources.http_queue import HttpSource
+from monitor.store import open_store
+from monitor.web import WebServer
+
+logger = logging.getLogger("driftd")
+OUTBOX_LEASE_MS = 60_000
+CHORES_EVERY_S = 600
+
+
+def wall_clock_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(slots=True)
+class Daemon:
+    """The running parts, for the terminal and for tests."""
+
+    loop: DataLoop
+    web: WebServer
+    metrics: Metrics
+    health: Health
+    store: Any
+    published: list[Published] = field(default_factory=list)
+
+
+def run(
+    cfg: Config,
+    extra_sources: list[Any] | None = None,
+    ready: Callable[[Daemon], None] = lambda daemon: None,
+    until: Callable[[], bool] = lambda: False,
+    on_published: Callable[[Published], None] = lambda published: None,
+    handle_signals: bool = True,
+) -> None:
+    """Run until SIGTERM, SIGINT or until(); drain within cfg.drain_timeout_ms. Raises StoreError, SourceError."""
+    with ExitStack() as stack:
+        store = open_store(cfg.store.sqlalchemy_url())
+        stack.callback(store.close)
+        store.migrate()
+        store.label_wait_ms = {m.name: m.labels.wait_ms for m in cfg.models}
+        models = build_models(cfg, store)
+        metrics = Metrics(series_limit=cfg.limits.metric_series)
+        health = Health()
+        health.set_store(True)
+
+        courier = Courier(
+            store.outbox,
+            build_channels(channel_settings(cfg)),
+            wall_clock_ms,
+            lease_ms=OUTBOX_LEASE_MS,
+            on_outcome=metrics.count_notification,
+        )
+        sources = list(extra_sources or []) + build_sources(cfg)
+        engine = build_engine(cfg, models, tuple(s.name for s in extra_sources or []))
+        loop = DataLoop(
+            engine,
+            store,
+            sources,
+            LoopSettings(
+                owner=f"{socket.gethostname()}-{os.getpid()}",
+                checkpoint_interval_ms=cfg.checkpoint.interval_ms,
+                idle_timeout_ms=cfg.idle_timeout_ms,
+            ),
+            metrics,
+            health,
+            wall_clock_ms,
+            on_published=on_published,
+            wake_courier=courier.wake,
+        )
+
+        pushed = next((s for s in sources if isinstance(s, HttpSource)), None)
+        web = WebServer(
+            listen=cfg.http.listen,
+            metrics=metrics,
+            health=health,
+            submit=pushed.submit if pushed is not None else None,
+            token=cfg.http.token_value(),
+            body_bytes=cfg.http.body_bytes,
+        )
+        web.start()
+        stack.callback(web.stop)
+
+        stopped = threading.Event()
+        sender = threading.Thread(target=courier.run, args=(stopped,), name="courier", daemon=True)
+        sender.start()
+        stack.callback(sender.join, 5.0)
+        stack.callback(stopped.set)
+
+        chores = BackgroundScheduler(timezone="UTC")
+        chores.add_job(_retire, "interval", seconds=CHORES_EVERY_S, args=(store, cfg), max_instances=1, coalesce=True)
+        chores.start()
+        stack.callback(chores.shutdown, False)
+
+        if handle_signals:
+            _stop_on_signals(loop, cfg.drain_timeout_ms)
+        log_event(logger, logging.INFO, "started", address=web.address, models=sorted(models))
+        ready(Daemon(loop, web, metrics, health, store))
+        loop.run(until)
+        log_event(logger, logging.INFO, "stopped")
+
+
+def _retire(store: Any, cfg: Config) -> None:
+    kept = cfg.store.retention
+    removed = store.retire(
+        wall_clock_ms(), panes_ms=kept.panes_ms, windows_ms=kept.windows_ms, dead_letters_ms=kept.dead_letters_ms
+    )
+    log_event(logger, logging.INFO, "retired", **removed)
+
+
+def _stop_on_signals(loop: DataLoop, drain_timeout_ms: int) -> None:
+    """The first signal drains, the second leaves at once; a drain that takes too long is cut off.
+
+    Leaving at once is safe: what is not in the store is read again.
+    """
+
+    def handle(number: int, _frame: object) -> None:
+        if loop.stopping:
+            os._exit(128 + number)
+        log_event(logger, logging.INFO, "draining", signal=signal.Signals(number).name)
+        loop.stop()
+        timer = threading.Timer(drain_timeout_ms / 1000.0, os._exit, args=(1,))
+        timer.daemon = True
+        timer.start()
+
+    signal.signal(signal.SIGTERM, handle)
+    signal.signal(signal.SIGINT, handle)

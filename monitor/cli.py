@@ -1,0 +1,306 @@
+"""The command `driftd`. Exit codes: 0 done; 1 failed while running; 2 wrong usage or configuration;
+3 a service (store, Kafka, channel) could not be reached.
+
+Heavy modules are imported inside the commands, so that `driftd version` and `--help` answer at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+EXIT_FAILED, EXIT_USAGE, EXIT_UNREACHABLE = 1, 2, 3
+CONFIG = click.option(
+    "--config", "-c", "config_path", default="config.yaml", show_default=True, type=click.Path(dir_okay=False),
+    help="The configuration file.",
+)  # fmt: skip
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 a service could not be reached.",
+)
+def main() -> None:
+    """driftd watches machine-learning models in production.
+
+    It reads inference logs, joins labels that come later, computes drift and performance in event-time
+    windows, stores them, exports Prometheus metrics, and alerts.
+
+    \b
+    Start here:
+      driftd demo                     see it work, on embedded defaults
+      driftd check config.yaml        explain every mistake of a configuration
+      driftd run -c config.yaml       the daemon
+    """
+
+
+@main.command()
+def version() -> None:
+    """Print the version."""
+    from importlib.metadata import version as installed
+
+    click.echo(f"driftd {installed('driftd')}")
+
+
+def _load(path: str) -> Any:
+    from monitor.config import ConfigError, load_config
+
+    try:
+        return load_config(Path(path))
+    except ConfigError as error:
+        for problem in error.problems:
+            click.echo(str(problem), err=True)
+        click.echo(f"{len(error.problems)} problem(s) in {path}", err=True)
+        sys.exit(EXIT_USAGE)
+
+
+def _open(cfg: Any, read_only: bool = False) -> Any:
+    from monitor.store import open_store
+    from monitor.store.errors import StoreError, StoreUnavailable
+
+    try:
+        store = open_store(cfg.store.sqlalchemy_url(), read_only=read_only)
+        if not read_only:
+            store.migrate()
+        return store
+    except StoreUnavailable as error:
+        click.echo(f"store: {error}", err=True)
+        sys.exit(EXIT_UNREACHABLE)
+    except StoreError as error:
+        click.echo(f"store: {error}", err=True)
+        sys.exit(EXIT_FAILED)
+
+
+@main.command()
+@CONFIG
+def run(config_path: str) -> None:
+    """Run the daemon until SIGTERM or Ctrl-C; both drain what was read, then exit 0."""
+    from monitor import app, logs
+    from monitor.store.errors import StoreError, StoreUnavailable
+
+    cfg = _load(config_path)
+    logs.setup(cfg.log.format, cfg.log.level)
+    try:
+        app.run(cfg)
+    except StoreUnavailable as error:
+        click.echo(f"store: {error}", err=True)
+        sys.exit(EXIT_UNREACHABLE)
+    except StoreError as error:
+        click.echo(f"store: {error}", err=True)
+        sys.exit(EXIT_FAILED)
+
+
+@main.command()
+@click.argument("config_path", type=click.Path(dir_okay=False), default="config.yaml")
+@click.option("--connect", is_flag=True, help="Also try each Kafka, database and channel.")
+@click.option("--quiet", is_flag=True, help="Print problems only, not the effective configuration.")
+def check(config_path: str, connect: bool, quiet: bool) -> None:
+    """Explain every mistake of a configuration at once, then print it as it takes effect."""
+    from monitor.config import effective
+
+    cfg = _load(config_path)
+    if not quiet:
+        click.echo(effective(cfg))
+    if connect:
+        from monitor.connect import try_all
+
+        failed = 0
+        for name, problem in try_all(cfg):
+            failed += problem is not None
+            click.echo(f"{name}: {problem or 'ok'}")
+        if failed:
+            sys.exit(EXIT_UNREACHABLE)
+    click.echo(f"{config_path}: valid", err=True)
+
+
+@main.command()
+@CONFIG
+def migrate(config_path: str) -> None:
+    """Bring the store's tables to this release's shape. Safe to run twice and by two at once."""
+    store = _open(_load(config_path))
+    click.echo(f"store is at schema version {store.schema_version()}")
+    store.close()
+
+
+@main.command()
+@click.option("--seconds", type=float, default=None, help="Stop by itself after so long; else Ctrl-C.")
+@click.option("--data", default="demo-data", show_default=True, help="Folder of the demo's database; made anew.")
+@click.option("--port", default=8321, show_default=True, help="Port for /metrics and /ready; 0 takes a free one.")
+def demo(seconds: float | None, data: str, port: int) -> None:
+    """Watch a simulated model drift: an alert and a retrain call within two minutes, on this machine alone."""
+    from monitor.demo import run_demo
+
+    sys.exit(run_demo(Path(data), port, seconds))
+
+
+@main.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False))
+@CONFIG
+@click.option("--labels", type=click.Path(exists=True, dir_okay=False), help="A file of labels for the events.")
+@click.option("--model", default=None, help="The model of rows that name none (default: the config's only one).")
+def replay(file: str, config_path: str, labels: str | None, model: str | None) -> None:
+    """Send a FILE of events (parquet, csv, jsonl, or a Kafka dump) through the same engine, in event time.
+
+    Results go to the same store as the daemon's: a backfill, or the dry run of a configuration.
+    """
+    from rich.progress import Progress
+
+    from monitor.files import replay_batches
+    from monitor.replay import FencedReplay
+    from monitor.replay import replay as run_replay
+    from monitor.runtime import build_engine, build_models, decode_settings
+
+    cfg = _load(config_path)
+    store = _open(cfg)
+    store.label_wait_ms = {m.name: m.labels.wait_ms for m in cfg.models}
+    models = build_models(cfg, store)
+    settings = decode_settings(cfg, models)
+    batches, total = replay_batches(Path(file), Path(labels) if labels else None, cfg, settings, model)
+    engine = build_engine(cfg, models, ("replay",))
+    from monitor.app import wall_clock_ms
+
+    try:
+        with Progress(transient=True) as bar:
+            task = bar.add_task("replay", total=total)
+            report = run_replay(batches, engine, store, wall_clock_ms(), progress=lambda n: bar.advance(task, n))
+    except FencedReplay as error:
+        click.echo(str(error), err=True)
+        sys.exit(EXIT_FAILED)
+    finally:
+        store.close()
+    click.echo(
+        f"{report.messages} messages, {report.windows} windows published, {report.scores} scores, "
+        f"{report.notifications} notifications"
+    )
+
+
+@main.command()
+@click.argument("what", type=click.Choice(["windows", "scores", "alerts"]))
+@CONFIG
+@click.option("--format", "form", type=click.Choice(["csv", "jsonl", "parquet"]), default="csv", show_default=True)
+@click.option("--model", default=None, help="Only this model.")
+@click.option("--from", "from_", default=None, help="Windows that start at this time or later (ISO 8601).")
+@click.option("--to", default=None, help="Windows that start before this time (ISO 8601).")
+@click.option("--out", default="-", help="File to write; - is standard output.")
+def export(what: str, config_path: str, form: str, model: str | None, from_: str | None, to: str | None, out: str) -> None:
+    """Print flat rows of windows, scores or alerts; the columns are a stable contract, see README."""
+    from monitor.export import write_rows
+
+    cfg = _load(config_path)
+    store = _open(cfg, read_only=True)
+    try:
+        write_rows(store, what, form, model, from_, to, out)
+    except ValueError as error:
+        click.echo(str(error), err=True)
+        sys.exit(EXIT_USAGE)
+    finally:
+        store.close()
+
+
+@main.command()
+@CONFIG
+def models(config_path: str) -> None:
+    """List the models: rows, last window, reference, alerts that fire."""
+    from monitor.export import print_models
+
+    cfg = _load(config_path)
+    store = _open(cfg, read_only=True)
+    print_models(cfg, store)
+    store.close()
+
+
+@main.command()
+@CONFIG
+@click.option("--all", "all_", is_flag=True, help="Resolved alerts too.")
+def alerts(config_path: str, all_: bool) -> None:
+    """List the alerts: since when, value against limit, what they are about."""
+    from monitor.export import print_alerts
+
+    store = _open(_load(config_path), read_only=True)
+    print_alerts(store, all_)
+    store.close()
+
+
+@main.group()
+def reference() -> None:
+    """Build, list, show and activate references: what windows are compared with."""
+
+
+@reference.command("build")
+@CONFIG
+@click.option("--model", required=True, help="The model that the reference is for.")
+@click.option("--from", "from_", required=True, type=click.Path(exists=True, dir_okay=False), help="parquet, csv or jsonl.")
+@click.option("--type", "types", multiple=True, metavar="FEATURE=KIND", help="Override an inferred type: numeric or category.")
+@click.option("--activate/--no-activate", default=True, show_default=True, help="Use it for new panes.")
+def reference_build(config_path: str, model: str, from_: str, types: tuple[str, ...], activate: bool) -> None:
+    """Make a small versioned profile of a file and keep it in the store."""
+    from monitor.references import build_reference
+
+    cfg = _load(config_path)
+    store = _open(cfg)
+    try:
+        for line in build_reference(cfg, store, model, Path(from_), types, activate):
+            click.echo(line)
+    except ValueError as error:
+        click.echo(str(error), err=True)
+        sys.exit(EXIT_USAGE)
+    finally:
+        store.close()
+
+
+@reference.command("list")
+@CONFIG
+@click.option("--model", default=None)
+def reference_list(config_path: str, model: str | None) -> None:
+    """List the stored references."""
+    from monitor.references import list_references
+
+    cfg = _load(config_path)
+    store = _open(cfg, read_only=True)
+    for line in list_references(cfg, store, model):
+        click.echo(line)
+    store.close()
+
+
+@reference.command("show")
+@CONFIG
+@click.option("--model", required=True)
+@click.argument("name")
+def reference_show(config_path: str, model: str, name: str) -> None:
+    """Show what a reference holds: features, types, rows, shares."""
+    from monitor.references import show_reference
+
+    store = _open(_load(config_path), read_only=True)
+    try:
+        for line in show_reference(store, model, name):
+            click.echo(line)
+    except ValueError as error:
+        click.echo(str(error), err=True)
+        sys.exit(EXIT_USAGE)
+    finally:
+        store.close()
+
+
+@reference.command("activate")
+@CONFIG
+@click.option("--model", required=True)
+@click.argument("name")
+def reference_activate(config_path: str, model: str, name: str) -> None:
+    """Use a reference for the panes that begin after the daemon's next start."""
+    from monitor.references import activate_reference
+
+    store = _open(_load(config_path))
+    try:
+        click.echo(activate_reference(store, model, name))
+    except ValueError as error:
+        click.echo(str(error), err=True)
+        sys.exit(EXIT_USAGE)
+    finally:
+        store.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""From the config to live parts: models, decoders, rules. Configuration and state are different types."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from alerts.rules import Rule
+from detectors.columns import Schema
+from detectors.limits import Limit
+from detectors.profile import Profile
+from monitor.config import Config, config_hash
+from monitor.config.model import ModelSettings, RuleSettings
+from monitor.decode import DECODERS
+from monitor.decode.settings import DecodeSettings, ModelSchema
+from monitor.engine import Decoder, Engine
+from monitor.model import Model
+
+
+def build_models(cfg: Config, store: Any) -> dict[str, Model]:
+    """The models of the config with the references that the store holds for them."""
+    rules = tuple(rule_from(rule) for rule in cfg.alerts.rules)
+    return {m.name: build_model(cfg, m, rules, store) for m in cfg.models}
+
+
+def build_model(cfg: Config, settings: ModelSettings, rules: tuple[Rule, ...], store: Any) -> Model:
+    profiles: dict[str, Profile] = {}
+    active = ""
+    for stored in store.references(settings.name):
+        profiles[stored.name] = Profile.from_bytes(stored.blob)
+        if stored.active:
+            active = stored.name
+    schema = schema_of(settings, profiles.get(active))
+    return Model(
+        name=settings.name,
+        schema=schema,
+        size_ms=settings.window.size_ms,
+        slide_ms=settings.window.slide_ms,
+        lateness_ms=settings.window.allowed_lateness_ms,
+        horizon_ms=settings.dedup.horizon_ms,
+        max_ids=settings.dedup.max_ids,
+        dedup=settings.dedup.enabled,
+        label_wait_ms=settings.labels.wait_ms,
+        segment_limit=cfg.limits.segments,
+        min_rows=settings.min_rows,
+        first_windows=settings.reference.first_windows,
+        thresholds={
+            name: Limit(warn=limit.warn, breach=limit.breach, below=limit.below)
+            for name, limit in settings.thresholds.items()
+        },
+        rules=rules,
+        active_profile=active,
+        profiles=profiles,
+        config_hash=config_hash(cfg, settings.name),
+    )
+
+
+def schema_of(settings: ModelSettings, profile: Profile | None) -> Schema:
+    """The schema that the config declares; where it declares no feature, the reference's."""
+    if not settings.features and profile is not None:
+        numeric, categorical = profile.schema.numeric, profile.schema.categorical
+    else:
+        numeric = tuple(sorted(name for name, kind in settings.features.items() if kind == "numeric"))
+        categorical = tuple(sorted(name for name, kind in settings.features.items() if kind != "numeric"))
+    return Schema(numeric, categorical, settings.task, settings.positive_label)
+
+
+def rule_from(rule: RuleSettings) -> Rule:
+    return Rule(
+        name=rule.name,
+        models=tuple(rule.models),
+        subjects=tuple(rule.subjects),
+        scores=tuple(rule.scores),
+        segments=tuple(rule.segments),
+        level=rule.level,
+        for_windows=rule.for_windows,
+        resolve_windows=rule.resolve_windows,
+        cooldown_ms=rule.cooldown_ms,
+        severity=rule.severity,
+        channels=tuple(rule.channels),
+    )
+
+
+def decode_settings(cfg: Config, models: dict[str, Model]) -> DecodeSettings:
+    return DecodeSettings(
+        message_bytes=cfg.limits.message_bytes,
+        nesting_depth=cfg.limits.nesting_depth,
+        future_ms=cfg.limits.future_ms,
+        excerpt_bytes=cfg.limits.excerpt_bytes,
+        models={
+            m.name: ModelSchema(models[m.name].schema, tuple(m.segments), m.non_finite == "missing")
+            for m in cfg.models
+        },
+    )
+
+
+def build_engine(cfg: Config, models: dict[str, Model], extra_sources: tuple[str, ...] = ()) -> Engine:
+    """An engine with one decoder a source; extra_sources (a demo, a replay) speak the native format."""
+    settings = decode_settings(cfg, models)
+    decoders: dict[str, Decoder] = {s.name: DECODERS[getattr(s, "format", "native")](settings) for s in cfg.sources}
+    for name in extra_sources:
+        decoders.setdefault(name, DECODERS["native"](settings))
+    return Engine(models, decoders)
