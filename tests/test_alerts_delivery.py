@@ -1,0 +1,115 @@
+"""The courier: isolation, order, retries, death, draining."""
+
+import threading
+import time
+
+from alerts.channels.base import Failed, Retry, Sent
+from alerts.delivery import ClaimedRow, Courier
+from tests.test_alerts_channels import note
+
+
+class Store:
+    def __init__(self, rows):
+        self.rows = {r.key: [r, 0, "due", ""] for r in rows}  # row, next_at, state, error
+        self.states = {}
+
+    def claim_due(self, now_ms, limit, lease_ms):
+        due = [e for e in self.rows.values() if e[2] == "due" and e[1] <= now_ms][:limit]
+        for e in due:
+            e[1] = now_ms + lease_ms
+        return [e[0] for e in due]
+
+    def mark_sent(self, key, now_ms):
+        self.rows[key][2] = "sent"
+
+    def mark_retry(self, key, next_at_ms, attempts, error):
+        r = self.rows[key][0]
+        row = ClaimedRow(r.key, r.channel, r.group, r.alert, r.body, attempts, r.created_ms)
+        self.rows[key] = [row, next_at_ms, "due", error]
+
+    def mark_dead(self, key, error):
+        self.rows[key][2:] = ["dead", error]
+
+    def load_channel_state(self, channel):
+        return self.states.get(channel)
+
+    def save_channel_state(self, channel, blob):
+        self.states[channel] = blob
+
+
+class Scripted:
+    def __init__(self, *outcomes, gate=None):
+        self.outcomes, self.gate, self.keys = list(outcomes), gate, []
+
+    def send(self, notification, attempt, now_ms):
+        if self.gate:
+            self.gate.wait(5)
+        self.keys.append(notification.key)
+        return self.outcomes.pop(0) if self.outcomes else Sent()
+
+
+def row(key, channel, group="credit"):
+    return ClaimedRow(key, channel, group, "abcdef0123456789", note(key).to_json(), 0, 0)
+
+
+def courier(store, channels, now, seen):
+    return Courier(
+        store, channels, clock=lambda: now[0], random=lambda: 0.0, on_outcome=lambda c, o: seen.append((c, o))
+    )
+
+
+def step(c, now):
+    c.step(now[0])
+    assert all(lane.wait_idle(time.monotonic() + 5) for lane in c._lanes.values())
+
+
+def test_a_channel_that_hangs_does_not_delay_another():
+    gate = threading.Event()
+    store, fast = Store([row("s", "slow"), row("f", "fast")]), Scripted()
+    c = courier(store, {"slow": Scripted(gate=gate), "fast": fast}, [0], [])
+    c.step(0)
+    assert c._lanes["fast"].wait_idle(time.monotonic() + 5)
+    assert (store.rows["f"][2], store.rows["s"][2]) == ("sent", "due")
+    gate.set()
+    assert c.drain(time.monotonic() + 5) and store.rows["s"][2] == "sent"
+
+
+def test_a_retry_keeps_the_order_of_its_group_and_holds_no_other_group():
+    now, seen = [0], []
+    store = Store([row("1", "a"), row("2", "a"), row("3", "a", "other")])
+    channel = Scripted(Retry(5000, "429"))
+    c = courier(store, {"a": channel}, now, seen)
+    step(c, now)
+    assert channel.keys == ["1", "3"] and store.rows["1"][1] == store.rows["2"][1] == 5000
+    now[0] = 5000
+    step(c, now)
+    assert channel.keys == ["1", "3", "1", "2"] and store.rows["2"][0].attempts == 0
+    assert seen == [("a", "retry"), ("a", "sent"), ("a", "sent"), ("a", "sent")]
+
+
+def test_a_refusal_fails_at_once_and_patience_ends_after_a_day():
+    now, seen = [0], []
+    store = Store([row("1", "a"), row("2", "b"), row("3", "gone")])
+    c = courier(store, {"a": Scripted(Failed("404")), "b": Scripted(Retry(None, "503"))}, now, seen)
+    now[0] = 86_400_000
+    step(c, now)
+    assert [e[2] for e in store.rows.values()] == ["dead"] * 3
+    assert sorted(seen) == [("a", "failed"), ("b", "dead"), ("gone", "failed")]
+
+
+def test_a_channel_with_a_bug_is_tried_again_and_run_stops_when_told():
+    class Buggy:
+        def send(self, notification, attempt, now_ms):
+            raise RuntimeError("bug")
+
+    store, stop, seen = Store([row("1", "a")]), threading.Event(), []
+    c = courier(store, {"a": Buggy()}, [0], seen)
+    thread = threading.Thread(target=c.run, args=(stop,))
+    thread.start()
+    until = time.monotonic() + 5
+    while not seen and time.monotonic() < until:
+        time.sleep(0.005)
+    stop.set()
+    c.wake()
+    thread.join(5)
+    assert not thread.is_alive() and seen == [("a", "retry")] and c.drain(time.monotonic() + 1)
