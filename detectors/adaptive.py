@@ -1,0 +1,142 @@
+"""A numeric column counted in adaptive cells, for models that have no reference yet.
+
+A cell is a prefix of the float's own bits, mapped to integers in the same order as the floats. The prefix is
+the longest for which at most CAP cells are filled, so that the state depends only on the multiset of values:
+it merges exactly, in any order. Few distinct values stay exact; a narrow range far from zero stays fine.
+
+Size: 16 bytes a filled cell, at most 16 kB, and 80 bytes.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from detectors.cells import Cells
+from detectors.columns import Floats, Ints
+from detectors.moments import SIZE as MOMENTS_SIZE
+from detectors.moments import Moments
+
+CAP = 1024
+PIECE_ROWS = 32_768
+_SIGN = np.int64(0x7FFF_FFFF_FFFF_FFFF)
+_HEAD = struct.Struct("<IBqq")
+
+
+def to_keys(values: Floats) -> Ints:
+    """Integers in the order of the floats, shape (n,); both zeros get one key."""
+    bits = (values + 0.0).view(np.int64)
+    return np.where(bits < 0, bits ^ _SIGN, bits)
+
+
+def from_keys(keys: Ints) -> Floats:
+    """The floats that to_keys maps to these."""
+    return np.where(keys < 0, keys ^ _SIGN, keys).astype(np.int64).view(np.float64)
+
+
+@dataclass(slots=True)
+class AdaptiveSummary:
+    """One numeric column. keys: filled cells, ascending, at `shift` dropped bits."""
+
+    shift: int = 0
+    keys: Ints = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    counts: Ints = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    moments: Moments = field(default_factory=Moments)
+    missing: int = 0
+    infinite: int = 0
+
+    @property
+    def rows(self) -> int:
+        return self.moments.n + self.infinite
+
+    def add(self, values: Floats) -> None:
+        """Add values, shape (n,), in any order; NaN is missing."""
+        for at in range(0, len(values), PIECE_ROWS):
+            ordered = np.sort(values[at : at + PIECE_ROWS])
+            present = int(np.searchsorted(ordered, np.inf, side="right"))
+            self.missing += len(ordered) - present
+            finite = ordered[:present]
+            finite = finite[np.isfinite(finite)]
+            self.infinite += present - len(finite)
+            self.moments.add_sorted(finite)
+            keys, counts = _squeeze(to_keys(finite) >> self.shift, None)
+            self._take(keys, counts)
+
+    def _take(self, keys: Ints, counts: Ints) -> None:
+        keys = np.concatenate([self.keys, keys])
+        counts = np.concatenate([self.counts, counts])
+        order = np.argsort(keys, kind="stable")
+        self.keys, self.counts = _squeeze(keys[order], counts[order])
+        while len(self.keys) > CAP:
+            self.shift += 1
+            self.keys, self.counts = _squeeze(self.keys >> 1, self.counts)
+
+    def merge(self, other: AdaptiveSummary) -> None:
+        mine, theirs = self, other
+        shift = max(mine.shift, theirs.shift)
+        self.keys, self.counts = _squeeze(mine.keys >> (shift - mine.shift), mine.counts)
+        keys, counts = _squeeze(theirs.keys >> (shift - theirs.shift), theirs.counts)
+        self.shift = shift
+        self._take(keys, counts)
+        self.moments.merge(other.moments)
+        self.missing += other.missing
+        self.infinite += other.infinite
+
+    def cells(self) -> Cells:
+        return self.cells_at(self.shift)
+
+    def cells_at(self, shift: int) -> Cells:
+        """The filled cells at a coarser resolution, as adjoining cells: gaps become empty cells."""
+        keys, counts = _squeeze(self.keys >> (shift - self.shift), self.counts)
+        return cells_from_keys(keys, counts, shift)
+
+    def to_bytes(self) -> bytes:
+        head = _HEAD.pack(len(self.keys), self.shift, self.missing, self.infinite)
+        return head + self.moments.to_bytes() + self.keys.astype("<i8").tobytes() + self.counts.astype("<i8").tobytes()
+
+    @staticmethod
+    def from_bytes(data: bytes) -> AdaptiveSummary:
+        """Raises ValueError where the length does not fit."""
+        k, shift, missing, infinite = _HEAD.unpack_from(data)
+        at = _HEAD.size + MOMENTS_SIZE
+        if k > CAP or len(data) != at + 16 * k:
+            raise ValueError(f"an adaptive summary of {k} cells cannot have {len(data)} bytes")
+        keys = np.frombuffer(data, dtype="<i8", count=k, offset=at).astype(np.int64)
+        counts = np.frombuffer(data, dtype="<i8", count=k, offset=at + 8 * k).astype(np.int64)
+        return AdaptiveSummary(shift, keys, counts, Moments.from_bytes(data[_HEAD.size : at]), missing, infinite)
+
+
+def common_cells(a: AdaptiveSummary, b: AdaptiveSummary) -> tuple[Cells, Cells]:
+    """Two columns on the same cells, at the coarser of their resolutions."""
+    shift = max(a.shift, b.shift)
+    keys_a, counts_a = _squeeze(a.keys >> (shift - a.shift), a.counts)
+    keys_b, counts_b = _squeeze(b.keys >> (shift - b.shift), b.counts)
+    keys = np.union1d(keys_a, keys_b)
+    full_a = np.zeros(len(keys), dtype=np.int64)
+    full_b = np.zeros(len(keys), dtype=np.int64)
+    full_a[np.searchsorted(keys, keys_a)] = counts_a
+    full_b[np.searchsorted(keys, keys_b)] = counts_b
+    return cells_from_keys(keys, full_a, shift), cells_from_keys(keys, full_b, shift)
+
+
+def cells_from_keys(keys: Ints, counts: Ints, shift: int) -> Cells:
+    """Cells from filled prefixes: cell i begins at its prefix and ends where the next one begins."""
+    if len(keys) == 0:
+        return Cells(np.array([-np.inf, np.inf]), np.zeros(1, dtype=np.int64), np.zeros(1))
+    starts = from_keys(keys << shift)
+    ends = from_keys(((keys + 1) << shift) - 1)
+    middle = starts + (ends - starts) / 2.0
+    edges = np.append(starts, np.nextafter(ends[-1], np.inf))
+    return Cells(edges, counts, middle * counts)
+
+
+def _squeeze(keys: Ints, counts: Ints | None) -> tuple[Ints, Ints]:
+    """Add up the counts (one each, where None) of equal neighbours in ascending keys."""
+    if len(keys) == 0:
+        return keys, np.empty(0, dtype=np.int64)
+    first = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
+    if counts is None:
+        return keys[first], np.diff(np.append(first, len(keys)))
+    return keys[first], np.add.reduceat(counts, first)

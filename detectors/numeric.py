@@ -1,0 +1,129 @@
+"""A numeric column counted on the reference's own fine quantile grid.
+
+Sorting a piece and locating the grid's edges in it is faster than locating each value in the edges, and the
+result is integer counts: they merge exactly and in any order. With the sum of each cell, Wasserstein's
+distance is exact but for cells in which the two distribution functions cross.
+
+Size: 16 bytes a cell (count and sum), and 56 bytes.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+import numpy as np
+
+from detectors.cells import Cells
+from detectors.columns import Floats, Ints
+from detectors.moments import SIZE as MOMENTS_SIZE
+from detectors.moments import Moments
+
+PIECE_ROWS = 32_768  # a piece and its copy stay in the second-level cache while they are sorted
+FINER_TAILS = (1 / 512, 1 / 1024, 1 / 2048, 1 / 4096, 1 / 16384)
+EXTREMES = 32  # the least and greatest values are edges themselves: in heavy tails they carry the distance
+OUTER_STEPS = tuple(2.0**e for e in range(-2, 11))  # in standard deviations beyond the reference's range
+_HEAD = struct.Struct("<Iqqq")
+
+
+def make_grid(values: Floats, cells: int = 512) -> Floats:
+    """Interior edges of a grid for values (NaN and infinities are left out): shape (k,), ascending, finite.
+
+    A column of at most `cells` distinct values gets a cell for each of them; else cells of equal share, finer
+    in the tails, and some beyond the range, so that a shift outwards is measured and not just counted.
+    """
+    finite = values[np.isfinite(values)]
+    if len(finite) == 0:
+        return np.zeros(1)
+    distinct = np.unique(finite)
+    if len(distinct) <= cells:
+        edges = distinct
+        between = (distinct[1:] + distinct[:-1]) / 2.0
+        edges = np.concatenate([distinct, between]) if len(distinct) <= cells // 2 else distinct
+    else:
+        levels = np.concatenate([np.linspace(0, 1, cells + 1), FINER_TAILS, 1.0 - np.array(FINER_TAILS)])
+        edges = np.concatenate([np.quantile(finite, levels), distinct[:EXTREMES], distinct[-EXTREMES:]])
+    low, high = float(distinct[0]), float(distinct[-1])
+    std = float(finite.std()) or max(abs(high), 1.0) * 1e-3
+    outer = std * np.array(OUTER_STEPS)
+    edges = np.unique(np.concatenate([edges, low - outer, high + outer, [np.nextafter(high, np.inf)]]))
+    return edges[np.isfinite(edges)]
+
+
+@dataclass(slots=True)
+class GridSummary:
+    """One numeric column on a grid. infinite counts +inf and -inf: they lie in the outer cells, not in sums."""
+
+    edges: Floats  # interior, shape (k,)
+    counts: Ints  # shape (k + 1,)
+    sums: Floats  # shape (k + 1,)
+    moments: Moments
+    missing: int = 0
+    infinite: int = 0
+
+    @staticmethod
+    def empty(edges: Floats) -> GridSummary:
+        k = len(edges) + 1
+        return GridSummary(edges, np.zeros(k, dtype=np.int64), np.zeros(k), Moments())
+
+    @property
+    def rows(self) -> int:
+        """Values that are there, infinities among them."""
+        return self.moments.n + self.infinite
+
+    def add(self, values: Floats) -> None:
+        """Add values, shape (n,), in any order; NaN is missing."""
+        for at in range(0, len(values), PIECE_ROWS):
+            self._add_piece(np.sort(values[at : at + PIECE_ROWS]))
+
+    def _add_piece(self, ordered: Floats) -> None:
+        n = len(ordered)
+        first, last, present = 0, n, n
+        if n and not (np.isfinite(ordered[0]) and np.isfinite(ordered[-1])):
+            present = int(np.searchsorted(ordered, np.inf, side="right"))  # NaN sorts behind infinity
+            first = int(np.searchsorted(ordered[:present], -np.inf, side="right"))
+            last = int(np.searchsorted(ordered[:present], np.inf, side="left"))
+        self.missing += n - present
+        self.infinite += present - (last - first)
+        finite = ordered[first:last]
+        below = np.searchsorted(finite, self.edges, side="left")
+        bounds = np.empty(len(below) + 2, dtype=np.int64)
+        bounds[0], bounds[1:-1], bounds[-1] = 0, below, len(finite)
+        self.counts += np.diff(bounds)
+        self.counts[0] += first
+        self.counts[-1] += present - last
+        if len(finite):
+            # reduceat needs indices inside the array and gives the element itself for empty cells
+            filled = np.flatnonzero(bounds[1:] > bounds[:-1])
+            with np.errstate(over="ignore"):
+                self.sums[filled] += np.add.reduceat(finite, bounds[:-1][filled])
+        self.moments.add_sorted(finite)
+
+    def merge(self, other: GridSummary) -> None:
+        """Raises ValueError for a summary of another grid."""
+        if len(self.edges) != len(other.edges):
+            raise ValueError(f"grids of {len(self.edges)} and {len(other.edges)} edges do not merge")
+        self.counts += other.counts
+        self.sums += other.sums
+        self.moments.merge(other.moments)
+        self.missing += other.missing
+        self.infinite += other.infinite
+
+    def cells(self) -> Cells:
+        edges = np.concatenate([[-np.inf], self.edges, [np.inf]])
+        return Cells(edges, self.counts, self.sums)
+
+    def to_bytes(self) -> bytes:
+        head = _HEAD.pack(len(self.counts), self.missing, self.infinite, 0)
+        return head + self.moments.to_bytes() + self.counts.astype("<i8").tobytes() + self.sums.astype("<f8").tobytes()
+
+    @staticmethod
+    def from_bytes(data: bytes, edges: Floats) -> GridSummary:
+        """Raises ValueError where the length or the grid does not fit."""
+        k, missing, infinite, _ = _HEAD.unpack_from(data)
+        at = _HEAD.size + MOMENTS_SIZE
+        if k != len(edges) + 1 or len(data) != at + 16 * k:
+            raise ValueError(f"a grid summary of {k} cells and {len(data)} bytes does not fit {len(edges)} edges")
+        counts = np.frombuffer(data, dtype="<i8", count=k, offset=at).astype(np.int64)
+        sums = np.frombuffer(data, dtype="<f8", count=k, offset=at + 8 * k).astype(np.float64)
+        return GridSummary(edges, counts, sums, Moments.from_bytes(data[_HEAD.size : at]), missing, infinite)

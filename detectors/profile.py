@@ -1,0 +1,77 @@
+"""The reference: what windows are compared with, and the cells that they are counted in.
+
+Small whatever it was built from: about 5 kB a numeric feature, no rows.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from detectors import frame
+from detectors.category import CategorySummary
+from detectors.columns import Columns, Schema
+from detectors.numeric import GridSummary, make_grid
+
+PREDICTION = "prediction"
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """numeric holds the features and, as PREDICTION, the scores; label the predicted labels."""
+
+    name: str
+    schema: Schema
+    rows: int
+    numeric: dict[str, GridSummary]
+    categorical: dict[str, CategorySummary]
+    label: CategorySummary
+
+    @staticmethod
+    def build(columns: Columns, schema: Schema, name: str, cells: int = 512) -> Profile:
+        """A profile of the given rows. Raises ValueError where there are none."""
+        if columns.rows == 0:
+            raise ValueError(f"reference {name!r}: no rows. Give a file with at least one row.")
+        numeric = {}
+        for feature in (*schema.numeric, PREDICTION):
+            values = columns.score if feature == PREDICTION else columns.numeric[feature]
+            summary = GridSummary.empty(make_grid(values, cells))
+            summary.add(values)
+            numeric[feature] = summary
+        categorical = {feature: CategorySummary() for feature in schema.categorical}
+        for feature, counts in categorical.items():
+            counts.add(columns.categorical[feature])
+        label = CategorySummary()
+        label.add(columns.label)
+        return Profile(name, schema, columns.rows, numeric, categorical, label)
+
+    def to_bytes(self) -> bytes:
+        s = self.schema
+        head = json.dumps(
+            [self.name, self.rows, list(s.numeric), list(s.categorical), s.task, s.positive_label]
+        ).encode()
+        parts = [head, self.label.to_bytes()]
+        for feature in (*s.numeric, PREDICTION):
+            parts += [self.numeric[feature].edges.astype("<f8").tobytes(), self.numeric[feature].to_bytes()]
+        parts += [self.categorical[feature].to_bytes() for feature in s.categorical]
+        return bytes([FORMAT]) + zlib.compress(frame.join(parts), 6)
+
+    @staticmethod
+    def from_bytes(data: bytes) -> Profile:
+        """Raises ValueError for a format that this release does not know."""
+        if not data or data[0] != FORMAT:
+            raise ValueError(f"reference of format {data[:1]!r}: this release reads {FORMAT}. Upgrade driftd.")
+        parts = frame.split(zlib.decompress(data[1:]))
+        name, rows, names, categories, task, positive = json.loads(parts[0])
+        schema = Schema(tuple(names), tuple(categories), task, positive)
+        numeric, at = {}, 2
+        for feature in (*names, PREDICTION):
+            edges = np.frombuffer(parts[at], dtype="<f8").astype(np.float64)
+            numeric[feature] = GridSummary.from_bytes(parts[at + 1], edges)
+            at += 2
+        categorical = {f: CategorySummary.from_bytes(p) for f, p in zip(categories, parts[at:], strict=True)}
+        return Profile(name, schema, rows, numeric, categorical, CategorySummary.from_bytes(parts[1]))

@@ -1,0 +1,125 @@
+"""All summaries of the rows of one version and segment, of one pane or of a whole window.
+
+A monoid: empty, add, merge, to_bytes, from_bytes. Counts are the same for every split of the rows.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from dataclasses import dataclass
+
+from detectors import frame
+from detectors.adaptive import AdaptiveSummary
+from detectors.category import CategorySummary
+from detectors.columns import Columns, Schema
+from detectors.latency import LatencySummary
+from detectors.numeric import GridSummary
+from detectors.profile import PREDICTION, Profile
+
+FORMAT = 1
+Numeric = GridSummary | AdaptiveSummary
+
+
+@dataclass(slots=True)
+class WindowSummary:
+    """What `rows` events left behind. Numeric columns count in the profile's grids, or adaptively without one."""
+
+    schema: Schema
+    rows: int
+    errors: int
+    numeric: dict[str, Numeric]
+    categorical: dict[str, CategorySummary]
+    score: Numeric
+    label: CategorySummary
+    latency: LatencySummary
+
+    @staticmethod
+    def empty(schema: Schema, profile: Profile | None) -> WindowSummary:
+        return WindowSummary(
+            schema=schema,
+            rows=0,
+            errors=0,
+            numeric={name: _numeric(name, profile) for name in schema.numeric},
+            categorical={name: CategorySummary() for name in schema.categorical},
+            score=_numeric(PREDICTION, profile),
+            label=CategorySummary(),
+            latency=LatencySummary(),
+        )
+
+    def add(self, columns: Columns) -> None:
+        """Add rows; every feature of the schema is a column, shape (columns.rows,)."""
+        self.rows += columns.rows
+        self.errors += int(columns.error.sum())
+        for name, summary in self.numeric.items():
+            summary.add(columns.numeric[name])
+        for name, counts in self.categorical.items():
+            counts.add(columns.categorical[name])
+        self.score.add(columns.score)
+        self.label.add(columns.label)
+        self.latency.add(columns.latency_ms)
+
+    def merge(self, other: WindowSummary) -> None:
+        """Raises ValueError for a summary that counts in other cells."""
+        self.rows += other.rows
+        self.errors += other.errors
+        for name, summary in self.numeric.items():
+            _merge(summary, other.numeric[name])
+        for name, counts in self.categorical.items():
+            counts.merge(other.categorical[name])
+        _merge(self.score, other.score)
+        self.label.merge(other.label)
+        self.latency.merge(other.latency)
+
+    def to_bytes(self) -> bytes:
+        names = json.dumps([self.rows, self.errors, list(self.numeric), list(self.categorical)]).encode()
+        parts = [names, self.score.to_bytes(), self.label.to_bytes(), self.latency.to_bytes()]
+        parts += [summary.to_bytes() for summary in self.numeric.values()]
+        parts += [counts.to_bytes() for counts in self.categorical.values()]
+        return bytes([FORMAT]) + zlib.compress(frame.join(parts), 1)
+
+    @staticmethod
+    def from_bytes(data: bytes, schema: Schema, profile: Profile | None) -> WindowSummary:
+        """A feature that the schema has since lost is dropped, one that it has gained is empty.
+
+        Raises ValueError for a format that this release does not know, or for damaged bytes.
+        """
+        if not data or data[0] != FORMAT:
+            raise ValueError(f"window summary of format {data[:1]!r}: this release reads {FORMAT}. Upgrade driftd.")
+        try:
+            parts = frame.split(zlib.decompress(data[1:]))
+        except zlib.error as error:
+            raise ValueError(f"damaged window summary: {error}") from error
+        out = WindowSummary.empty(schema, profile)
+        out.rows, out.errors, numeric, categorical = json.loads(parts[0])
+        out.score = _numeric_from(parts[1], PREDICTION, profile)
+        out.label = CategorySummary.from_bytes(parts[2])
+        out.latency = LatencySummary.from_bytes(parts[3])
+        for name, part in zip(numeric, parts[4:], strict=False):
+            if name in out.numeric:
+                out.numeric[name] = _numeric_from(part, name, profile)
+        for name, part in zip(categorical, parts[4 + len(numeric) :], strict=True):
+            if name in out.categorical:
+                out.categorical[name] = CategorySummary.from_bytes(part)
+        return out
+
+
+def _numeric(name: str, profile: Profile | None) -> Numeric:
+    if profile is not None and name in profile.numeric:
+        return GridSummary.empty(profile.numeric[name].edges)
+    return AdaptiveSummary()
+
+
+def _numeric_from(data: bytes, name: str, profile: Profile | None) -> Numeric:
+    if profile is not None and name in profile.numeric:
+        return GridSummary.from_bytes(data, profile.numeric[name].edges)
+    return AdaptiveSummary.from_bytes(data)
+
+
+def _merge(mine: Numeric, other: Numeric) -> None:
+    if isinstance(mine, GridSummary) and isinstance(other, GridSummary):
+        mine.merge(other)
+    elif isinstance(mine, AdaptiveSummary) and isinstance(other, AdaptiveSummary):
+        mine.merge(other)
+    else:
+        raise ValueError("a grid summary and an adaptive one do not merge: they were made with other references")
