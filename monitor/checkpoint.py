@@ -125,6 +125,7 @@ class PartitionState:
     """A partition as the last checkpoint of its owner left it, for watermarks over all replicas."""
 
     key: PartitionKey
+    role: str  # "events" or "labels"
     next_offset: int
     max_ts_ms: int | None
     idle: bool

@@ -75,7 +75,7 @@ class DemoSource:
         self._offsets: dict[PartitionKey, int] = {}
         self._paused = False
         self.events = PartitionKey("demo", "inference-log", 0)
-        self.labels = PartitionKey("demo", "labels-demo", 0)
+        self.labels = PartitionKey("demo", "labels", 0)
 
     def start(self, listener: Any) -> None:
         keys = [self.events, self.labels]
@@ -99,6 +99,9 @@ class DemoSource:
         self._offsets[key] = first + len(values)
         offsets = np.arange(first, first + len(values), dtype=np.int64)
         return RawBatch(key, offsets, np.full(len(values), now_ms), list(values), first + len(values))
+
+    def role(self, key: PartitionKey) -> str:
+        return "labels" if key == self.labels else "events"
 
     def caught_up(self, key: PartitionKey, next_offset: int) -> bool:
         return key == self.labels  # the server never falls silent, its labels may

@@ -80,6 +80,11 @@ class Engine:
         self.rows_since_cut = 0
 
     @property
+    def keep_ms(self) -> int:
+        """How far behind its partition's clock a pane may start and still be open."""
+        return max((m.slide_ms + m.lateness_ms for m in self.models.values()), default=0)
+
+    @property
     def keys(self) -> list[PartitionKey]:
         return sorted(self._partitions)
 

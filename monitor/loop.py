@@ -43,7 +43,6 @@ class LoopSettings:
     checkpoint_interval_ms: int = 5_000
     checkpoint_rows: int = 400_000  # cut early rather than hold more than this in memory
     idle_timeout_ms: int = 30_000
-    keep_ms: int = 2 * 3_600_000
 
 
 class DataLoop:
@@ -83,7 +82,8 @@ class DataLoop:
 
     def on_assign(self, source: Any, keys: list[PartitionKey]) -> dict[PartitionKey, int]:
         """Claim partitions and say where to read on; -1 where the source's config decides."""
-        claims = self._insist(lambda: self.store.claim(keys, self.settings.owner, self.clock(), self.settings.keep_ms))
+        roles = {key: source.role(key) for key in keys}
+        claims = self._insist(lambda: self.store.claim(roles, self.settings.owner, self.clock(), self.engine.keep_ms))
         self.engine.assign(claims.values())
         for key in keys:
             self._source_of[key] = source

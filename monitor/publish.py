@@ -1,6 +1,6 @@
 """A closed window becomes scores, findings, alerts and outbox rows, in one transaction under the model's lock.
 
-1. the watermark over all partitions says which windows are due, stored pane versions which are out of date;
+1. the watermark over all partitions says which windows are due, unsettled panes which lack or are out of date;
 2. the partials of all partitions are merged in a fixed order;
 3. the merged summaries are scored, judged, and stepped through the alert book;
 4. window, scores, alert states and notifications are written, with the pane versions that went in.
@@ -32,9 +32,10 @@ class Publishing(Protocol):
     """The open transaction that holds a model's lock; see monitor/store/publish.py."""
 
     def partitions(self) -> list[PartitionState]: ...
-    def pane_versions(self, from_ms: int) -> list[tuple[str, int, int]]: ...
+    def unsettled(self) -> list[tuple[str, int, int]]: ...
     def windows(self, from_ms: int) -> list[WindowRow]: ...
     def partials(self, from_ms: int, to_ms: int) -> list[Partial]: ...
+    def settle(self, panes: list[tuple[str, int]]) -> None: ...
     def write_window(self, window: WindowRow, scores: list[ScoreRow]) -> None: ...
     def load_state(self, name: str) -> bytes | None: ...
     def save_state(self, name: str, blob: bytes) -> None: ...
@@ -56,49 +57,65 @@ def publish_due(
     tx: Publishing, model: Model, events_sources: set[str], now_ms: int, idle_timeout_ms: int, limit: int = 100
 ) -> list[Published]:
     """Publish the windows of one model that are due or out of date, oldest first, at most `limit`."""
-    partitions = [p for p in tx.partitions() if p.key.source in events_sources and not p.key.topic.startswith("labels-")]
+    partitions = [p for p in tx.partitions() if p.role == "events" and p.key.source in events_sources]
     watermark = global_watermark_ms(partitions, now_ms, idle_timeout_ms)
     if watermark is None:
         return []
-    versions = tx.pane_versions(0)
-    if not versions:
+    unsettled: dict[int, dict[str, int]] = {}
+    for input_key, pane_start, version in tx.unsettled():
+        unsettled.setdefault(pane_start, {})[input_key] = version
+    if not unsettled:
         return []
-    by_pane: dict[int, dict[str, int]] = {}
-    for input_key, pane_start, version in versions:
-        by_pane.setdefault(pane_start, {})[input_key] = version
-    known = {w.start_ms: w for w in tx.windows(min(by_pane) - model.size_ms)}
-    due = _due(model, by_pane, known, watermark)
+    known = {w.start_ms: w for w in tx.windows(min(unsettled) - model.size_ms)}
+    due = _due(model, unsettled, known, watermark)
     if not due:
         return []
     book = AlertBook.from_bytes(stored) if (stored := tx.load_state("alerts")) else AlertBook.empty()
     baseline = Baseline.from_bytes(stored, model) if (stored := tx.load_state("baseline")) else Baseline()
-    out = []
+    out, written = [], dict(known)
     for start in due[:limit]:
-        out.append(_publish_one(tx, model, start, known.get(start), book, baseline, now_ms))
+        published = _publish_one(tx, model, start, known.get(start), book, baseline, now_ms)
+        written[start] = published.window
+        out.append(published)
     tx.save_state("alerts", book.to_bytes())
     tx.save_state("baseline", baseline.to_bytes())
+    tx.settle(_settled(model, unsettled, written))
     return out
 
 
+def _windows_of(model: Model, pane_start: int) -> range:
+    """The starts of the windows that a pane belongs to."""
+    return range(pane_start - model.size_ms + model.slide_ms, pane_start + 1, model.slide_ms)
+
+
 def _due(
-    model: Model, by_pane: dict[int, dict[str, int]], known: dict[int, WindowRow], watermark: int
+    model: Model, unsettled: dict[int, dict[str, int]], known: dict[int, WindowRow], watermark: int
 ) -> list[int]:
-    starts: set[int] = set()
-    for pane_start in by_pane:
-        first = pane_start - model.size_ms + model.slide_ms
-        starts.update(range(first, pane_start + 1, model.slide_ms))
-    due = []
-    for start in sorted(starts):
-        if start + model.size_ms + model.lateness_ms > watermark:
-            continue
-        row = known.get(start)
-        panes = range(start, start + model.size_ms, model.slide_ms)
-        now = {key: v for pane in panes for key, v in by_pane.get(pane, {}).items()}
-        if row is None:
-            due.append(start)
-        elif any(row.inputs.get(key) != version for key, version in now.items()):
-            due.append(start)
-    return due
+    """Windows that have ended and lack a pane's newest version."""
+    due = set()
+    for pane_start, versions in unsettled.items():
+        for start in _windows_of(model, pane_start):
+            if start + model.size_ms + model.lateness_ms > watermark:
+                continue
+            row = known.get(start)
+            if row is None or any(row.inputs.get(key) != version for key, version in versions.items()):
+                due.add(start)
+    return sorted(due)
+
+
+def _settled(
+    model: Model, unsettled: dict[int, dict[str, int]], written: dict[int, WindowRow]
+) -> list[tuple[str, int]]:
+    """(input key, version) of the panes whose windows all hold that one version."""
+    out = []
+    for pane_start, versions in unsettled.items():
+        rows = [written.get(start) for start in _windows_of(model, pane_start)]
+        for key in versions:
+            held = {row.inputs.get(key) if row is not None else None for row in rows}
+            version = held.pop() if len(held) == 1 else None
+            if version is not None:
+                out.append((key, version))
+    return out
 
 
 def _publish_one(

@@ -56,7 +56,7 @@ def replay(
     for batch in batches:
         key = batch.raw.key
         if key not in claimed:
-            engine.assign(store.claim([key], "replay", now_ms).values())
+            engine.assign(store.claim({key: batch.role}, "replay", now_ms, engine.keep_ms).values())
             claimed.add(key)
         if batch.role == "events":
             event_sources.add(key.source)

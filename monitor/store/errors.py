@@ -46,3 +46,8 @@ def classify(error: exc.SQLAlchemyError) -> Exception:
     if isinstance(error, exc.TimeoutError):
         return StoreUnavailable(text)
     return StoreError(text)
+
+
+def deadlocked(error: exc.SQLAlchemyError) -> bool:
+    """Whether two transactions waited for each other: the same again, at once, passes."""
+    return str(getattr(getattr(error, "orig", None), "sqlstate", "")) in ("40P01", "40001")

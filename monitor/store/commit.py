@@ -1,0 +1,212 @@
+"""The checkpoint transaction: all that a batch caused, written whole, under the fence.
+
+For each (source, topic) one transaction, so that ids are locked in one order:
+    1. move each partition's offset, only where token and old offset still hold (the fence);
+    2. panes, seen ids, the label join and what it adds to performance panes, dead letters, counts.
+
+A partition whose fence does not hold is left out and reported. An error anywhere rolls all of it back.
+A COMMIT whose answer was lost is known by the next attempt: the offset is the new one under the own token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sqlalchemy import Connection, Engine, bindparam, delete, insert, select, text, update
+from sqlalchemy.exc import SQLAlchemyError
+
+from monitor.checkpoint import Absorb, JoinedRows, PaneBlob, PartitionCut
+from monitor.events import DeadLetter, PartitionKey
+from monitor.store.errors import classify, deadlocked
+from monitor.store.join import JoinTable, joined, label_columns, prediction_columns
+from monitor.store.join_postgres import PostgresJoin
+from monitor.store.join_sqlite import SqliteJoin
+from monitor.store.schema import cursor, pane, seen_ids
+from monitor.store.terms import Terms
+
+DEADLOCK_TRIES = 5
+
+_PANE = text(
+    """INSERT INTO pane (source, topic, part, model, kind, pane_start_ms, version, rows, unsettled, blob)
+    VALUES (:source, :topic, :part, :model, :kind, :pane_start_ms, 1, :rows, true, :blob)
+    ON CONFLICT (source, topic, part, model, kind, pane_start_ms) DO UPDATE
+    SET version = pane.version + 1, rows = excluded.rows, unsettled = true, blob = excluded.blob"""
+)
+_COUNT = text(
+    """INSERT INTO event_count (source, topic, part, name, value) VALUES (:source, :topic, :part, :name, :value)
+    ON CONFLICT (source, topic, part, name) DO UPDATE SET value = event_count.value + excluded.value"""
+)
+_DEAD = text(
+    """INSERT INTO dead_letter (source, topic, part, log_offset, idx, reason, detail, excerpt, ts_ms, at_ms)
+    VALUES (:source, :topic, :part, :log_offset, :idx, :reason, :detail, :excerpt, :ts_ms, :at_ms)
+    ON CONFLICT DO NOTHING"""
+)
+_FENCED_MOVE = (
+    update(cursor)
+    .where(
+        cursor.c.source == bindparam("s"),
+        cursor.c.topic == bindparam("t"),
+        cursor.c.part == bindparam("p"),
+    )
+    .values(next_offset=bindparam("n"), max_ts_ms=bindparam("m"), idle=bindparam("i"), seen_at_ms=bindparam("at"))
+)
+
+
+class Committer:
+    """Writes checkpoints. `fenced` is False only in the test that shows what the fence is for."""
+
+    def __init__(self, engine: Engine, terms: Terms) -> None:
+        self._engine = engine
+        self._terms = terms
+        self.fenced = True
+
+    def write(self, cuts: list[PartitionCut], absorb: Absorb, wait_ms: dict[str, int]) -> set[PartitionKey]:
+        """Returns the partitions that another process owns now. Raises StoreUnavailable, StoreError."""
+        lost: set[PartitionKey] = set()
+        ordered = sorted(cuts, key=lambda c: c.key)
+        for _, group in groupby(ordered, key=lambda c: (c.key.source, c.key.topic)):
+            lost |= self._write_topic(list(group), absorb, wait_ms)
+        return lost
+
+    def _write_topic(self, cuts: list[PartitionCut], absorb: Absorb, wait_ms: dict[str, int]) -> set[PartitionKey]:
+        for attempt in range(1, DEADLOCK_TRIES + 1):
+            try:
+                incoming = {c.key: self._incoming(c) for c in cuts}  # numbers for new strings, before the locks
+                with self._engine.begin() as conn:
+                    return self._apply(conn, cuts, incoming, absorb, wait_ms)
+            except SQLAlchemyError as error:
+                if not deadlocked(error) or attempt == DEADLOCK_TRIES:
+                    raise classify(error) from error
+        raise AssertionError("unreachable")
+
+    def _incoming(self, cut: PartitionCut) -> tuple[Any, Any]:
+        predictions = [(w.ids, prediction_columns(w, self._terms)) for w in cut.waiting if len(w.ids)]
+        labels = None
+        if cut.labels is not None and len(cut.labels.ids):
+            labels = (cut.labels.ids, label_columns(cut.labels, self._terms))
+        return (_stack(predictions) if predictions else None), labels
+
+    def _apply(
+        self,
+        conn: Connection,
+        cuts: list[PartitionCut],
+        incoming: dict[PartitionKey, tuple[Any, Any]],
+        absorb: Absorb,
+        wait_ms: dict[str, int],
+    ) -> set[PartitionKey]:
+        lost: set[PartitionKey] = set()
+        for cut in cuts:
+            if not self._move(conn, cut):
+                if self._is_written(conn, cut):
+                    continue
+                lost.add(cut.key)
+                continue
+            self._write_one(conn, cut, *incoming[cut.key], absorb, wait_ms)
+        return lost
+
+    def _move(self, conn: Connection, cut: PartitionCut) -> bool:
+        """The fence: compare and set on (token, offset)."""
+        statement = _FENCED_MOVE
+        if self.fenced:
+            statement = statement.where(cursor.c.token == cut.token, cursor.c.next_offset == cut.expected_offset)
+        key = cut.key
+        done = conn.execute(
+            statement,
+            {
+                "s": key.source, "t": key.topic, "p": key.partition,
+                "n": cut.next_offset, "m": cut.max_ts_ms, "i": cut.idle, "at": cut.now_ms,
+            },
+        )  # fmt: skip
+        return bool(done.rowcount == 1)
+
+    def _is_written(self, conn: Connection, cut: PartitionCut) -> bool:
+        """Whether this very cut was committed by an attempt whose answer was lost."""
+        key = cut.key
+        row = conn.execute(
+            select(cursor.c.token, cursor.c.next_offset).where(
+                cursor.c.source == key.source, cursor.c.topic == key.topic, cursor.c.part == key.partition
+            )
+        ).first()
+        return row is not None and row.token == cut.token and row.next_offset == cut.next_offset
+
+    def _write_one(
+        self, conn: Connection, cut: PartitionCut, predictions: Any, labels: Any, absorb: Absorb, wait_ms: dict[str, int]
+    ) -> None:
+        key = cut.key
+        _write_panes(conn, key, cut.panes)
+        where = {"source": key.source, "topic": key.topic, "part": key.partition}
+        if cut.seen_before_ms is not None:
+            conn.execute(
+                delete(seen_ids).where(
+                    seen_ids.c.source == key.source, seen_ids.c.topic == key.topic,
+                    seen_ids.c.part == key.partition, seen_ids.c.expires_ms <= cut.seen_before_ms,
+                )
+            )  # fmt: skip
+        fresh = [s for s in cut.seen if cut.seen_before_ms is None or s.expires_ms > cut.seen_before_ms]
+        if fresh:
+            conn.execute(insert(seen_ids), [{**where, "expires_ms": s.expires_ms, "blob": s.blob} for s in fresh])
+        outcomes: list[JoinedRows] = []
+        expired = 0
+        if predictions is not None or labels is not None:
+            table = self._join_table(conn)
+            for half, exchange in ((predictions, table.predictions), (labels, table.labels)):
+                if half is not None:
+                    rows, late = joined(exchange(*half), self._terms, wait_ms)
+                    outcomes += rows
+                    expired += late
+        if outcomes:
+            _write_panes(conn, key, absorb(key, outcomes, _reader(conn, key)))
+        if expired:
+            cut.counts["label_expired"] = expired  # set, not added: an attempt that is repeated counts once
+        if cut.dead:
+            conn.execute(_DEAD, [{**where, **_dead_row(d), "at_ms": cut.now_ms} for d in cut.dead])
+        if cut.counts:
+            conn.execute(_COUNT, [{**where, "name": n, "value": v} for n, v in sorted(cut.counts.items())])
+
+    def _join_table(self, conn: Connection) -> JoinTable:
+        raw: Any = conn.connection.driver_connection
+        return PostgresJoin(raw) if conn.dialect.name == "postgresql" else SqliteJoin(raw)
+
+
+def _stack(halves: list[tuple[Any, dict[str, Any]]]) -> tuple[Any, dict[str, npt.NDArray[Any]]]:
+    ids = np.concatenate([ids for ids, _ in halves])
+    return ids, {name: np.concatenate([c[name] for _, c in halves]) for name in halves[0][1]}
+
+
+def _write_panes(conn: Connection, key: PartitionKey, panes: Iterable[PaneBlob]) -> None:
+    rows = [
+        {
+            "source": key.source, "topic": key.topic, "part": key.partition, "model": p.model, "kind": p.kind,
+            "pane_start_ms": p.pane_start_ms, "rows": p.rows, "blob": p.blob,
+        }
+        for p in panes
+    ]  # fmt: skip
+    if rows:
+        conn.execute(_PANE, rows)
+
+
+def _reader(conn: Connection, key: PartitionKey) -> Any:
+    def read(model: str, pane_start_ms: int) -> bytes | None:
+        found = conn.execute(
+            select(pane.c.blob).where(
+                pane.c.source == key.source, pane.c.topic == key.topic, pane.c.part == key.partition,
+                pane.c.model == model, pane.c.kind == "performance", pane.c.pane_start_ms == pane_start_ms,
+            )
+        ).scalar()  # fmt: skip
+        return None if found is None else bytes(found)
+
+    return read
+
+
+def _dead_row(letter: DeadLetter) -> dict[str, Any]:
+    detail = letter.detail.replace("\0", "\\0").encode("utf-8", "replace").decode()
+    return {
+        "log_offset": letter.offset, "idx": letter.index, "reason": letter.reason, "detail": detail,
+        "excerpt": letter.excerpt, "ts_ms": letter.ts_ms,
+    }  # fmt: skip
+
+

@@ -1,0 +1,137 @@
+"""The publishing transaction: under the model's lock, partials in, window, scores, alerts, outbox rows out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import Connection, delete, insert, select, text, update
+
+from monitor.checkpoint import OutboxRow, Partial, PartitionState, ScoreRow, WindowRow
+from monitor.events import PartitionKey
+from monitor.store.schema import ALERT_COLUMNS, alert_history, cursor, model_state, pane, score, window
+
+_OUTBOX = text(
+    """INSERT INTO outbox (key, channel, grp, alert, body, created_ms, state, attempts, next_at_ms, lease_until_ms, error)
+    VALUES (:key, :channel, :grp, :alert, :body, :created_ms, 'due', 0, 0, 0, '') ON CONFLICT (key) DO NOTHING"""
+)
+_STATE = text(
+    """INSERT INTO model_state (model, name, blob) VALUES (:model, :name, :blob)
+    ON CONFLICT (model, name) DO UPDATE SET blob = excluded.blob"""
+)
+_ALERT = text(
+    f"INSERT INTO alert ({', '.join(ALERT_COLUMNS)}) VALUES ({', '.join(':' + c for c in ALERT_COLUMNS)}) "
+    f"ON CONFLICT (alert) DO UPDATE SET {', '.join(f'{c} = excluded.{c}' for c in ALERT_COLUMNS[1:])}"
+)
+_SCORE_FIELDS = tuple(ScoreRow.__dataclass_fields__)
+
+
+class PublishingTransaction:
+    """One open transaction of one model; see monitor.publish.Publishing."""
+
+    def __init__(self, conn: Connection, model: str) -> None:
+        self._conn = conn
+        self._model = model
+
+    def partitions(self) -> list[PartitionState]:
+        """All partitions of all replicas, as their owners' last checkpoints left them."""
+        c = cursor.c
+        found = self._conn.execute(
+            select(c.source, c.topic, c.part, c.role, c.next_offset, c.max_ts_ms, c.idle, c.seen_at_ms)
+        )
+        return [PartitionState(PartitionKey(r[0], r[1], r[2]), *r[3:]) for r in found]
+
+    def unsettled(self) -> list[tuple[str, int, int]]:
+        """(input key, pane start in ms, version) of the panes that are not in all their windows yet."""
+        c = pane.c
+        found = self._conn.execute(
+            select(c.source, c.topic, c.part, c.kind, c.pane_start_ms, c.version).where(
+                c.model == self._model, c.unsettled
+            )
+        )
+        return [(f"{r[0]}/{r[1]}/{r[2]}/{r[3]}/{r[4]}", r[4], r[5]) for r in found]
+
+    def windows(self, from_ms: int) -> list[WindowRow]:
+        c = window.c
+        found = self._conn.execute(select(window).where(c.model == self._model, c.start_ms >= from_ms)).mappings()
+        return [WindowRow(**{**r, "inputs": json.loads(r["inputs"])}) for r in found]
+
+    def partials(self, from_ms: int, to_ms: int) -> list[Partial]:
+        """The panes with from_ms <= start < to_ms, of all partitions."""
+        c = pane.c
+        found = self._conn.execute(
+            select(c.source, c.topic, c.part, c.kind, c.pane_start_ms, c.version, c.blob).where(
+                c.model == self._model, c.pane_start_ms >= from_ms, c.pane_start_ms < to_ms
+            )
+        )
+        return [
+            Partial(PartitionKey(r[0], r[1], r[2]), self._model, r[3], r[4], r[5], bytes(r[6])) for r in found
+        ]
+
+    def settle(self, panes: Iterable[tuple[str, int]]) -> None:
+        """Mark (input key, version) as being in all windows, unless the pane grew meanwhile."""
+        c = pane.c
+        for input_key, version in panes:
+            rest, kind, start = input_key.rsplit("/", 2)
+            rest, part = rest.rsplit("/", 1)
+            source, topic = rest.split("/", 1)
+            self._conn.execute(
+                update(pane)
+                .where(
+                    c.source == source, c.topic == topic, c.part == int(part), c.model == self._model,
+                    c.kind == kind, c.pane_start_ms == int(start), c.version == version,
+                )
+                .values(unsettled=False)
+            )  # fmt: skip
+
+    def write_window(self, row: WindowRow, scores: list[ScoreRow]) -> None:
+        """Replace a window and its scores."""
+        c = window.c
+        where = (c.model == row.model, c.start_ms == row.start_ms)
+        values = {name: getattr(row, name) for name in WindowRow.__dataclass_fields__}
+        values["inputs"] = json.dumps(row.inputs, sort_keys=True)
+        if self._conn.execute(update(window).where(*where).values(**values)).rowcount == 0:
+            self._conn.execute(insert(window).values(**values))
+        self._conn.execute(
+            delete(score).where(score.c.model == row.model, score.c.window_start_ms == row.start_ms)
+        )
+        if scores:
+            self._insert_scores(scores)
+
+    def _insert_scores(self, scores: list[ScoreRow]) -> None:
+        if self._conn.dialect.name != "postgresql":
+            self._conn.execute(insert(score), [{f: getattr(s, f) for f in _SCORE_FIELDS} for s in scores])
+            return
+        raw: Any = self._conn.connection.driver_connection
+        with raw.cursor() as cur, cur.copy(f"COPY score ({', '.join(_SCORE_FIELDS)}) FROM STDIN") as copy:
+            for s in scores:
+                copy.write_row([getattr(s, f) for f in _SCORE_FIELDS])
+
+    def load_state(self, name: str) -> bytes | None:
+        c = model_state.c
+        found = self._conn.execute(select(c.blob).where(c.model == self._model, c.name == name)).scalar()
+        return None if found is None else bytes(found)
+
+    def save_state(self, name: str, blob: bytes) -> None:
+        self._conn.execute(_STATE, {"model": self._model, "name": name, "blob": blob})
+
+    def write_alerts(self, rows: list[dict[str, Any]]) -> None:
+        known = [{c: row.get(c) for c in ALERT_COLUMNS} for row in rows]
+        self._conn.execute(_ALERT, known)
+        self._conn.execute(insert(alert_history), known)
+
+    def enqueue(self, rows: list[OutboxRow]) -> None:
+        """Add notifications; one whose key is known already is the same one."""
+        self._conn.execute(
+            _OUTBOX,
+            [
+                {
+                    "key": r.key, "channel": r.channel, "grp": r.group, "alert": r.alert, "body": r.body,
+                    "created_ms": r.created_ms,
+                }
+                for r in rows
+            ],
+        )  # fmt: skip
+
+

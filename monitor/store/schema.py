@@ -1,0 +1,197 @@
+"""The tables, as SQLAlchemy Core knows them. People query them from Grafana: README lists the columns.
+
+Times are integers, ms since 1970 UTC. monitor/store/migrations.py makes the tables; a test holds the two equal.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, LargeBinary, MetaData, Table, Text, text
+
+metadata = MetaData()
+NO_TIME = -(2**63)  # in join_slot: the half is not there yet. All its columns are fixed in width and never null
+
+
+def _partition() -> list[Column[object]]:
+    return [
+        Column("source", Text, primary_key=True),
+        Column("topic", Text, primary_key=True),
+        Column("part", Integer, primary_key=True, autoincrement=False),
+    ]
+
+
+schema_version = Table(
+    "schema_version",
+    metadata,
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("applied_ms", BigInteger, nullable=False),
+)
+
+# One row a partition: the fence (token, next_offset) and what its owner knows of time.
+cursor = Table(
+    "partition_cursor",
+    metadata,
+    *_partition(),
+    Column("role", Text, nullable=False),
+    Column("token", Text, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("next_offset", BigInteger, nullable=False),
+    Column("max_ts_ms", BigInteger),
+    Column("idle", Boolean, nullable=False),
+    Column("seen_at_ms", BigInteger, nullable=False),
+)
+
+# Summaries of one partition, model and pane. unsettled: not yet in all its windows.
+pane = Table(
+    "pane",
+    metadata,
+    *_partition(),
+    Column("model", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("pane_start_ms", BigInteger, primary_key=True, autoincrement=False),
+    Column("version", BigInteger, nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("unsettled", Boolean, nullable=False),
+    Column("blob", LargeBinary, nullable=False),
+)
+Index("pane_unsettled", pane.c.model, pane.c.pane_start_ms, postgresql_where=text("unsettled"), sqlite_where=text("unsettled"))
+Index("pane_by_time", pane.c.model, pane.c.pane_start_ms)
+
+seen_ids = Table(
+    "seen_ids",
+    metadata,
+    Column("id", Integer().with_variant(BigInteger(), "postgresql"), primary_key=True, autoincrement=True),
+    Column("source", Text, nullable=False),
+    Column("topic", Text, nullable=False),
+    Column("part", Integer, nullable=False),
+    Column("expires_ms", BigInteger, nullable=False),
+    Column("blob", LargeBinary, nullable=False),
+)
+Index("seen_ids_by_partition", seen_ids.c.source, seen_ids.c.topic, seen_ids.c.part, seen_ids.c.expires_ms)
+
+# Strings that join_slot holds as numbers; 0 stands for none.
+term = Table(
+    "term",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("text", Text, nullable=False, unique=True),
+)
+
+dead_letter = Table(
+    "dead_letter",
+    metadata,
+    *_partition(),
+    Column("log_offset", BigInteger, primary_key=True, autoincrement=False),
+    Column("idx", Integer, primary_key=True, autoincrement=False),
+    Column("reason", Text, primary_key=True),
+    Column("detail", Text, nullable=False),
+    Column("excerpt", LargeBinary, nullable=False),
+    Column("ts_ms", BigInteger, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+)
+Index("dead_letter_by_time", dead_letter.c.at_ms)
+
+event_count = Table(
+    "event_count",
+    metadata,
+    *_partition(),
+    Column("name", Text, primary_key=True),
+    Column("value", BigInteger, nullable=False),
+)
+
+window = Table(
+    "model_window",
+    metadata,
+    Column("model", Text, primary_key=True),
+    Column("start_ms", BigInteger, primary_key=True, autoincrement=False),
+    Column("end_ms", BigInteger, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("labelled_rows", BigInteger, nullable=False),
+    Column("late_rows", BigInteger, nullable=False),
+    Column("reference", Text, nullable=False),
+    Column("config_hash", Text, nullable=False),
+    Column("inputs", Text, nullable=False),
+    Column("published_ms", BigInteger, nullable=False),
+)
+
+score = Table(
+    "score",
+    metadata,
+    Column("model", Text, primary_key=True),
+    Column("window_start_ms", BigInteger, primary_key=True, autoincrement=False),
+    Column("version", Text, primary_key=True),
+    Column("segment", Text, primary_key=True),
+    Column("subject", Text, primary_key=True),
+    Column("score", Text, primary_key=True),
+    Column("window_end_ms", BigInteger, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("value", Float(53)),
+    Column("rows", BigInteger, nullable=False),
+    Column("reference", Text, nullable=False),
+    Column("threshold", Float(53)),
+    Column("level", Text, nullable=False),
+)
+Index("score_by_subject", score.c.model, score.c.subject, score.c.score, score.c.window_start_ms)
+
+# What the publishing transaction carries from window to window: the alert book, the learned baseline.
+model_state = Table(
+    "model_state",
+    metadata,
+    Column("model", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("blob", LargeBinary, nullable=False),
+)
+model_lock = Table("model_lock", metadata, Column("model", Text, primary_key=True))
+
+_ALERT = (
+    ("rule", Text), ("severity", Text), ("model", Text), ("version", Text), ("segment", Text),
+    ("subject", Text), ("score", Text), ("status", Text), ("reason", Text), ("value", Float(53)),
+    ("threshold", Float(53)), ("rows", BigInteger), ("window_start_ms", BigInteger),
+    ("window_end_ms", BigInteger), ("since_ms", BigInteger), ("revision", Integer), ("at_ms", BigInteger),
+)  # fmt: skip
+ALERT_COLUMNS = ("alert", *(name for name, _ in _ALERT))
+alert = Table("alert", metadata, Column("alert", Text, primary_key=True), *(Column(n, t) for n, t in _ALERT))
+Index("alert_by_status", alert.c.status, alert.c.model)
+alert_history = Table(
+    "alert_history",
+    metadata,
+    Column("id", Integer().with_variant(BigInteger(), "postgresql"), primary_key=True, autoincrement=True),
+    Column("alert", Text, nullable=False),
+    *(Column(n, t) for n, t in _ALERT),
+)
+Index("alert_history_by_alert", alert_history.c.alert)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("seq", Integer().with_variant(BigInteger(), "postgresql"), primary_key=True, autoincrement=True),
+    Column("key", Text, nullable=False, unique=True),
+    Column("channel", Text, nullable=False),
+    Column("grp", Text, nullable=False),
+    Column("alert", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("state", Text, nullable=False),  # due, sent, dead
+    Column("attempts", Integer, nullable=False),
+    Column("next_at_ms", BigInteger, nullable=False),
+    Column("lease_until_ms", BigInteger, nullable=False),
+    Column("error", Text, nullable=False),
+    Column("sent_ms", BigInteger),
+)
+Index("outbox_due", outbox.c.channel, outbox.c.grp, outbox.c.seq, postgresql_where=text("state = 'due'"), sqlite_where=text("state = 'due'"))
+
+channel_state = Table(
+    "channel_state", metadata, Column("channel", Text, primary_key=True), Column("blob", LargeBinary, nullable=False)
+)
+
+reference = Table(
+    "reference",
+    metadata,
+    Column("model", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("rows", BigInteger, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("active", Boolean, nullable=False),
+    Column("blob", LargeBinary, nullable=False),
+)
+# join_slot, whose key differs between the databases, is in monitor/store/join.py.
