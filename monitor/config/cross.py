@@ -1,0 +1,205 @@
+"""What one section of the config says about another. Works on raw data, so that all problems show at once."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+from difflib import get_close_matches
+from typing import Any
+
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
+
+from alerts.channels import build_channel
+from detectors.score_names import SCORE_NAMES
+from monitor.config.lines import Path
+from monitor.config.model import ChannelSettings
+from monitor.config.secret import is_secret
+from monitor.config.units import parse_duration
+
+Found = Iterator[tuple[Path, str, str]]  # path, what is wrong, what to do
+
+FILE_FIELDS = ("event_id", "ts", "version", "prediction.label", "prediction.score", "prediction.value", "latency_ms",
+               "status", "label", "label_ts")  # fmt: skip
+
+
+def cross_problems(raw: Any) -> Found:
+    """Problems between sections of a config that may be broken elsewhere."""
+    if not isinstance(raw, dict):
+        return
+    yield from _literal_secrets(raw, ())
+    yield from _store(raw.get("store"))
+    yield from _http(raw.get("http"))
+    yield from _sources(_list(raw.get("sources")))
+    models = _list(raw.get("models"))
+    yield from _twice(models, "models")
+    for i, model in enumerate(models):
+        if isinstance(model, dict):
+            yield from _model(model, ("models", i))
+    alerts = raw.get("alerts") if isinstance(raw.get("alerts"), dict) else {}
+    assert isinstance(alerts, dict)
+    yield from _alerts(alerts, [m.get("name") for m in models if isinstance(m, dict)])
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _twice(items: list[Any], place: str) -> Found:
+    seen: set[Any] = set()
+    for i, item in enumerate(items):
+        name = item.get("name") if isinstance(item, dict) else None
+        if isinstance(name, str) and name in seen:
+            yield (place, i, "name"), f"{name!r} is taken by an earlier entry", "give each its own name"
+        seen.add(name if isinstance(name, str) else None)
+
+
+def _literal_secrets(value: Any, path: Path) -> Found:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if isinstance(key, str) and is_secret(key) and isinstance(item, str) and item:
+                fix = f"write {key}_env: NAME_OF_A_VARIABLE or {key}_file: /path instead"
+                yield (*path, key), "a secret must not stand in the config", fix
+            else:
+                yield from _literal_secrets(item, (*path, key))
+    elif isinstance(value, list):
+        for i, item in enumerate(value):
+            yield from _literal_secrets(item, (*path, i))
+
+
+def _store(store: Any) -> Found:
+    url = store.get("url") if isinstance(store, dict) else None
+    if not isinstance(url, str):
+        return
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        yield ("store", "url"), "is no database address", "write sqlite:///file.db or postgresql+psycopg://user@host/db"
+        return
+    if parsed.get_backend_name() not in ("sqlite", "postgresql"):
+        problem = f"database {parsed.get_backend_name()!r} is not supported"
+        yield ("store", "url"), problem, "use sqlite:///file.db or postgresql+psycopg://user@host/db"
+    if parsed.password:
+        yield ("store", "url"), "a password must not stand in the config", "take it out and write password_env: NAME"
+
+
+def _http(http: Any) -> Found:
+    listen = http.get("listen") if isinstance(http, dict) else None
+    if not isinstance(listen, str) or http.get("token_env") or http.get("token_file"):
+        return
+    host = listen.rpartition(":")[0].strip("[]")
+    try:
+        loopback = host == "localhost" or ipaddress.ip_address(host or "0.0.0.0").is_loopback
+    except ValueError:
+        loopback = False
+    if not loopback:
+        problem = f"{listen} can be reached from outside, and no token is set"
+        yield ("http", "listen"), problem, "listen on 127.0.0.1, or write token_env: NAME_OF_A_VARIABLE"
+
+
+def _sources(sources: list[Any]) -> Found:
+    yield from _twice(sources, "sources")
+    https = 0
+    for i, source in enumerate(sources):
+        if not isinstance(source, dict):
+            continue
+        path: Path = ("sources", i)
+        kind = source.get("type")
+        if kind == "kafka":
+            for field, example in (("topics", "[inference-log]"), ("bootstrap_servers", "host:9092")):
+                if not source.get(field):
+                    yield path, f"a kafka source needs {field}", f"write {field}: {example}"
+            if source.get("carries") == "both":
+                fix = "make two sources, one with carries: events and one with carries: labels"
+                yield (*path, "carries"), "a kafka source carries events or labels", fix
+        elif kind == "file" and not source.get("path"):
+            yield path, "a file source needs path", "write path: /data/events.jsonl"
+        elif kind == "http":
+            https += 1
+            if https > 1:
+                yield path, "there can be one http source", "remove this one; POST /v1/events serves all models"
+        for field, owner in (
+            ("topics", "kafka"), ("bootstrap_servers", "kafka"), ("client", "kafka"), ("start", "kafka"),
+            ("path", "file"), ("follow", "file"),
+        ):  # fmt: skip
+            if field in source and kind in ("kafka", "http", "file") and kind != owner:
+                yield (*path, field), f"means nothing for a source of type {kind}", "remove it"
+
+
+def _model(model: dict[str, Any], path: Path) -> Found:
+    task, positive = model.get("task"), model.get("positive_label")
+    if task == "binary" and not positive:
+        yield path, "a binary model needs positive_label", "write positive_label: the class whose probability is the score"
+    if task in ("multiclass", "regression", "none") and positive:
+        yield (*path, "positive_label"), f"means nothing for task {task}", "remove it"
+    window = model.get("window")
+    if isinstance(window, dict):
+        try:
+            size = parse_duration(window.get("size", "1m"))
+            slide = parse_duration(window.get("slide", window.get("size", "1m")))
+        except ValueError:
+            size = slide = 1
+        if slide <= 0 or size % slide:
+            problem = f"slide ({window.get('slide')}) must divide size ({window.get('size', '1m')})"
+            yield (*path, "window", "slide"), problem, "for tumbling windows leave slide out"
+        if slide > 0 and size // slide > 1000:
+            yield (*path, "window", "slide"), "more than 1000 panes a window", "make slide longer"
+    names = model.get("thresholds")
+    for name in names if isinstance(names, dict) else ():
+        if name not in SCORE_NAMES:
+            yield (*path, "thresholds", name), f"there is no score {name!r}", _nearest(name, SCORE_NAMES)
+    columns = model.get("columns")
+    allowed = [*FILE_FIELDS, *(f"features.{f}" for f in model.get("features") or ())]
+    allowed += [f"segment.{s}" for s in _list(model.get("segments"))]
+    for name in columns if isinstance(columns, dict) else ():
+        if name not in allowed and not name.startswith("features."):
+            yield (*path, "columns", name), f"there is no field {name!r} of an event", _nearest(name, allowed)
+
+
+def _alerts(alerts: dict[str, Any], models: list[Any]) -> Found:
+    rules = _list(alerts.get("rules"))
+    channels = alerts.get("channels") if isinstance(alerts.get("channels"), dict) else {}
+    assert isinstance(channels, dict)
+    yield from _twice(rules, "alerts.rules")
+    for i, rule in enumerate(rules):
+        if not isinstance(rule, dict):
+            continue
+        path: Path = ("alerts", "rules", i)
+        if not rule.get("channels"):
+            yield path, "a rule without channels tells nobody", "write channels: [name], see alerts.channels"
+        for j, name in enumerate(_list(rule.get("channels"))):
+            if name not in channels:
+                yield (*path, "channels", j), f"there is no channel {name!r}", _nearest(str(name), list(channels))
+        for field, known in (("scores", SCORE_NAMES), ("models", models)):
+            for j, pattern in enumerate(_list(rule.get(field))):
+                plain = isinstance(pattern, str) and not set(pattern) & set("*?[")
+                if plain and pattern not in known:
+                    yield (*path, field, j), f"there is no {field[:-1]} {pattern!r}", _nearest(pattern, [str(k) for k in known])
+    for name, channel in channels.items():
+        yield from _channel(name, channel)
+
+
+def _channel(name: str, channel: Any) -> Found:
+    """Build each channel with stand-ins for its secrets: what it refuses now, it would refuse at start."""
+    try:
+        options = ChannelSettings.model_validate(channel).model_dump(exclude_none=True)
+    except ValueError:
+        return  # the shape is wrong: said elsewhere
+    plain = {k.removesuffix("_env").removesuffix("_file"): v for k, v in options.items()}
+    for key in list(plain):
+        if key in ("secret", "old_secret"):
+            plain[key] = "whsec_" + "A" * 32
+        elif key == "webhook_url":
+            plain[key] = "https://hooks.slack.com/services/T/B/x"
+    try:
+        build_channel(plain.pop("type"), plain)
+    except ValueError as error:
+        field = "url" if "url" in options else "type"
+        yield ("alerts", "channels", name, field), str(error), "see alerts.channels in config.yaml"
+
+
+def _nearest(word: str, known: Any) -> str:
+    names = sorted(str(k) for k in known)
+    close = get_close_matches(word, names, n=1)
+    listed = ", ".join(names[:30]) or "none"
+    return f"did you mean {close[0]!r}? allowed: {listed}" if close else f"allowed: {listed}"

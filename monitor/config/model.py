@@ -1,0 +1,219 @@
+"""The shape of config.yaml. Every field has a default but those that nobody can guess."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from sqlalchemy import URL, make_url
+
+from monitor.config.secret import read_secret, resolve
+from monitor.config.units import Duration, Size
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, str_max_length=10_000)
+
+
+class RetentionSettings(Section):
+    panes_ms: Duration = Field(7 * 86_400_000, alias="panes")
+    windows_ms: Duration = Field(90 * 86_400_000, alias="windows")
+    dead_letters_ms: Duration = Field(14 * 86_400_000, alias="dead_letters")
+
+
+class StoreSettings(Section):
+    url: str = "sqlite:///driftd-data/driftd.db"
+    password_env: str | None = None
+    password_file: str | None = None
+    retention: RetentionSettings = RetentionSettings()
+
+    def sqlalchemy_url(self) -> URL:
+        """The address with its password. Raises SecretMissing."""
+        url = make_url(self.url)
+        password = read_secret(self.password_env, self.password_file)
+        return url if password is None else url.set(password=password)
+
+
+class SourceSettings(Section):
+    name: Name
+    type: Literal["kafka", "http", "file"]
+    carries: Literal["events", "labels", "both"] = "events"
+    format: Literal["native", "kserve"] = "native"
+    # kafka
+    topics: list[str] = []
+    bootstrap_servers: str = ""
+    group: str = "driftd"
+    client: Literal["confluent", "kafka-python"] = "confluent"
+    start: Literal["earliest", "latest"] = "earliest"
+    dead_letter_topic: str | None = None
+    options: dict[str, Any] = {}
+    # file
+    path: Path | None = None
+    follow: bool = True
+
+    def client_options(self) -> dict[str, Any]:
+        """Options for the Kafka client, secrets read. Raises SecretMissing."""
+        return resolve(self.options)
+
+
+class HttpSettings(Section):
+    listen: str = Field("127.0.0.1:8321", pattern=r"^[^:\s]*:\d{1,5}$|^\[[0-9a-fA-F:]+\]:\d{1,5}$")
+    token_env: str | None = None
+    token_file: str | None = None
+    queue_rows: int = Field(50_000, ge=1)
+    body_bytes: Size = 1_000_000
+
+    @property
+    def has_token(self) -> bool:
+        return bool(self.token_env or self.token_file)
+
+    def token_value(self) -> str | None:
+        """The bearer token. Raises SecretMissing."""
+        return read_secret(self.token_env, self.token_file)
+
+
+class WindowSettings(Section):
+    size_ms: Duration = Field(60_000, alias="size", ge=1)
+    slide_ms: Duration = Field(0, alias="slide")
+    allowed_lateness_ms: Duration = Field(10_000, alias="allowed_lateness", ge=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _slide_is_size(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "slide" not in data and "slide_ms" not in data:
+            return {**data, "slide": data.get("size", "1m")}
+        return data
+
+
+class ReferenceSettings(Section):
+    first_windows: int = Field(5, ge=1, le=1000)
+
+
+class LabelSettings(Section):
+    wait_ms: Duration = Field(7 * 86_400_000, alias="wait")
+    max_pending: int = Field(5_000_000, ge=1)
+
+
+class DedupSettings(Section):
+    enabled: bool = True
+    horizon_ms: Duration = Field(600_000, alias="horizon", ge=0)
+    max_ids: int = Field(500_000, ge=1000)
+
+
+class LimitSettings(Section):
+    warn: float | None = None
+    breach: float | None = None
+    below: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _unfold_below(cls, data: Any) -> Any:
+        """`{below: {warn: 0.9}}` is `{warn: 0.9}` that fires below."""
+        if isinstance(data, dict) and isinstance(data.get("below"), dict):
+            if set(data) != {"below"}:
+                raise ValueError("give either limits that fire above, or `below:` with limits that fire below")
+            return {**data["below"], "below": True}
+        return data
+
+    @model_validator(mode="after")
+    def _in_order(self) -> LimitSettings:
+        if self.warn is None and self.breach is None:
+            raise ValueError("give warn, breach, or both")
+        if self.warn is not None and self.breach is not None:
+            if (self.breach < self.warn) if not self.below else (self.breach > self.warn):
+                worse = "below" if self.below else "above"
+                raise ValueError(f"breach ({self.breach:g}) must lie {worse} warn ({self.warn:g}) or equal it")
+        return self
+
+
+class ModelSettings(Section):
+    name: Name
+    task: Literal["binary", "multiclass", "regression", "none"] = "none"
+    positive_label: str | None = None
+    features: dict[str, Literal["numeric", "category"]] = {}
+    segments: list[str] = []
+    columns: dict[str, str] = {}  # field of the event -> column of a parquet or csv file
+    window: WindowSettings = WindowSettings.model_validate({})
+    reference: ReferenceSettings = ReferenceSettings.model_validate({})
+    labels: LabelSettings = LabelSettings.model_validate({})
+    dedup: DedupSettings = DedupSettings.model_validate({})
+    non_finite: Literal["reject", "missing"] = "reject"
+    min_rows: int = Field(200, ge=1)
+    thresholds: dict[str, LimitSettings] = {}
+
+
+class RuleSettings(Section):
+    name: Name
+    models: list[str] = ["*"]
+    subjects: list[str] = ["*"]
+    scores: list[str] = ["*"]
+    segments: list[str] = [""]
+    level: Literal["warn", "breach"] = "breach"
+    for_windows: int = Field(1, ge=1)
+    resolve_windows: int = Field(1, ge=1)
+    cooldown_ms: Duration = Field(0, alias="cooldown")
+    severity: Literal["info", "warning", "critical"] = "warning"
+    channels: list[str] = []
+
+
+class ChannelSettings(Section):
+    type: Literal["log", "slack", "webhook", "retrain"]
+    url: str | None = None
+    webhook_url_env: str | None = None
+    webhook_url_file: str | None = None
+    bot_token_env: str | None = None
+    bot_token_file: str | None = None
+    channel: str | None = None
+    secret_env: str | None = None
+    secret_file: str | None = None
+    old_secret_env: str | None = None
+    old_secret_file: str | None = None
+    timeout_ms: Duration = Field(10_000, alias="timeout", ge=100)
+    cooldown_ms: Duration | None = Field(None, alias="cooldown")
+    max_per_day: int | None = Field(None, ge=1)
+    allow_private: bool = False
+
+    def options(self) -> dict[str, Any]:
+        """Options for alerts.channels.build_channel, secrets read. Raises SecretMissing."""
+        given = self.model_dump(exclude={"type", "timeout_ms"}, exclude_none=True)
+        return {**resolve(given), "timeout_s": self.timeout_ms / 1000.0}
+
+
+class AlertSettings(Section):
+    rules: list[RuleSettings] = []
+    channels: dict[str, ChannelSettings] = {}
+
+
+class CheckpointSettings(Section):
+    interval_ms: Duration = Field(5_000, alias="interval", ge=50)
+
+
+class BoundSettings(Section):
+    message_bytes: Size = 1_000_000
+    nesting_depth: int = Field(32, ge=4, le=500)
+    future_ms: Duration = Field(300_000, alias="future")
+    excerpt_bytes: Size = 4096
+    categories: int = Field(200, ge=2, le=10_000)
+    segments: int = Field(50, ge=1, le=10_000)
+    metric_series: int = Field(20_000, ge=100)
+
+
+class LogSettings(Section):
+    format: Literal["console", "json"] = "console"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Config(Section):
+    store: StoreSettings = StoreSettings.model_validate({})
+    sources: list[SourceSettings] = []
+    http: HttpSettings = HttpSettings.model_validate({})
+    models: Annotated[list[ModelSettings], Field(min_length=1)]
+    alerts: AlertSettings = AlertSettings.model_validate({})
+    checkpoint: CheckpointSettings = CheckpointSettings.model_validate({})
+    idle_timeout_ms: Duration = Field(30_000, alias="idle_timeout")
+    drain_timeout_ms: Duration = Field(15_000, alias="drain_timeout")
+    limits: BoundSettings = BoundSettings.model_validate({})
+    log: LogSettings = LogSettings.model_validate({})
