@@ -16,7 +16,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 
@@ -46,6 +46,14 @@ class Decoder(Protocol):
 
     def events(self, raw: RawBatch) -> Decoded: ...
     def labels(self, raw: RawBatch) -> Decoded: ...
+
+
+class StatefulDecoder(Decoder, Protocol):
+    """A decoder that keeps halves of events; they are saved with the partition's checkpoint."""
+
+    def pending(self, key: PartitionKey) -> bytes | None: ...
+    def restore(self, key: PartitionKey, blob: bytes) -> None: ...
+    def forget(self, key: PartitionKey) -> None: ...
 
 
 @dataclass(slots=True)
@@ -93,7 +101,11 @@ class Engine:
         for claim in claims:
             part = Partition(claim.key, claim.token, claim.next_offset, claim.next_offset, claim.max_ts_ms)
             for stored in claim.panes:
-                if stored.kind == "inputs" and stored.model in self.models:
+                if stored.kind == "pending":
+                    decoder = self._stateful(claim.key)
+                    if decoder is not None:
+                        decoder.restore(claim.key, stored.blob)
+                elif stored.kind == "inputs" and stored.model in self.models:
                     pane = Pane.from_bytes(stored.blob, self.models[stored.model])
                     part.panes[stored.model, stored.pane_start_ms] = pane
             for ids in claim.seen:
@@ -108,6 +120,13 @@ class Engine:
     def forget(self, keys: Iterable[PartitionKey]) -> None:
         for key in keys:
             self._partitions.pop(key, None)
+            decoder = self._stateful(key)
+            if decoder is not None:
+                decoder.forget(key)
+
+    def _stateful(self, key: PartitionKey) -> StatefulDecoder | None:
+        decoder = self._decoders.get(key.source)
+        return cast(StatefulDecoder, decoder) if hasattr(decoder, "pending") else None
 
     def set_idle(self, key: PartitionKey, idle: bool) -> None:
         """Say whether a partition has been read to its end for the idle timeout."""
@@ -247,6 +266,9 @@ class Engine:
             for (model, start), pane in sorted(part.panes.items())
             if (model, start) in part.dirty
         ]
+        decoder = self._stateful(part.key)
+        if decoder is not None and (pending := decoder.pending(part.key)) is not None:
+            panes.append(PaneBlob("", "pending", 0, pending, 0))
         seen = [
             SeenIds(expires, model.encode() + b"\0" + np.concatenate(ids).tobytes())
             for (model, expires), ids in sorted(part.new_ids.items())

@@ -87,6 +87,7 @@ REASONS = (
     "late",             # its pane was closed for its own partition
     "duplicate",        # the event_id was seen inside the horizon: counted, not kept
     "label_expired",    # label_ts - prediction ts over labels.wait
+    "unpaired",         # a KServe request or response whose other half never came
     "pending_overflow", # more predictions wait for a label than labels.max_pending
 )
 

@@ -43,7 +43,7 @@ def retire(
 
     try:
         with engine.execution_options(reads=True).connect() as conn:
-            newest = dict(conn.execute(select(pane.c.model, func.max(pane.c.pane_start_ms)).group_by(pane.c.model)).all())
+            newest = dict(conn.execute(select(pane.c.model, func.max(pane.c.pane_start_ms)).where(pane.c.model != '').group_by(pane.c.model)).all())
             clock = conn.execute(
                 select(func.min(cursor.c.max_ts_ms)).where(cursor.c.role == "events", cursor.c.max_ts_ms.is_not(None))
             ).scalar()

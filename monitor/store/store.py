@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Engine, and_, select, text, update
+from sqlalchemy import Engine, and_, or_, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from monitor.checkpoint import Absorb, Claim, PaneBlob, PartitionCut, SeenIds
@@ -105,13 +105,12 @@ class Store:
                 ).one()
                 clock = row.max_ts_ms
                 out[key] = Claim(key, token, row.next_offset, clock, [], [])
-                if clock is None:
-                    continue
+                clock = -1 if clock is None else clock
                 p, s = pane.c, seen_ids.c
                 for found in conn.execute(
                     select(p.model, p.kind, p.pane_start_ms, p.blob, p.rows).where(
                         p.source == key.source, p.topic == key.topic, p.part == key.partition,
-                        p.kind == "inputs", p.pane_start_ms >= clock - keep_ms,
+                        or_(and_(p.kind == "inputs", p.pane_start_ms >= clock - keep_ms), p.kind == "pending"),
                     )
                 ):  # fmt: skip
                     out[key].panes.append(PaneBlob(found[0], found[1], found[2], bytes(found[3]), found[4]))

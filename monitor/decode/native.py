@@ -1,0 +1,129 @@
+"""The native event, one or a list of them in a message:
+
+    {"event_id": "…", "ts": "2026-01-01T00:00:00.123Z", "model": "credit", "version": "3",
+     "features": {"income": 5100.0, "region": "MA"}, "prediction": {"label": "default", "score": 0.83},
+     "latency_ms": 12.4, "status": "ok", "segment": {"channel": "web"}}
+    {"event_id": "…", "label": "repaid", "label_ts": "2026-01-08T00:00:00Z"}
+
+Messages that are plainly one clean object go through the fast path together. The rest, and what the fast
+path cannot judge, is parsed one by one: one bad message costs itself and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+from monitor.decode.fast import FastParser, Parsed, Unfit
+from monitor.decode.rows import EventRows, LabelRows, in_log_order
+from monitor.decode.settings import DecodeSettings
+from monitor.decode.strict import parse
+from monitor.decode.values import Refused
+from monitor.events import DeadLetter, Decoded, RawBatch
+
+PIECE_ROWS = 512  # when a batch does not fit the fast path, pieces of it may
+LEAST_ROWS = 8
+
+
+class NativeDecoder:
+    """Decodes messages of the native format."""
+
+    def __init__(self, settings: DecodeSettings) -> None:
+        self._settings = settings
+        self._fast = FastParser(settings)
+
+    def events(self, raw: RawBatch) -> Decoded:
+        out = Decoded()
+        left = self._quick(raw, self._fast.events, out.events) if self._fast.usable else range(raw.rows)
+        collected = EventRows(self._settings)
+        self._one_by_one(raw, left, collected.add, "events", collected.dead)
+        out.events = in_log_order(out.events + collected.batches())
+        out.dead = collected.dead
+        return out
+
+    def labels(self, raw: RawBatch) -> Decoded:
+        out = Decoded()
+        left = self._quick(raw, self._fast.labels, out.labels)
+        collected = LabelRows()
+        self._one_by_one(raw, left, collected.add, "labels", collected.dead)
+        out.labels += collected.batches()
+        out.dead = collected.dead
+        return out
+
+    def _quick(self, raw: RawBatch, read: Callable[..., Parsed], out: list[Any]) -> list[int]:
+        """Fast batches into `out`; returns the rows that remain, in order."""
+        odd = self._odd(raw.values)
+        rows = np.arange(raw.rows) if not odd else np.delete(np.arange(raw.rows), odd)
+        left = list(odd)
+        for size in (len(rows), PIECE_ROWS):
+            if len(rows) < LEAST_ROWS:
+                break
+            failed = []
+            for at in range(0, len(rows), size):
+                piece = rows[at : at + size]
+                values = [raw.values[i] for i in piece.tolist()] if len(piece) < raw.rows else raw.values
+                try:
+                    parsed = read(values, raw.offsets[piece], raw.record_ts_ms[piece])
+                except Unfit:
+                    failed.append(piece)
+                    continue
+                out.extend(parsed.batches)
+                left.extend(piece[parsed.left].tolist())
+            rows = np.concatenate(failed) if failed else np.empty(0, dtype=np.intp)
+            if not failed:
+                break
+        left.extend(rows.tolist())
+        return sorted(left)
+
+    def _odd(self, values: list[bytes | None]) -> list[int]:
+        """Messages that are not plainly one clean JSON object in one line."""
+        limit, depth = self._settings.message_bytes, self._settings.nesting_depth
+        odd = [
+            i
+            for i, v in enumerate(values)
+            if v is None or v[:1] != b"{" or v[-1:] != b"}" or len(v) > limit or v.count(b"{") > depth
+        ]
+        skip = set(odd)
+        joined = b"\n".join(v for i, v in enumerate(values) if i not in skip) if odd else b"\n".join(values)  # type: ignore[arg-type]
+        suspicious: list[Callable[[bytes], bool]] = []
+        if joined.count(b"\n") > len(values) - len(odd) - 1:
+            suspicious.append(lambda v: b"\n" in v)
+        if joined.count(b"[") > 0:
+            suspicious.append(lambda v: v.count(b"[") + v.count(b"{") > depth)
+        if b"\\u" in joined:
+            suspicious.append(lambda v: b"\\u0000" in v or b"\\ud" in v or b"\\uD" in v)
+        if not joined.isascii() and not _is_utf8(joined):
+            suspicious.append(lambda v: not _is_utf8(v))
+        if suspicious:
+            found = [
+                i for i, v in enumerate(values) if i not in skip and v is not None and any(test(v) for test in suspicious)
+            ]
+            odd = sorted(odd + found)
+        return odd
+
+    def _one_by_one(
+        self, raw: RawBatch, rows: Iterable[int], add: Callable[..., None], plural: str, dead: list[DeadLetter]
+    ) -> None:
+        for row in rows:
+            value = raw.values[row]
+            offset, record_ts = int(raw.offsets[row]), int(raw.record_ts_ms[row])
+            excerpt = (value or b"")[: self._settings.excerpt_bytes]
+            try:
+                parsed = parse(value, self._settings)
+            except Refused as refused:
+                dead.append(DeadLetter(offset, 0, refused.reason, refused.detail, excerpt))
+                continue
+            if isinstance(parsed, dict) and isinstance(parsed.get(plural), list) and "event_id" not in parsed:
+                parsed = parsed[plural]
+            for index, item in enumerate(parsed if isinstance(parsed, list) else [parsed]):
+                add(offset, index, record_ts, item, excerpt)
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -1,0 +1,31 @@
+"""What a decoder must know: limits, and the schema of each model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from detectors.columns import Schema
+
+ID_BYTES = 512  # an event id longer than this is refused
+LABEL_CHARS = 1000
+MAX_TS_MS = 253_402_300_800_000  # year 10000
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSchema:
+    """segments: keys of the event's `segment`. missing_ok: NaN and Infinity count as missing."""
+
+    schema: Schema
+    segments: tuple[str, ...] = ()
+    missing_ok: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeSettings:
+    """Bounds in bytes, levels and ms; models by name."""
+
+    message_bytes: int = 1_000_000
+    nesting_depth: int = 32
+    future_ms: int = 300_000
+    excerpt_bytes: int = 4096
+    models: dict[str, ModelSchema] = field(default_factory=dict)

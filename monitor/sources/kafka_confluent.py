@@ -1,0 +1,223 @@
+"""Kafka through confluent-kafka (librdkafka)."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
+
+from monitor.events import PartitionKey, RawBatch
+from monitor.logs import log_event
+from monitor.sources.base import Listener, SourceError
+from monitor.sources.order import batch_of
+
+logger = logging.getLogger("driftd.kafka")
+DEFAULTS = {
+    "queued.max.messages.kbytes": 32_768,  # memory of messages fetched ahead, all partitions together
+    "fetch.wait.max.ms": 100,
+    "fetch.queue.backoff.ms": 5,
+    "session.timeout.ms": 45_000,
+    "max.poll.interval.ms": 300_000,
+    "socket.keepalive.enable": True,
+    "allow.auto.create.topics": False,
+}
+FATAL = {
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+    KafkaError.SASL_AUTHENTICATION_FAILED,
+}
+
+
+class ConfluentSource:
+    """See monitor.sources.base.Source."""
+
+    def __init__(
+        self, name: str, carries: str, topics: list[str], bootstrap_servers: str, group: str, start: str,
+        options: dict[str, Any],
+    ) -> None:  # fmt: skip
+        self.name, self.carries = name, carries
+        self._topics = topics
+        self._start = OFFSET_BEGINNING if start == "earliest" else OFFSET_END
+        self._config = {
+            **DEFAULTS,
+            **options,
+            "bootstrap.servers": bootstrap_servers,
+            "group.id": group,
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "auto.offset.reset": "error",  # a hole in the log is never skipped in silence
+            "enable.partition.eof": True,
+            "partition.assignment.strategy": "range",
+            "error_cb": self._on_error,
+            "logger": logger,
+        }
+        self._position: dict[PartitionKey, int] = {}
+        self._end: dict[PartitionKey, int] = {}
+        self._carried: list[Any] = []
+        self._in_callback = False
+        self._reachable = True
+        self._fatal: str | None = None
+
+    def start(self, listener: Listener) -> None:
+        self._listener = listener
+        try:
+            self._consumer = Consumer(self._config)
+        except KafkaException as error:
+            raise SourceError(f"source {self.name}: {error.args[0].str()}; see sources[].options") from error
+        self._subscribe()
+
+    def _subscribe(self) -> None:
+        self._consumer.subscribe(
+            self._topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+        )
+
+    def role(self, key: PartitionKey) -> str:
+        return self.carries
+
+    # callbacks of librdkafka, from inside consume()
+
+    def _key(self, partition: TopicPartition) -> PartitionKey:
+        return PartitionKey(self.name, partition.topic, partition.partition)
+
+    @contextlib.contextmanager
+    def _callback(self) -> Iterator[None]:
+        self._in_callback = True
+        try:
+            yield
+        finally:
+            self._in_callback = False
+
+    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        with self._callback():
+            offsets = self._listener.on_assign(self, [self._key(p) for p in partitions])
+            for p in partitions:
+                key = self._key(p)
+                self._position[key] = max(0, offsets[key])
+                self._end.pop(key, None)
+                p.offset = offsets[key] if offsets[key] >= 0 else self._start
+            consumer.assign(partitions)
+
+    def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        with self._callback():
+            keys = [self._key(p) for p in partitions]
+            self._listener.on_revoke(keys)
+            self._drop(keys)
+            consumer.unassign()
+
+    def _on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        with self._callback():
+            keys = [self._key(p) for p in partitions]
+            self._listener.on_lost(keys)
+            self._drop(keys)
+            consumer.unassign()
+
+    def _drop(self, keys: list[PartitionKey]) -> None:
+        for key in keys:
+            self._position.pop(key, None)
+            self._end.pop(key, None)
+
+    def _on_error(self, error: KafkaError) -> None:
+        if error.code() == KafkaError._ALL_BROKERS_DOWN:
+            self._reachable = False
+            self._end.clear()
+        if error.fatal() or error.code() in FATAL:
+            self._fatal = error.str()
+        log_event(logger, logging.WARNING, "kafka", source=self.name, error=error.str())
+
+    # reading
+
+    def poll(self, max_rows: int, timeout_ms: int) -> list[tuple[str, RawBatch]]:
+        messages, self._carried = self._carried, []
+        messages += self._consumer.consume(max_rows, timeout_ms / 1000.0)
+        if self._fatal is not None:
+            raise SourceError(f"source {self.name}: {self._fatal}; see sources[].options and the group's rights")
+        found: dict[tuple[str, int], tuple[list[int], list[int], list[bytes | None]]] = {}
+        for message in messages:
+            error = message.error()
+            if error is not None:
+                self._take_error(message, error)
+                continue
+            place = (message.topic(), message.partition())
+            lists = found.get(place)
+            if lists is None:
+                lists = found[place] = ([], [], [])
+            lists[0].append(message.offset())
+            lists[1].append(message.timestamp()[1])
+            lists[2].append(message.value())
+        out = []
+        for (topic, number), (offsets, times, values) in found.items():
+            key = PartitionKey(self.name, topic, number)
+            if key not in self._position:  # revoked while these were on their way
+                continue
+            batch = batch_of(key, offsets, times, values, self._position[key])
+            if batch is not None:
+                self._reachable = True
+                self._position[key] = batch.next_offset
+                out.append((self.carries, batch))
+        return out
+
+    def _take_error(self, message: Any, error: KafkaError) -> None:
+        code = error.code()
+        if code == KafkaError._PARTITION_EOF:
+            self._reachable = True
+            self._end[PartitionKey(self.name, message.topic(), message.partition())] = message.offset()
+        elif code in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
+            raise SourceError(
+                f"source {self.name}: {message.topic()}/{message.partition()} no longer holds the offset that the "
+                f"store expects ({error.str()}). Messages were deleted before they were read, or the topic was made "
+                "anew. To go on without them, delete the partition's row in partition_cursor."
+            )
+        elif code in FATAL:
+            raise SourceError(f"source {self.name}: {error.str()}; see sources[].options and the group's rights")
+        else:
+            log_event(logger, logging.WARNING, "kafka", source=self.name, error=error.str())
+
+    def caught_up(self, key: PartitionKey, next_offset: int) -> bool:
+        return self._reachable and self._end.get(key, -1) >= max(0, next_offset)
+
+    def lag(self, key: PartitionKey) -> int | None:
+        if key not in self._position:
+            return None
+        try:
+            _, high = self._consumer.get_watermark_offsets(TopicPartition(key.topic, key.partition), cached=True)
+        except KafkaException:
+            return None
+        return max(0, high - self._position[key]) if high >= 0 else None
+
+    def commit(self, offsets: dict[PartitionKey, int]) -> None:
+        with contextlib.suppress(KafkaException):  # for lag tools only
+            self._consumer.commit(
+                offsets=[TopicPartition(k.topic, k.partition, n) for k, n in offsets.items()], asynchronous=True
+            )
+
+    def pause_all(self) -> None:
+        with contextlib.suppress(KafkaException):
+            self._consumer.pause(self._consumer.assignment())
+        self._end.clear()
+
+    def resume_all(self) -> None:
+        with contextlib.suppress(KafkaException):
+            self._consumer.resume(self._consumer.assignment())
+
+    def keep_alive(self, timeout_ms: int) -> None:
+        if self._in_callback:  # librdkafka must not be entered again
+            time.sleep(timeout_ms / 1000.0)
+            return
+        message = self._consumer.poll(timeout_ms / 1000.0)
+        if message is not None and message.error() is None:
+            self._carried.append(message)
+
+    def rejoin(self) -> None:
+        self._carried.clear()
+        self._drop(list(self._position))
+        self._consumer.unsubscribe()
+        self._consumer.unassign()
+        self._subscribe()
+
+    def close(self) -> None:
+        with contextlib.suppress(KafkaException, RuntimeError):
+            self._consumer.close()
