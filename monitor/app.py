@@ -18,9 +18,8 @@ from typing import Any
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from alerts.channels import build_channels
 from alerts.delivery import Courier
-from monitor.channels import channel_settings
+from monitor.channels import build_channels
 from monitor.config import Config
 from monitor.health import Health
 from monitor.logs import log_event
@@ -64,10 +63,12 @@ def run(
 ) -> None:
     """Run until SIGTERM, SIGINT or until(); drain within cfg.drain_timeout_ms. Raises StoreError, SourceError."""
     with ExitStack() as stack:
+        channels = build_channels(cfg)
         store = open_store(cfg.store.sqlalchemy_url())
         stack.callback(store.close)
         store.migrate()
         store.label_wait_ms = {m.name: m.labels.wait_ms for m in cfg.models}
+        store.max_pending = {m.name: m.labels.max_pending for m in cfg.models}
         models = build_models(cfg, store)
         metrics = Metrics(series_limit=cfg.limits.metric_series)
         health = Health()
@@ -75,12 +76,12 @@ def run(
 
         courier = Courier(
             store.outbox,
-            build_channels(channel_settings(cfg)),
-            wall_clock_ms,
+            channels,
+            clock=wall_clock_ms,
             lease_ms=OUTBOX_LEASE_MS,
             on_outcome=metrics.count_notification,
         )
-        sources = list(extra_sources or []) + build_sources(cfg)
+        sources = list(extra_sources or []) + build_sources(cfg, wall_clock_ms)
         engine = build_engine(cfg, models, tuple(s.name for s in extra_sources or []))
         loop = DataLoop(
             engine,

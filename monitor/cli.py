@@ -57,15 +57,31 @@ def _load(path: str) -> Any:
         sys.exit(EXIT_USAGE)
 
 
+def _require_secrets(cfg: Any, path: str) -> None:
+    from monitor.config import missing_secrets
+
+    problems = missing_secrets(cfg, path, Path(path).read_text(encoding="utf-8"))
+    for problem in problems:
+        click.echo(str(problem), err=True)
+    if problems:
+        sys.exit(EXIT_USAGE)
+
+
 def _open(cfg: Any, read_only: bool = False) -> Any:
+    from monitor.config.secret import SecretMissing
     from monitor.store import open_store
     from monitor.store.errors import StoreError, StoreUnavailable
 
     try:
         store = open_store(cfg.store.sqlalchemy_url(), read_only=read_only)
-        if not read_only:
+        if read_only:
+            store.require_schema()
+        else:
             store.migrate()
         return store
+    except SecretMissing as error:
+        click.echo(f"store: {error}", err=True)
+        sys.exit(EXIT_USAGE)
     except StoreUnavailable as error:
         click.echo(f"store: {error}", err=True)
         sys.exit(EXIT_UNREACHABLE)
@@ -79,12 +95,17 @@ def _open(cfg: Any, read_only: bool = False) -> Any:
 def run(config_path: str) -> None:
     """Run the daemon until SIGTERM or Ctrl-C; both drain what was read, then exit 0."""
     from monitor import app, logs
+    from monitor.sources import SourceError
     from monitor.store.errors import StoreError, StoreUnavailable
 
     cfg = _load(config_path)
+    _require_secrets(cfg, config_path)
     logs.setup(cfg.log.format, cfg.log.level)
     try:
         app.run(cfg)
+    except (SourceError, OSError) as error:
+        click.echo(str(error), err=True)
+        sys.exit(EXIT_UNREACHABLE)
     except StoreUnavailable as error:
         click.echo(f"store: {error}", err=True)
         sys.exit(EXIT_UNREACHABLE)
@@ -102,6 +123,7 @@ def check(config_path: str, connect: bool, quiet: bool) -> None:
     from monitor.config import effective
 
     cfg = _load(config_path)
+    _require_secrets(cfg, config_path)
     if not quiet:
         click.echo(effective(cfg))
     if connect:
@@ -148,6 +170,7 @@ def replay(file: str, config_path: str, labels: str | None, model: str | None) -
     """
     from rich.progress import Progress
 
+    from monitor.app import wall_clock_ms
     from monitor.files import replay_batches
     from monitor.replay import FencedReplay
     from monitor.replay import replay as run_replay
@@ -158,17 +181,18 @@ def replay(file: str, config_path: str, labels: str | None, model: str | None) -
     store.label_wait_ms = {m.name: m.labels.wait_ms for m in cfg.models}
     models = build_models(cfg, store)
     settings = decode_settings(cfg, models)
-    batches, total = replay_batches(Path(file), Path(labels) if labels else None, cfg, settings, model)
-    engine = build_engine(cfg, models, ("replay",))
-    from monitor.app import wall_clock_ms
-
     try:
+        batches, total = replay_batches(Path(file), Path(labels) if labels else None, cfg, settings, model)
+        engine = build_engine(cfg, models, ("replay",))
         with Progress(transient=True) as bar:
             task = bar.add_task("replay", total=total)
             report = run_replay(batches, engine, store, wall_clock_ms(), progress=lambda n: bar.advance(task, n))
     except FencedReplay as error:
         click.echo(str(error), err=True)
         sys.exit(EXIT_FAILED)
+    except ValueError as error:
+        click.echo(str(error), err=True)
+        sys.exit(EXIT_USAGE)
     finally:
         store.close()
     click.echo(

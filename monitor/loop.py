@@ -121,6 +121,7 @@ class DataLoop:
     def turn(self) -> int:
         """One round: poll all sources, step the engine, checkpoint and publish if it is time."""
         rows = 0
+        self.health.turned()
         for source in self.sources:
             wait = POLL_MS // len(self.sources)
             for role, raw in source.poll(POLL_ROWS, wait):
@@ -248,6 +249,7 @@ class DataLoop:
                 for source in self.sources:
                     source.pause_all()
                 while self.monotonic() < until and not self.stopping:
+                    self.health.turned()
                     for source in self.sources:
                         source.keep_alive(50)
                     time.sleep(0.02)

@@ -59,7 +59,7 @@ class SimulatedServer:
         phase, rng = self.phase(ts_ms), self._rng
         scale = 1.0 if phase == "calm" else 1.8
         income = float(rng.lognormal(8.3, 0.5) * scale)
-        age = int(rng.normal(42, 12).clip(18, 90))
+        age = int(min(90.0, max(18.0, rng.normal(42, 12))))
         region = REGIONS[int(rng.choice(4, p=(0.3, 0.3, 0.25, 0.15)))]
         logit = 6.0 - income / scale / 700.0 - (age - 42) / 30.0 + (0.8 if region == "TX" else 0.0)
         score = float(1.0 / (1.0 + np.exp(-1.6 * logit)))

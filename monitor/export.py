@@ -1,0 +1,155 @@
+"""`driftd export`, `models` and `alerts`: flat rows with stable columns, and short tables for people."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from typing import IO, Any
+
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import select
+
+from monitor.config import Config
+from monitor.store.schema import ALERT_COLUMNS, alert, score, window
+
+COLUMNS = {
+    "windows": ("model", "window_start", "window_end", "revision", "rows", "labelled_rows", "late_rows", "reference", "config_hash"),
+    "scores": ("model", "version", "segment", "window_start", "window_end", "revision", "subject", "score", "value",
+               "rows", "reference", "threshold", "level"),
+    "alerts": ("alert", "rule", "severity", "status", "model", "version", "segment", "subject", "score", "value",
+               "threshold", "rows", "window_start", "window_end", "since", "reason"),
+}  # fmt: skip
+NUMBERS = {"revision": "int64", "rows": "int64", "labelled_rows": "int64", "late_rows": "int64", "value": "float64", "threshold": "float64"}
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def parse_time(text: str | None) -> int | None:
+    """ISO 8601 to ms, UTC where no zone is named. Raises ValueError."""
+    if text is None:
+        return None
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is no time; write ISO 8601, as in 2026-01-31T12:00:00Z") from None
+    return int((at if at.tzinfo else at.replace(tzinfo=timezone.utc)).timestamp() * 1000)
+
+
+def iso(ms: int | None) -> str | None:
+    if ms is None:
+        return None
+    at = datetime.fromtimestamp(ms / 1000.0, timezone.utc)
+    return at.strftime("%Y-%m-%dT%H:%M:%S") + f".{ms % 1000:03d}Z"
+
+
+def flat_rows(store: Any, what: str, model: str | None, from_: str | None, to: str | None) -> Iterator[list[dict[str, Any]]]:
+    """Pieces of rows in a fixed order. Raises ValueError for a time that cannot be read."""
+    low, high = parse_time(from_), parse_time(to)
+    if what == "windows":
+        start, query = window.c.start_ms, select(window).order_by(window.c.model, window.c.start_ms)
+        owner = window.c.model
+    elif what == "scores":
+        c = score.c
+        start, owner = c.window_start_ms, c.model
+        query = select(score).order_by(c.model, c.window_start_ms, c.version, c.segment, c.subject, c.score)
+    else:
+        a = alert.c
+        start, owner = a.window_start_ms, a.model
+        query = select(*(a[name] for name in ALERT_COLUMNS)).order_by(a.model, a.window_start_ms, a.alert)
+    if model is not None:
+        query = query.where(owner == model)
+    if low is not None:
+        query = query.where(start >= low)
+    if high is not None:
+        query = query.where(start < high)
+    for part in store.stream(query):
+        yield [_flat(what, row) for row in part]
+
+
+def _flat(what: str, row: dict[str, Any]) -> dict[str, Any]:
+    start, end = ("start_ms", "end_ms") if what == "windows" else ("window_start_ms", "window_end_ms")
+    row = {**row, "window_start": iso(row[start]), "window_end": iso(row[end])}
+    if what == "alerts":
+        row["since"] = iso(row["since_ms"])
+    return {name: row[name] for name in COLUMNS[what]}
+
+
+def write_rows(store: Any, what: str, form: str, model: str | None, from_: str | None, to: str | None, out: str) -> None:
+    """Write rows as csv, jsonl or parquet. Raises ValueError."""
+    pieces = flat_rows(store, what, model, from_, to)
+    if form == "parquet":
+        _write_parquet(pieces, what, out)
+    elif out == "-":
+        _write_text(pieces, what, form, sys.stdout)
+    else:
+        with open(out, "w", newline="", encoding="utf-8") as file:
+            _write_text(pieces, what, form, file)
+
+
+def _write_text(pieces: Iterator[list[dict[str, Any]]], what: str, form: str, out: IO[str]) -> None:
+    if form == "jsonl":
+        for rows in pieces:
+            out.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        return
+    writer = csv.DictWriter(out, COLUMNS[what], lineterminator="\n")
+    writer.writeheader()
+    for rows in pieces:
+        writer.writerows({k: _harmless(v) for k, v in row.items()} for row in rows)
+
+
+def _harmless(value: Any) -> Any:
+    """A text that a spreadsheet would take for a formula gets an apostrophe."""
+    return "'" + value if isinstance(value, str) and value.startswith(_FORMULA) else value
+
+
+def _write_parquet(pieces: Iterator[list[dict[str, Any]]], what: str, out: str) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    kinds = {"int64": pa.int64(), "float64": pa.float64()}
+    schema = pa.schema([(name, kinds.get(NUMBERS.get(name, ""), pa.string())) for name in COLUMNS[what]])
+    sink: Any = sys.stdout.buffer if out == "-" else out
+    with pq.ParquetWriter(sink, schema) as writer:
+        for rows in pieces:
+            writer.write_table(pa.Table.from_pylist(rows, schema=schema))
+
+
+def print_models(cfg: Config, store: Any) -> None:
+    """A table of the models: last window, rows, reference, alerts that fire."""
+    table = Table(box=None)
+    for name in ("model", "task", "windows", "last window", "rows", "labelled", "reference", "firing"):
+        table.add_column(name, justify="right" if name in ("windows", "rows", "labelled", "firing") else "left")
+    firing = store.alerts(status="firing")
+    for m in cfg.models:
+        windows = store.windows(m.name)
+        last = windows[-1] if windows else None
+        active = next((r.name for r in store.references(m.name) if r.active), None)
+        table.add_row(
+            m.name, m.task, str(len(windows)), (iso(last["start_ms"]) or "") if last else "none yet",
+            str(last["rows"]) if last else "", str(last["labelled_rows"]) if last else "",
+            active or (last["reference"] if last else "none yet"),
+            str(sum(a["model"] == m.name for a in firing)),
+        )  # fmt: skip
+    Console().print(table)
+
+
+def print_alerts(store: Any, all_: bool) -> None:
+    """A table of the alerts."""
+    rows = [a for a in store.alerts() if all_ or a["status"] in ("pending", "firing")]
+    if not rows:
+        Console().print("no alerts" if all_ else "no alert is pending or firing")
+        return
+    table = Table(box=None)
+    for name in ("alert", "status", "severity", "rule", "model", "segment", "subject", "score", "value", "limit", "since"):
+        table.add_column(name)
+    for a in rows:
+        value = "" if a["value"] is None else f"{a['value']:.4g}"
+        limit = "" if a["threshold"] is None else f"{a['threshold']:.4g}"
+        table.add_row(
+            a["alert"][:12], a["status"], a["severity"], a["rule"], a["model"], a["segment"], a["subject"], a["score"],
+            value, limit, iso(a["since_ms"]) or "",
+        )  # fmt: skip
+    Console().print(table)

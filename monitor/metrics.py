@@ -1,0 +1,154 @@
+"""What Prometheus scrapes: driftd's own state, and the last window of every model.
+
+Series are bounded: over `series_limit` score series, new ones are left out and counted. Features stay in the
+store in full; names come from the config and the results, never from a message's free text without a bound.
+"""
+
+from __future__ import annotations
+
+import threading
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.openmetrics.exposition import generate_latest as openmetrics
+from prometheus_client.exposition import generate_latest
+
+from monitor.checkpoint import ScoreRow, WindowRow
+from monitor.events import PartitionKey
+
+LEVEL_VALUES = {"ok": 0, "unsure": 1, "warn": 2, "breach": 3}
+_PARTITION = ("source", "topic", "partition")
+_SCORE = ("model", "version", "segment", "subject", "score")
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+class Metrics:
+    """One registry. Written by the data loop and the courier, read by the web's thread."""
+
+    def __init__(self, series_limit: int = 20_000) -> None:
+        self.registry = CollectorRegistry()
+        self._limit = series_limit
+        self._lock = threading.Lock()
+        self._series: dict[tuple[str, ...], tuple[str, int]] = {}  # labels -> (model, window start)
+        self._seen_at: dict[PartitionKey, int] = {}
+        r = self.registry
+        self.events = Counter("driftd_messages", "Messages read.", ("source", "role"), registry=r)
+        self.outcomes = Counter(
+            "driftd_events", "Events by what became of them: accepted, or the reason of the drop.",
+            ("source", "outcome"), registry=r,
+        )  # fmt: skip
+        self.dropped = Counter("driftd_dropped", "Events that were refused, by reason.", ("source", "reason"), registry=r)
+        self.fenced = Counter("driftd_fenced", "Checkpoints refused because another replica owns the partition.", registry=r)
+        self.checkpoints = Histogram("driftd_checkpoint_seconds", "Time of a checkpoint.", buckets=SECONDS, registry=r)
+        self.publishes = Histogram("driftd_publish_seconds", "Time of publishing windows.", buckets=SECONDS, registry=r)
+        self.lag = Gauge("driftd_consumer_lag", "Messages not read yet.", _PARTITION, registry=r)
+        self.watermark_lag = Gauge(
+            "driftd_watermark_lag_seconds", "Wall time minus the event time that a partition has reached.", _PARTITION,
+            registry=r,
+        )  # fmt: skip
+        self.windows = Counter("driftd_windows_published", "Windows published.", ("model", "kind"), registry=r)
+        self.window_rows = Gauge("driftd_window_rows", "Rows of the last window.", ("model",), registry=r)
+        self.window_late = Gauge("driftd_window_late_rows", "Rows that came too late for the last window.", ("model",), registry=r)
+        self.window_end = Gauge("driftd_window_end_timestamp_seconds", "End of the last window.", ("model",), registry=r)
+        self.label_coverage = Gauge("driftd_label_coverage_ratio", "Labelled share of the last window.", ("model",), registry=r)
+        self.label_delay = Gauge("driftd_label_delay_seconds", "Mean delay of labels, last window that has any.", ("model",), registry=r)
+        self.score = Gauge("driftd_score", "A score of the last window.", _SCORE, registry=r)
+        self.level = Gauge("driftd_score_level", "Its level: 0 ok, 1 unsure, 2 warn, 3 breach.", _SCORE, registry=r)
+        self.hidden = Gauge("driftd_metric_series_hidden", "Score series left out by limits.metric_series.", registry=r)
+        self._hidden: set[tuple[str, ...]] = set()
+        self.notifications = Counter("driftd_notifications", "Notifications by outcome.", ("channel", "outcome"), registry=r)
+        self._last: dict[str, int] = {}
+
+    def render(self, accept: str = "") -> tuple[bytes, str]:
+        """The page and its content type."""
+        with self._lock:
+            if "application/openmetrics-text" in accept:
+                return openmetrics(self.registry), "application/openmetrics-text; version=1.0.0; charset=utf-8"
+            return generate_latest(self.registry), "text/plain; version=0.0.4; charset=utf-8"
+
+    def count_events(self, source: str, role: str, rows: int) -> None:
+        self.events.labels(source, role).inc(rows)
+
+    def count_outcome(self, source: str, outcome: str, rows: int) -> None:
+        """Counts of a checkpoint that is durable: `accepted`, `labels` or a reason."""
+        if outcome in ("messages", "consumed"):
+            return
+        self.outcomes.labels(source, outcome).inc(rows)
+        if outcome not in ("accepted", "labels"):
+            self.dropped.labels(source, outcome).inc(rows)
+
+    def count_fenced(self, partitions: int) -> None:
+        self.fenced.inc(partitions)
+
+    def observe_checkpoint(self, seconds: float) -> None:
+        self.checkpoints.observe(seconds)
+
+    def observe_publish(self, seconds: float) -> None:
+        self.publishes.observe(seconds)
+
+    def count_notification(self, channel: str, outcome: str) -> None:
+        self.notifications.labels(channel, outcome).inc()
+
+    def publish(self, window: WindowRow, scores: list[ScoreRow], delay_ms_mean: float | None) -> None:
+        """Show a window. An older one than the one shown (a revision of the past) changes nothing but counts."""
+        model = window.model
+        self.windows.labels(model, "first" if window.revision == 1 else "revision").inc()
+        if delay_ms_mean is not None:
+            self.label_delay.labels(model).set(delay_ms_mean / 1000.0)
+        labelled = {"performance", "target"}
+        newest = window.start_ms >= self._last.get(model, -1)
+        with self._lock:
+            if newest:
+                self._last[model] = window.start_ms
+                self.window_rows.labels(model).set(window.rows)
+                self.window_late.labels(model).set(window.late_rows)
+                self.window_end.labels(model).set(window.end_ms / 1000.0)
+            for row in scores:
+                if newest or row.subject in labelled:
+                    self._show(row)
+            if newest:
+                self._hide_old(model, window.start_ms, labelled)
+            if window.rows and (newest or window.labelled_rows):
+                self.label_coverage.labels(model).set(window.labelled_rows / window.rows)
+
+    def _show(self, row: ScoreRow) -> None:
+        labels = (row.model, row.version, row.segment, row.subject, row.score)
+        known = self._series.get(labels)
+        if known is not None and known[1] > row.window_start_ms:
+            return
+        if known is None and len(self._series) >= self._limit:
+            self._hidden.add(labels)
+            self.hidden.set(len(self._hidden))
+            return
+        self._series[labels] = (row.model, row.window_start_ms)
+        self.score.labels(*labels).set(float("nan") if row.value is None else row.value)
+        if row.threshold is not None:
+            self.level.labels(*labels).set(LEVEL_VALUES[row.level])
+
+    def _hide_old(self, model: str, start_ms: int, labelled: set[str]) -> None:
+        """A feature or segment that the new window lacks must not look alive."""
+        for labels, (owner, at) in list(self._series.items()):
+            if owner == model and at < start_ms and labels[3] not in labelled:
+                del self._series[labels]
+                self.score.remove(*labels)
+                if labels in self.level._metrics:
+                    self.level.remove(*labels)
+
+    def set_partition(self, key: PartitionKey, lag: int | None, clock_ms: int | None, now_ms: int) -> None:
+        labels = (key.source, key.topic, str(key.partition))
+        with self._lock:
+            self._seen_at[key] = now_ms
+            if lag is not None:
+                self.lag.labels(*labels).set(lag)
+            if clock_ms is not None:
+                self.watermark_lag.labels(*labels).set(max(0, now_ms - clock_ms) / 1000.0)
+
+    def expire(self, now_ms: int) -> None:
+        """Partitions that this replica no longer owns leave the page."""
+        with self._lock:
+            for key, at in list(self._seen_at.items()):
+                if at < now_ms:
+                    del self._seen_at[key]
+                    labels = (key.source, key.topic, str(key.partition))
+                    for gauge in (self.lag, self.watermark_lag):
+                        if labels in gauge._metrics:
+                            gauge.remove(*labels)

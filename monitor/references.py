@@ -1,0 +1,123 @@
+"""`driftd reference`: build a profile of a file, list, show and activate those of the store."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from rich.progress import Progress
+
+from detectors.columns import Columns, Schema
+from detectors.profile import PREDICTION, Profile
+from monitor.config import Config
+from monitor.config.model import ModelSettings
+from monitor.store import StoredReference
+from monitor.tabular import Reader, infer_schema, names_of, read_batches
+
+KINDS = ("numeric", "category")
+
+
+def build_reference(
+    cfg: Config, store: Any, model: str, path: Path, types: tuple[str, ...], activate: bool
+) -> Iterator[str]:
+    """Build and save; yields lines for people. Raises ValueError."""
+    settings = _model(cfg, model)
+    kinds, rows = _kinds(settings, path, types)
+    for feature, kind in sorted(kinds.items()):
+        origin = "config" if feature in settings.features else "inferred; override with --type"
+        yield f"{feature}: {kind} ({origin})"
+    numeric = tuple(sorted(f for f, k in kinds.items() if k == "numeric"))
+    categorical = tuple(sorted(f for f, k in kinds.items() if k == "category"))
+    schema = Schema(numeric, categorical, settings.task, settings.positive_label)
+    columns = _read(path, schema, settings, rows)
+    taken = {r.name for r in store.references(model)}
+    name = next(f"{path.stem}-{n}" for n in range(1, len(taken) + 2) if f"{path.stem}-{n}" not in taken)
+    profile = Profile.build(columns, schema, name)
+    blob = profile.to_bytes()
+    store.save_reference(StoredReference(model, name, profile.rows, time.time_ns() // 1_000_000, activate, blob))
+    state = "active for panes that begin after the daemon's next start" if activate else "not active"
+    yield f"saved {name}: {profile.rows} rows, {len(kinds)} features, {len(blob)} bytes, {state}"
+
+
+def _model(cfg: Config, model: str) -> ModelSettings:
+    found = {m.name: m for m in cfg.models}
+    if model not in found:
+        raise ValueError(f"--model {model}: the config has {', '.join(found)}")
+    return found[model]
+
+
+def _kinds(settings: ModelSettings, path: Path, types: tuple[str, ...]) -> tuple[dict[str, str], int]:
+    known = {"event_id", "ts", "model", "version", "label", "label_ts", "latency_ms", "status", "score"}
+    known |= {c for f, c in settings.columns.items() if not f.startswith("features.")}
+    known |= {*settings.segments, *(f"segment_{s}" for s in settings.segments)}
+    inferred, rows = infer_schema(path, settings.columns, known)
+    kinds: dict[str, str] = dict(settings.features) if settings.features else inferred
+    for override in types:
+        feature, _, kind = override.partition("=")
+        if kind not in KINDS:
+            raise ValueError(f"--type {override}: write FEATURE=numeric or FEATURE=category")
+        if feature not in kinds:
+            raise ValueError(f"--type {override}: there is no feature {feature!r}; known: {', '.join(sorted(kinds))}")
+        kinds[feature] = kind
+    return kinds, rows
+
+
+def _read(path: Path, schema: Schema, settings: ModelSettings, rows: int) -> Columns:
+    reader = Reader(path, names_of(path), schema, (), settings.columns)
+    if reader.missing:
+        raise ValueError(f"{path}: no column for {', '.join(reader.missing)}; name it in the model's `columns`")
+    parts = []
+    with Progress(transient=True) as bar:
+        task = bar.add_task("reading", total=rows)
+        for batch in read_batches(path, reader.wanted)[0]:
+            parts.append(reader.columns(batch))
+            bar.advance(task, batch.num_rows)
+    return Columns.concat(parts)
+
+
+def list_references(cfg: Config, store: Any, model: str | None) -> Iterator[str]:
+    if model is not None:
+        _model(cfg, model)
+    found = store.references(model)
+    if not found:
+        yield "no references; `driftd reference build --model M --from FILE` makes one"
+    for r in found:
+        at = datetime.fromtimestamp(r.created_ms / 1000.0, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+        yield f"{r.model}  {r.name}  {'active' if r.active else '-'}  {r.rows} rows  {len(r.blob)} bytes  {at}"
+
+
+def show_reference(store: Any, model: str, name: str) -> Iterator[str]:
+    """Raises ValueError if there is none of that name."""
+    profile = Profile.from_bytes(_stored(store, model, name).blob)
+    yield f"{model} {profile.name}: {profile.rows} rows"
+    for feature in (*profile.schema.numeric, PREDICTION):
+        g = profile.numeric[feature]
+        m = g.moments
+        if m.n:
+            yield (
+                f"  {feature}: numeric, {m.n} values, {g.missing} missing, mean {m.mean:.6g}, std {m.std:.6g}, "
+                f"min {m.low:.6g}, max {m.high:.6g}"
+            )
+    for feature in profile.schema.categorical:
+        c = profile.categorical[feature]
+        top = sorted(c.counts.items(), key=lambda item: (-item[1], item[0]))[:8]
+        shares = ", ".join(f"{value} {rows / max(1, profile.rows):.3f}" for value, rows in top)
+        yield f"  {feature}: category, {len(c.counts)} values, {c.missing} missing: {shares}"
+
+
+def activate_reference(store: Any, model: str, name: str) -> str:
+    """Raises ValueError if there is none of that name."""
+    _stored(store, model, name)
+    store.activate_reference(model, name)
+    return f"{model}: {name} is active for panes that begin after the daemon's next start"
+
+
+def _stored(store: Any, model: str, name: str) -> StoredReference:
+    found = {r.name: r for r in store.references(model)}
+    if name not in found:
+        raise ValueError(f"model {model!r} has no reference {name!r}; it has {', '.join(found) or 'none'}")
+    stored: StoredReference = found[name]
+    return stored
