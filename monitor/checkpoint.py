@@ -20,9 +20,18 @@ class PaneBlob:
     """The summaries of one (partition, model, pane): one row, replaced whole."""
 
     model: str
-    kind: str  # "inputs" or "performance"
+    kind: str  # "inputs", "performance" or "pending"
     pane_start_ms: int
     blob: bytes
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class LateRows:
+    """Rows that came after their pane had closed, to be added to its count if the pane ever held rows."""
+
+    model: str
+    pane_start_ms: int
     rows: int
 
 
@@ -96,6 +105,7 @@ class PartitionCut:
     seen_before_ms: int | None = None  # rows of seen_ids that expired before this go
     waiting: list[WaitingPredictions] = field(default_factory=list)
     labels: ArrivedLabels | None = None
+    late: list[LateRows] = field(default_factory=list)
     dead: list[DeadLetter] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)  # consumed, accepted and each drop reason, to be added
 
@@ -141,6 +151,7 @@ class Partial:
     kind: str
     pane_start_ms: int
     version: int
+    rows: int
     blob: bytes
 
     @property

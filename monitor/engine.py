@@ -25,6 +25,7 @@ from monitor.checkpoint import (
     ArrivedLabels,
     Claim,
     JoinedRows,
+    LateRows,
     PaneBlob,
     PartitionCut,
     ReadPane,
@@ -71,6 +72,7 @@ class Partition:
     new_ids: dict[tuple[str, int], list[np.ndarray]] = field(default_factory=dict)
     waiting: dict[str, list[WaitingPredictions]] = field(default_factory=dict)
     labels: list[LabelBatch] = field(default_factory=list)
+    late: Counter[tuple[str, int]] = field(default_factory=Counter)
     dead: list[DeadLetter] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     idle: bool = False
@@ -239,11 +241,7 @@ class Engine:
         rows = np.flatnonzero(late)
         part.counts["late"] += len(rows)
         for pane_start, count in zip(*np.unique(start[rows], return_counts=True), strict=True):
-            key = (model.name, int(pane_start))
-            pane = part.panes.get(key)
-            if pane is not None:
-                pane.late += int(count)
-                part.dirty.add(key)
+            part.late[model.name, int(pane_start)] += int(count)
         for i, row in enumerate(rows[:EXCERPT_ROWS].tolist()):
             behind = int(clock[row] - start[row] - model.slide_ms)
             detail = f"model {model.name}: ts {batch.ts_ms[row]} came {behind} ms after its pane ended; allowed {model.lateness_ms}"
@@ -286,6 +284,7 @@ class Engine:
             seen_before_ms=part.clock_ms,
             waiting=[_concat_waiting(batches) for batches in part.waiting.values()],
             labels=_last_of_each(part.labels) if part.labels else None,
+            late=[LateRows(model, start, rows) for (model, start), rows in sorted(part.late.items())],
             dead=list(part.dead),
             counts=dict(part.counts),
         )
@@ -302,6 +301,7 @@ class Engine:
             part.new_ids.clear()
             part.waiting.clear()
             part.labels.clear()
+            part.late.clear()
             part.dead.clear()
             part.counts.clear()
             if part.clock_ms is not None:

@@ -24,11 +24,10 @@ Group = tuple[str, str]
 
 @dataclass(slots=True)
 class Pane:
-    """What the rows of one pane left behind. `late` counts the rows that came after its close."""
+    """What the rows of one pane left behind."""
 
     profile: str  # name of the reference whose cells the summaries count in, "" for none
     groups: dict[Group, WindowSummary] = field(default_factory=dict)
-    late: int = 0
 
     @property
     def rows(self) -> int:
@@ -62,7 +61,6 @@ class Pane:
 
     def merge(self, other: Pane) -> None:
         """Merge a pane that counts in the same cells."""
-        self.late += other.late
         for group, summary in other.groups.items():
             mine = self.groups.get(group)
             if mine is None:
@@ -72,7 +70,7 @@ class Pane:
 
     def to_bytes(self) -> bytes:
         parts = [summary.to_bytes() for summary in self.groups.values()]
-        head = json.dumps([self.profile, self.late, [list(group) for group in self.groups], [len(p) for p in parts]])
+        head = json.dumps([self.profile, [list(group) for group in self.groups], [len(p) for p in parts]])
         encoded = head.encode()
         return struct.pack("<BI", FORMAT, len(encoded)) + encoded + b"".join(parts)
 
@@ -82,8 +80,8 @@ class Pane:
         form, length = struct.unpack_from("<BI", data)
         if form != FORMAT:
             raise ValueError(f"pane of format {form}: this release reads format {FORMAT}. Upgrade driftd.")
-        profile, late, groups, lengths = json.loads(data[5 : 5 + length])
-        pane = Pane(profile, late=late)
+        profile, groups, lengths = json.loads(data[5 : 5 + length])
+        pane = Pane(profile)
         known = model.profile_named(profile)
         at = 5 + length
         for (version, segment), size in zip(groups, lengths, strict=True):

@@ -129,7 +129,7 @@ def _publish_one(
 ) -> Published:
     end = start + model.size_ms
     partials = tx.partials(start, end)
-    inputs, performance = merge_partials(model, partials)
+    inputs, performance, late_rows = merge_partials(model, partials)
     revision = 1 if before is None else before.revision + 1
     profile = model.profile_named(inputs.profile)
     if profile is None:
@@ -154,7 +154,7 @@ def _publish_one(
         revision=revision,
         rows=inputs.rows,
         labelled_rows=labelled,
-        late_rows=inputs.late,
+        late_rows=late_rows,
         reference=reference,
         config_hash=model.config_hash,
         inputs={p.input_key: p.version for p in partials},
@@ -169,7 +169,7 @@ def _publish_one(
     return Published(window, scores, len(outbox), delay)
 
 
-def merge_partials(model: Model, partials: Iterable[Partial]) -> tuple[Pane, PerformancePane]:
+def merge_partials(model: Model, partials: Iterable[Partial]) -> tuple[Pane, PerformancePane, int]:
     """Merge the panes of all partitions, in (source, topic, partition, kind, pane) order.
 
     Panes that count in another reference than most rows do cannot be merged with these and are left out:
@@ -177,9 +177,13 @@ def merge_partials(model: Model, partials: Iterable[Partial]) -> tuple[Pane, Per
     """
     by_profile: dict[str, Pane] = {}
     performance = PerformancePane()
+    late_rows = 0
     for partial in sorted(partials, key=lambda p: (p.key, p.kind, p.pane_start_ms)):
         if partial.kind == "performance":
             performance.merge(PerformancePane.from_bytes(partial.blob, model))
+            continue
+        if partial.kind == "late":
+            late_rows += partial.rows
             continue
         pane = Pane.from_bytes(partial.blob, model)
         if pane.profile in by_profile:
@@ -187,8 +191,8 @@ def merge_partials(model: Model, partials: Iterable[Partial]) -> tuple[Pane, Per
         else:
             by_profile[pane.profile] = pane
     if not by_profile:
-        return Pane(model.active_profile), performance
-    return max(by_profile.values(), key=lambda pane: (pane.rows, pane.profile)), performance
+        return Pane(model.active_profile), performance, late_rows
+    return max(by_profile.values(), key=lambda pane: (pane.rows, pane.profile)), performance, late_rows
 
 
 def _judge_group(

@@ -94,6 +94,8 @@ class NativeDecoder:
             suspicious.append(lambda v: v.count(b"[") + v.count(b"{") > depth)
         if b"\\u" in joined:
             suspicious.append(lambda v: b"\\u0000" in v or b"\\ud" in v or b"\\uD" in v)
+        if b"NaN" in joined or b"Inf" in joined:  # Arrow takes these for numbers, JSON does not
+            suspicious.append(lambda v: b"NaN" in v or b"Inf" in v)
         if not joined.isascii() and not _is_utf8(joined):
             suspicious.append(lambda v: not _is_utf8(v))
         if suspicious:

@@ -36,6 +36,15 @@ _PANE = text(
     ON CONFLICT (source, topic, part, model, kind, pane_start_ms) DO UPDATE
     SET version = pane.version + 1, rows = excluded.rows, unsettled = true, blob = excluded.blob"""
 )
+# a pane that never held a row has no window: rows with an absurd time would make one
+_LATE = text(
+    """INSERT INTO pane (source, topic, part, model, kind, pane_start_ms, version, rows, unsettled, blob)
+    SELECT source, topic, part, model, 'late', pane_start_ms, 1, :rows, true, :blob FROM pane
+    WHERE source = :source AND topic = :topic AND part = :part AND model = :model AND kind = 'inputs'
+      AND pane_start_ms = :pane_start_ms
+    ON CONFLICT (source, topic, part, model, kind, pane_start_ms) DO UPDATE
+    SET version = pane.version + 1, rows = pane.rows + excluded.rows, unsettled = true"""
+)
 _COUNT = text(
     """INSERT INTO event_count (source, topic, part, name, value) VALUES (:source, :topic, :part, :name, :value)
     ON CONFLICT (source, topic, part, name) DO UPDATE SET value = event_count.value + excluded.value"""
@@ -139,6 +148,9 @@ class Committer:
         key = cut.key
         _write_panes(conn, key, cut.panes)
         where = {"source": key.source, "topic": key.topic, "part": key.partition}
+        for late in cut.late:
+            values = {"model": late.model, "pane_start_ms": late.pane_start_ms, "rows": late.rows, "blob": b""}
+            conn.execute(_LATE, {**where, **values})
         if cut.seen_before_ms is not None:
             conn.execute(
                 delete(seen_ids).where(

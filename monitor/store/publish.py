@@ -61,12 +61,12 @@ class PublishingTransaction:
         """The panes with from_ms <= start < to_ms, of all partitions."""
         c = pane.c
         found = self._conn.execute(
-            select(c.source, c.topic, c.part, c.kind, c.pane_start_ms, c.version, c.blob).where(
+            select(c.source, c.topic, c.part, c.kind, c.pane_start_ms, c.version, c.rows, c.blob).where(
                 c.model == self._model, c.pane_start_ms >= from_ms, c.pane_start_ms < to_ms
             )
         )
         return [
-            Partial(PartitionKey(r[0], r[1], r[2]), self._model, r[3], r[4], r[5], bytes(r[6])) for r in found
+            Partial(PartitionKey(r[0], r[1], r[2]), self._model, r[3], r[4], r[5], r[6], bytes(r[7])) for r in found
         ]
 
     def settle(self, panes: Iterable[tuple[str, int]]) -> None:

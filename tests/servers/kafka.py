@@ -91,12 +91,12 @@ message.max.bytes=20000000
             return False
 
     def create(self, topic: str, partitions: int) -> None:
-        admin = AdminClient({"bootstrap.servers": self.bootstrap})
+        admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
         for future in admin.create_topics([NewTopic(topic, partitions, 1)]).values():
             future.result(20)
 
     def producer(self) -> Producer:
-        return Producer({"bootstrap.servers": self.bootstrap, "linger.ms": 5, "queue.buffering.max.messages": 1_000_000})
+        return Producer({"bootstrap.servers": self.bootstrap, "log_level": 0, "linger.ms": 5, "queue.buffering.max.messages": 1_000_000})
 
     def close(self) -> None:
         if self.process is not None:
