@@ -53,9 +53,7 @@ class _Alert:
     ended_ms: int = -1  # event time at which the last episode was resolved
     after_ms: int = -1  # only windows that start later can begin the next episode
     cooling: bool = False
-    history: list[tuple[int, str, float | None]] = field(
-        default_factory=list
-    )  # window_start_ms, level, value
+    history: list[tuple[int, str, float | None]] = field(default_factory=list)  # window_start_ms, level, value
 
 
 @dataclass(frozen=True, slots=True)

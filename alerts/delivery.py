@@ -122,9 +122,7 @@ class Courier:
             return  # another courier may have it by now; it comes back by itself
         if row.group in lane.held and lane.held[row.group] > now_ms:
             with self._store_lock:
-                self._store.mark_retry(
-                    row.key, lane.held[row.group], row.attempts, "waits for an earlier one"
-                )
+                self._store.mark_retry(row.key, lane.held[row.group], row.attempts, "waits for an earlier one")
             return
         lane.held.pop(row.group, None)
         outcome = self._send(lane, row, now_ms)
@@ -181,9 +179,7 @@ class Courier:
 class _Lane:
     """One channel's thread and queue. held: group -> when its first row may be tried again."""
 
-    def __init__(
-        self, name: str, channel: Channel, deliver: Callable[[_Lane, ClaimedRow, int], None]
-    ) -> None:
+    def __init__(self, name: str, channel: Channel, deliver: Callable[[_Lane, ClaimedRow, int], None]) -> None:
         self.name, self.channel = name, channel
         self.held: dict[str, int] = {}
         self._deliver = deliver

@@ -34,9 +34,7 @@ class Rule:
 
     def __post_init__(self) -> None:
         if self.level not in RULE_LEVELS:
-            raise ValueError(
-                f"rule {self.name!r}: level is {self.level!r}, must be one of {', '.join(RULE_LEVELS)}"
-            )
+            raise ValueError(f"rule {self.name!r}: level is {self.level!r}, must be one of {', '.join(RULE_LEVELS)}")
         if self.severity not in SEVERITIES:
             raise ValueError(
                 f"rule {self.name!r}: severity is {self.severity!r}, must be one of {', '.join(SEVERITIES)}"

@@ -1,8 +1,8 @@
 """The columns that summaries eat: rows of one model, as numpy arrays, never one object per row.
 
-    DictColumn   codes into a short list of distinct strings, -1 where missing
-    Columns      features, prediction, latency and status of `rows` events
-    Outcomes     predictions joined with the labels that came for them
+DictColumn   codes into a short list of distinct strings, -1 where missing
+Columns      features, prediction, latency and status of `rows` events
+Outcomes     predictions joined with the labels that came for them
 """
 
 from __future__ import annotations

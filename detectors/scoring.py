@@ -23,13 +23,17 @@ LEAST_STD = 0.001  # Wasserstein is divided by the reference's spread, at least 
 
 
 def score_window(
-    summary: WindowSummary, profile: Profile | None, baseline: WindowSummary | None, window_seconds: float
+    summary: WindowSummary,
+    profile: Profile | None,
+    baseline: WindowSummary | None,
+    window_seconds: float,
+    baseline_name: str = "first_windows",
 ) -> list[Score]:
     """Scores of a window's inputs, predictions, latency and traffic, in a fixed order.
 
     profile: the reference that summary counts in. baseline: the learned one where there is no profile.
     """
-    name = profile.name if profile else ("first_windows" if baseline else "")
+    name = profile.name if profile else (baseline_name if baseline else "")
     out: list[Score] = []
     for feature, column in summary.numeric.items():
         ref = profile.numeric.get(feature) if profile else (baseline.numeric.get(feature) if baseline else None)
@@ -97,9 +101,7 @@ def _moved(ref: Cells, deciles: tuple[np.ndarray, np.ndarray]) -> dict[str, obje
     }
 
 
-def _category(
-    subject: str, counts: CategorySummary, reference: CategorySummary | None, name: str
-) -> Iterator[Score]:
+def _category(subject: str, counts: CategorySummary, reference: CategorySummary | None, name: str) -> Iterator[Score]:
     rows = counts.rows
     seen = rows + counts.missing
     yield Score(subject, "count", float(rows), seen)

@@ -1,7 +1,10 @@
-"""The reference that a model makes for itself: its first N windows, merged.
+"""The reference that a model makes for itself: its N earliest windows that hold rows enough, merged.
 
-It holds for models without a built reference, and every score that rests on it says so:
-its name is `first_N_windows`, or `learning` while fewer than N have been published.
+It holds for models without a built reference, and every score that rests on it says so: its name is
+`first_N_windows`, or `learning` for the windows that it is made of and while fewer than N are known.
+
+It is a function of the windows alone, not of when they were published: a window that is revised, or that comes
+late and is earlier than one of the N, changes it, and then the windows that rested on it are published anew.
 """
 
 from __future__ import annotations
@@ -15,49 +18,83 @@ from monitor.model import Model
 from monitor.panes import Pane
 
 FORMAT = 1
+LEARNING = "learning"
 
 
 @dataclass(slots=True)
 class Baseline:
-    """Summaries by segment (all versions together) of the windows learned so far."""
+    """Summaries of the learned windows: start (ms) -> segment -> all versions merged, as bytes."""
 
-    windows: list[int] = field(default_factory=list)  # starts, ms
-    segments: dict[str, WindowSummary] = field(default_factory=dict)
+    wanted: int
+    windows: dict[int, dict[str, bytes]] = field(default_factory=dict)
+    changes: int = 0  # since it was loaded, while it was complete
+    _merged: dict[str, WindowSummary] | None = None
 
-    def learn(self, pane: Pane, start_ms: int, wanted: int) -> None:
-        """Take a window in, unless enough are known or this one is known."""
-        if len(self.windows) >= wanted or start_ms in self.windows or pane.rows == 0:
+    @property
+    def complete(self) -> bool:
+        return len(self.windows) >= self.wanted
+
+    def learn(self, pane: Pane, start_ms: int, min_rows: int) -> None:
+        """Take a window in where it belongs, in place of what was known of it."""
+        known = start_ms in self.windows
+        if pane.rows < min_rows and not known:
             return
-        self.windows.append(start_ms)
+        if not known and self.complete and start_ms > max(self.windows):
+            return
+        segments: dict[str, WindowSummary] = {}
         for (_, segment), summary in sorted(pane.groups.items()):
             copied = WindowSummary.from_bytes(summary.to_bytes(), summary.schema, None)
-            mine = self.segments.get(segment)
-            if mine is None:
-                self.segments[segment] = copied
+            if segment in segments:
+                segments[segment].merge(copied)
             else:
-                mine.merge(copied)
+                segments[segment] = copied
+        blobs = {segment: summary.to_bytes() for segment, summary in segments.items()}
+        if known and self.windows[start_ms] == blobs:
+            return
+        self.windows[start_ms] = blobs
+        if len(self.windows) > self.wanted:
+            del self.windows[max(self.windows)]
+        self._merged = None
+        self.changes += self.complete
 
-    def name(self, wanted: int) -> str:
-        return f"first_{wanted}_windows" if len(self.windows) >= wanted else "learning"
+    def name(self, start_ms: int) -> str:
+        """The name of the reference for a window."""
+        return f"first_{self.wanted}_windows" if self._serves(start_ms) else LEARNING
 
-    def summary(self, segment: str, wanted: int) -> WindowSummary | None:
-        """The learned summary, or None while learning goes on."""
-        return self.segments.get(segment) if len(self.windows) >= wanted else None
+    def summary(self, start_ms: int, segment: str, model: Model) -> WindowSummary | None:
+        """The learned summary for a window, None if it is one of the learned or learning goes on."""
+        if not self._serves(start_ms):
+            return None
+        if self._merged is None:
+            self._merged = {}
+            for _, segments in sorted(self.windows.items()):
+                for name, blob in segments.items():
+                    summary = WindowSummary.from_bytes(blob, model.schema, None)
+                    if name in self._merged:
+                        self._merged[name].merge(summary)
+                    else:
+                        self._merged[name] = summary
+        return self._merged.get(segment)
+
+    def _serves(self, start_ms: int) -> bool:
+        return self.complete and start_ms not in self.windows
 
     def to_bytes(self) -> bytes:
-        parts = [s.to_bytes() for s in self.segments.values()]
-        head = json.dumps([self.windows, list(self.segments), [len(p) for p in parts]]).encode()
-        return struct.pack("<BI", FORMAT, len(head)) + head + b"".join(parts)
+        head = [[start, [[name, len(blob)] for name, blob in s.items()]] for start, s in self.windows.items()]
+        encoded = json.dumps(head).encode()
+        body = b"".join(blob for segments in self.windows.values() for blob in segments.values())
+        return struct.pack("<BI", FORMAT, len(encoded)) + encoded + body
 
     @staticmethod
-    def from_bytes(data: bytes, model: Model) -> Baseline:
+    def from_bytes(data: bytes, wanted: int) -> Baseline:
         """Raises ValueError for a format that this release does not know."""
         form, length = struct.unpack_from("<BI", data)
         if form != FORMAT:
             raise ValueError(f"baseline of format {form}: this release reads format {FORMAT}. Upgrade driftd.")
-        windows, names, lengths = json.loads(data[5 : 5 + length])
-        out, at = Baseline(windows=windows), 5 + length
-        for name, size in zip(names, lengths, strict=True):
-            out.segments[name] = WindowSummary.from_bytes(data[at : at + size], model.schema, None)
-            at += size
+        out, at = Baseline(wanted), 5 + length
+        for start, segments in json.loads(data[5 : 5 + length]):
+            out.windows[start] = {}
+            for name, size in segments:
+                out.windows[start][name] = data[at : at + size]
+                at += size
         return out

@@ -22,7 +22,6 @@ import numpy as np
 
 from detectors.columns import DictColumn, Ints
 from monitor.checkpoint import (
-    ArrivedLabels,
     Claim,
     JoinedRows,
     LateRows,
@@ -33,7 +32,8 @@ from monitor.checkpoint import (
     WaitingPredictions,
 )
 from monitor.dedup import SeenTable
-from monitor.events import DeadLetter, Decoded, EventBatch, Ids, LabelBatch, PartitionKey, RawBatch
+from monitor.events import DeadLetter, Decoded, EventBatch, LabelBatch, PartitionKey, RawBatch
+from monitor.labels import last_of_each
 from monitor.model import Model
 from monitor.panes import Pane
 from monitor.performance_pane import add_outcomes
@@ -218,9 +218,7 @@ class Engine:
                 pane.add(model, version, segments, columns)
             else:
                 rows = np.flatnonzero(starts == pane_start)
-                pane.add(
-                    model, version.take(rows), {d: c.take(rows) for d, c in segments.items()}, columns.take(rows)
-                )
+                pane.add(model, version.take(rows), {d: c.take(rows) for d, c in segments.items()}, columns.take(rows))
             part.dirty.add((model.name, pane_start))
         if model.wants_labels and model.schema.task != "none":
             part.waiting.setdefault(model.name, []).append(
@@ -283,7 +281,7 @@ class Engine:
             seen=seen,
             seen_before_ms=part.clock_ms,
             waiting=[_concat_waiting(batches) for batches in part.waiting.values()],
-            labels=_last_of_each(part.labels) if part.labels else None,
+            labels=last_of_each(part.labels) if part.labels else None,
             late=[LateRows(model, start, rows) for (model, start), rows in sorted(part.late.items())],
             dead=list(part.dead),
             counts=dict(part.counts),
@@ -312,12 +310,17 @@ class Engine:
 
     def absorb(self, key: PartitionKey, joined: list[JoinedRows], read: ReadPane) -> list[PaneBlob]:
         """The performance panes of a partition after rows were joined; pure, see checkpoint.Absorb."""
-        out = []
+        written: dict[tuple[str, int], PaneBlob] = {}
+
+        def latest(model: str, start_ms: int) -> bytes | None:
+            done = written.get((model, start_ms))
+            return read(model, start_ms) if done is None else done.blob
+
         for rows in joined:
             model = self.models.get(rows.model)
             if model is not None:
-                out.extend(add_outcomes(model, rows, read))
-        return out
+                written.update({(p.model, p.pane_start_ms): p for p in add_outcomes(model, rows, latest)})
+        return list(written.values())
 
 
 def _clocks(part: Partition, batches: list[EventBatch]) -> list[Ints]:
@@ -358,24 +361,3 @@ def _concat_waiting(batches: list[WaitingPredictions]) -> WaitingPredictions:
         label=DictColumn.concat([b.label for b in batches]),
         score=np.concatenate([b.score for b in batches]),
     )
-
-
-def _last_of_each(batches: list[LabelBatch]) -> ArrivedLabels:
-    """One label an id: the greatest (label_ts_ms, label), whatever order they came in."""
-    ids: Ids = np.concatenate([b.ids for b in batches])
-    label = DictColumn.concat([b.label for b in batches])
-    value = np.concatenate([b.value for b in batches])
-    ts = np.concatenate([b.label_ts_ms for b in batches])
-    rank = np.empty(len(label.values) + 1, dtype=np.int64)
-    rank[-1] = -1
-    rank[np.array(sorted(range(len(label.values)), key=label.values.__getitem__), dtype=np.int64)] = np.arange(
-        len(label.values)
-    )
-    order = np.lexsort((rank[label.codes], ts, ids[:, 1], ids[:, 0]))
-    ordered = ids[order]
-    last = np.ones(len(order), dtype=np.bool_)
-    last[:-1] = (ordered[1:] != ordered[:-1]).any(axis=1)
-    keep = order[last]
-    return ArrivedLabels(ids[keep], ts[keep], label.take(keep), value[keep])
-
-

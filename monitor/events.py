@@ -1,9 +1,9 @@
 """The life of events before they are summarised: raw, decoded, refused.
 
-    RawBatch     undecoded messages of one partition, with offsets
-    EventBatch   decoded predictions of one model from one partition, as columns
-    LabelBatch   decoded labels from one partition
-    DeadLetter   one message, or one event of a message, that was refused, and why
+RawBatch     undecoded messages of one partition, with offsets
+EventBatch   decoded predictions of one model from one partition, as columns
+LabelBatch   decoded labels from one partition
+DeadLetter   one message, or one event of a message, that was refused, and why
 """
 
 from __future__ import annotations
@@ -76,19 +76,19 @@ class LabelBatch:
 
 # Why a message is refused. Each is a value of `reason` in driftd_dropped_total and of dead_letter.reason.
 REASONS = (
-    "undecodable",      # not JSON, bad UTF-8, lone surrogate, NUL, duplicate key
-    "too_large",        # over limits.message_bytes
-    "too_deep",         # over limits.nesting_depth
-    "non_finite",       # NaN or Infinity where the model does not allow it
-    "wrong_type",       # a field of another type than the schema's
-    "missing_field",    # no event_id, ts or model (predictions); no event_id or label (labels)
-    "unknown_model",    # a model that the config does not name
-    "future",           # ts further ahead of the record's time than limits.future_ms
-    "late",             # its pane was closed for its own partition
-    "duplicate",        # the event_id was seen inside the horizon: counted, not kept
-    "label_expired",    # label_ts - prediction ts over labels.wait
-    "unpaired",         # a KServe request or response whose other half never came
-    "pending_overflow", # more predictions wait for a label than labels.max_pending
+    "undecodable",  # not JSON, bad UTF-8, lone surrogate, NUL, duplicate key
+    "too_large",  # over limits.message_bytes
+    "too_deep",  # over limits.nesting_depth
+    "non_finite",  # NaN or Infinity where the model does not allow it
+    "wrong_type",  # a field of another type than the schema's
+    "missing_field",  # no event_id, ts or model (predictions); no event_id or label (labels)
+    "unknown_model",  # a model that the config does not name
+    "future",  # ts further ahead of the record's time than limits.future_ms
+    "late",  # its pane was closed for its own partition
+    "duplicate",  # the event_id was seen inside the horizon: counted, not kept
+    "label_expired",  # label_ts - prediction ts over labels.wait
+    "unpaired",  # a KServe request or response whose other half never came
+    "pending_overflow",  # more predictions wait for a label than labels.max_pending
 )
 
 

@@ -6,7 +6,7 @@ import csv
 import json
 import sys
 from collections.abc import Iterator
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import IO, Any
 
 from rich.console import Console
@@ -23,7 +23,14 @@ COLUMNS = {
     "alerts": ("alert", "rule", "severity", "status", "model", "version", "segment", "subject", "score", "value",
                "threshold", "rows", "window_start", "window_end", "since", "reason"),
 }  # fmt: skip
-NUMBERS = {"revision": "int64", "rows": "int64", "labelled_rows": "int64", "late_rows": "int64", "value": "float64", "threshold": "float64"}
+NUMBERS = {
+    "revision": "int64",
+    "rows": "int64",
+    "labelled_rows": "int64",
+    "late_rows": "int64",
+    "value": "float64",
+    "threshold": "float64",
+}
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -35,17 +42,19 @@ def parse_time(text: str | None) -> int | None:
         at = datetime.fromisoformat(text)
     except ValueError:
         raise ValueError(f"{text!r} is no time; write ISO 8601, as in 2026-01-31T12:00:00Z") from None
-    return int((at if at.tzinfo else at.replace(tzinfo=timezone.utc)).timestamp() * 1000)
+    return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
 def iso(ms: int | None) -> str | None:
     if ms is None:
         return None
-    at = datetime.fromtimestamp(ms / 1000.0, timezone.utc)
+    at = datetime.fromtimestamp(ms / 1000.0, UTC)
     return at.strftime("%Y-%m-%dT%H:%M:%S") + f".{ms % 1000:03d}Z"
 
 
-def flat_rows(store: Any, what: str, model: str | None, from_: str | None, to: str | None) -> Iterator[list[dict[str, Any]]]:
+def flat_rows(
+    store: Any, what: str, model: str | None, from_: str | None, to: str | None
+) -> Iterator[list[dict[str, Any]]]:
     """Pieces of rows in a fixed order. Raises ValueError for a time that cannot be read."""
     low, high = parse_time(from_), parse_time(to)
     if what == "windows":
@@ -77,7 +86,9 @@ def _flat(what: str, row: dict[str, Any]) -> dict[str, Any]:
     return {name: row[name] for name in COLUMNS[what]}
 
 
-def write_rows(store: Any, what: str, form: str, model: str | None, from_: str | None, to: str | None, out: str) -> None:
+def write_rows(
+    store: Any, what: str, form: str, model: str | None, from_: str | None, to: str | None, out: str
+) -> None:
     """Write rows as csv, jsonl or parquet. Raises ValueError."""
     pieces = flat_rows(store, what, model, from_, to)
     if form == "parquet":
@@ -143,7 +154,19 @@ def print_alerts(store: Any, all_: bool) -> None:
         Console().print("no alerts" if all_ else "no alert is pending or firing")
         return
     table = Table(box=None)
-    for name in ("alert", "status", "severity", "rule", "model", "segment", "subject", "score", "value", "limit", "since"):
+    for name in (
+        "alert",
+        "status",
+        "severity",
+        "rule",
+        "model",
+        "segment",
+        "subject",
+        "score",
+        "value",
+        "limit",
+        "since",
+    ):
         table.add_column(name)
     for a in rows:
         value = "" if a["value"] is None else f"{a['value']:.4g}"

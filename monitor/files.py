@@ -14,7 +14,6 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from detectors.columns import DictColumn
 from monitor.config import Config
 from monitor.config.model import ModelSettings
 from monitor.decode.ids import hash_column, hash_texts
@@ -134,7 +133,12 @@ def _dump(path: Path, roles: dict[str, str], names: dict[str, str]) -> Pieces:
 
 
 def _table(
-    path: Path, model: ModelSettings, reader: Reader, wanted: list[str], label_columns: dict[str, str] | None, names: object
+    path: Path,
+    model: ModelSettings,
+    reader: Reader,
+    wanted: list[str],
+    label_columns: dict[str, str] | None,
+    names: object,
 ) -> Pieces:
     """Rows of a table as events; offsets are row numbers. With label_columns, its labels follow each batch."""
     key = PartitionKey(SOURCE, path.name, 0)
@@ -164,7 +168,13 @@ def _table(
 
 
 def _labels_of(
-    batch: pa.RecordBatch, mapping: dict[str, str], names: object, ids: Ids, ts: np.ndarray, offsets: np.ndarray, path: Path
+    batch: pa.RecordBatch,
+    mapping: dict[str, str],
+    names: object,
+    ids: Ids,
+    ts: np.ndarray,
+    offsets: np.ndarray,
+    path: Path,
 ) -> ReplayBatch:
     """The labels that stand beside the events, known at label_ts or else at once."""
     column, time_column = find(names, "label", mapping), find(names, "label_ts", mapping)
@@ -180,7 +190,9 @@ def _labels_of(
 def _label_batch(array: pa.Array, offsets: np.ndarray, ids: Ids, ts: np.ndarray) -> LabelBatch:
     text = texts_of(array)
     is_number = pa.types.is_floating(array.type) or pa.types.is_integer(array.type)
-    value = array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False) if is_number else np.full(len(ids), np.nan)
+    value = (
+        array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False) if is_number else np.full(len(ids), np.nan)
+    )
     keep = text.codes >= 0
     return LabelBatch(offsets[keep], ids[keep], text.take(keep), value[keep], ts[keep])
 

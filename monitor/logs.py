@@ -12,7 +12,12 @@ from typing import Any
 class _JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         fields = getattr(record, "fields", {})
-        line = {"ts": _time(record), "level": record.levelname.lower(), "logger": record.name, "event": record.getMessage()}
+        line = {
+            "ts": _time(record),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "event": record.getMessage(),
+        }
         line.update({k: v for k, v in fields.items() if k not in line})
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)

@@ -10,6 +10,7 @@ Any replica may do it: the result is a function of the stored partials, whoever 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -20,12 +21,14 @@ from detectors.performance import PerformanceSummary
 from detectors.score import Finding
 from detectors.scoring import score_performance, score_window
 from detectors.window import WindowSummary
-from monitor.baseline import Baseline
+from monitor.baseline import LEARNING, Baseline
 from monitor.checkpoint import OutboxRow, Partial, PartitionState, ScoreRow, WindowRow
 from monitor.model import Model
 from monitor.panes import Group, Pane
 from monitor.performance_pane import PerformancePane
 from monitor.watermark import global_watermark_ms
+
+STALE = "stale"  # state: starts of windows to publish anew, because what they were compared with has changed
 
 
 class Publishing(Protocol):
@@ -64,23 +67,40 @@ def publish_due(
     unsettled: dict[int, dict[str, int]] = {}
     for input_key, pane_start, version in tx.unsettled():
         unsettled.setdefault(pane_start, {})[input_key] = version
-    if not unsettled:
+    stale = set(json.loads(stored)) if (stored := tx.load_state(STALE)) else set()
+    if not unsettled and not stale:
         return []
-    known = {w.start_ms: w for w in tx.windows(min(unsettled) - model.size_ms)}
-    due = _due(model, unsettled, known, watermark)
+    known = {w.start_ms: w for w in tx.windows(min([*unsettled, *stale]) - model.size_ms)}
+    due = sorted(set(_due(model, unsettled, known, watermark)) | stale)
     if not due:
         return []
     book = AlertBook.from_bytes(stored) if (stored := tx.load_state("alerts")) else AlertBook.empty()
-    baseline = Baseline.from_bytes(stored, model) if (stored := tx.load_state("baseline")) else Baseline()
-    out, written = [], dict(known)
+    stored = tx.load_state("baseline")
+    baseline = Baseline.from_bytes(stored, model.first_windows) if stored else Baseline(model.first_windows)
+    out, written, scored_at = [], dict(known), dict[int, int]()
     for start in due[:limit]:
         published = _publish_one(tx, model, start, known.get(start), book, baseline, now_ms)
-        written[start] = published.window
-        out.append(published)
+        stale.discard(start)
+        if published is not None:
+            scored_at[start] = baseline.changes
+            written[start] = published.window
+            out.append(published)
+    if baseline.changes:
+        old = (w for w in tx.windows(0) if scored_at.get(w.start_ms, 0) < baseline.changes)
+        stale |= {w.start_ms for w in old if _rests_on_another(w, baseline)}
     tx.save_state("alerts", book.to_bytes())
     tx.save_state("baseline", baseline.to_bytes())
+    tx.save_state(STALE, json.dumps(sorted(stale)).encode())
     tx.settle(_settled(model, unsettled, written))
     return out
+
+
+def _rests_on_another(window: WindowRow, baseline: Baseline) -> bool:
+    """Whether a window was scored against what the model had learned before, and would be scored otherwise now."""
+    learned = baseline.name(window.start_ms)
+    if window.reference == LEARNING:
+        return learned != LEARNING
+    return window.reference.startswith("first_") and window.reference.endswith("_windows")
 
 
 def _windows_of(model: Model, pane_start: int) -> range:
@@ -88,9 +108,7 @@ def _windows_of(model: Model, pane_start: int) -> range:
     return range(pane_start - model.size_ms + model.slide_ms, pane_start + 1, model.slide_ms)
 
 
-def _due(
-    model: Model, unsettled: dict[int, dict[str, int]], known: dict[int, WindowRow], watermark: int
-) -> list[int]:
+def _due(model: Model, unsettled: dict[int, dict[str, int]], known: dict[int, WindowRow], watermark: int) -> list[int]:
     """Windows that have ended and lack a pane's newest version."""
     due = set()
     for pane_start, versions in unsettled.items():
@@ -126,20 +144,23 @@ def _publish_one(
     book: AlertBook,
     baseline: Baseline,
     now_ms: int,
-) -> Published:
+) -> Published | None:
+    """None where the window cannot be made anew: retention took panes that it was made of."""
     end = start + model.size_ms
     partials = tx.partials(start, end)
+    if before is not None and not set(before.inputs) <= {p.input_key for p in partials}:
+        return None
     inputs, performance, late_rows = merge_partials(model, partials)
     revision = 1 if before is None else before.revision + 1
     profile = model.profile_named(inputs.profile)
     if profile is None:
-        baseline.learn(inputs, start, model.first_windows)
+        baseline.learn(inputs, start, model.min_rows)
     scores: list[ScoreRow] = []
     alert_rows: list[dict[str, Any]] = []
     outbox: list[OutboxRow] = []
-    reference = profile.name if profile else baseline.name(model.first_windows)
+    reference = profile.name if profile else baseline.name(start)
     for version, segment in sorted(set(inputs.groups) | set(performance.groups)):
-        findings = _judge_group(model, (version, segment), inputs, performance, baseline)
+        findings = _judge_group(model, start, (version, segment), inputs, performance, baseline)
         scores.extend(_rows(model, version, segment, start, end, revision, findings))
         for step in book.step(model.rules, model.name, version, segment, start, end, revision, findings, now_ms):
             alert_rows.append(step.alert_row())
@@ -196,14 +217,14 @@ def merge_partials(model: Model, partials: Iterable[Partial]) -> tuple[Pane, Per
 
 
 def _judge_group(
-    model: Model, group: Group, inputs: Pane, performance: PerformancePane, baseline: Baseline
+    model: Model, start: int, group: Group, inputs: Pane, performance: PerformancePane, baseline: Baseline
 ) -> list[Finding]:
     summary: WindowSummary | None = inputs.groups.get(group)
     profile = model.profile_named(inputs.profile)
     found = []
     if summary is not None:
-        learned = baseline.summary(group[1], model.first_windows) if profile is None else None
-        found.extend(score_window(summary, profile, learned, model.size_ms / 1000.0))
+        learned = baseline.summary(start, group[1], model) if profile is None else None
+        found.extend(score_window(summary, profile, learned, model.size_ms / 1000.0, baseline.name(start)))
     perf: PerformanceSummary | None = performance.groups.get(group)
     predictions = summary.rows if summary is not None else 0
     if perf is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +85,7 @@ def list_references(cfg: Config, store: Any, model: str | None) -> Iterator[str]
     if not found:
         yield "no references; `driftd reference build --model M --from FILE` makes one"
     for r in found:
-        at = datetime.fromtimestamp(r.created_ms / 1000.0, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+        at = datetime.fromtimestamp(r.created_ms / 1000.0, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         yield f"{r.model}  {r.name}  {'active' if r.active else '-'}  {r.rows} rows  {len(r.blob)} bytes  {at}"
 
 

@@ -87,8 +87,7 @@ def decode_settings(cfg: Config, models: dict[str, Model]) -> DecodeSettings:
         future_ms=cfg.limits.future_ms,
         excerpt_bytes=cfg.limits.excerpt_bytes,
         models={
-            m.name: ModelSchema(models[m.name].schema, tuple(m.segments), m.non_finite == "missing")
-            for m in cfg.models
+            m.name: ModelSchema(models[m.name].schema, tuple(m.segments), m.non_finite == "missing") for m in cfg.models
         },
     )
 

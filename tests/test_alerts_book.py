@@ -19,9 +19,7 @@ def play(steps, the_rule, book=None, now_ms=0):
     for step in steps:
         window, level, revision = (*step, 1)[:3]
         finding = Finding(Score("income", "psi", 0.5, 100), level, 0.25)
-        moved = book.step(
-            [the_rule], "m", "1", "", window * 10, window * 10 + 10, revision, [finding], now_ms
-        )
+        moved = book.step([the_rule], "m", "1", "", window * 10, window * 10 + 10, revision, [finding], now_ms)
         book = AlertBook.from_bytes(book.to_bytes())
         for t in moved:
             keys += [n.key for _, n in t.notifications]

@@ -115,9 +115,7 @@ def test_an_address_inside_is_refused(ip):
     assert check_target("https://x.example/", True, lambda h, p: [ip]).ip == ip
 
 
-@pytest.mark.parametrize(
-    "host", ["127.1", "0x7f000001", "2130706433", "[::ffff:169.254.169.254]", "localhost"]
-)
+@pytest.mark.parametrize("host", ["127.1", "0x7f000001", "2130706433", "[::ffff:169.254.169.254]", "localhost"])
 def test_odd_spellings_of_inside_addresses_are_refused_before_any_connection(host):
     assert isinstance(Poster(f"https://{host}/").post(b"{}", {}, 0), Failed)
 

@@ -35,9 +35,7 @@ def test_any_cut_of_the_log_gives_the_sequential_answer(rows: list[tuple[int, in
     bounds = sorted({0, len(rows), *(c for c in cuts if c < len(rows))})
     found: list[bool] = []
     for a, b in zip(bounds, bounds[1:], strict=False):
-        found += table.add(
-            np.array(ids[a:b], dtype=np.uint64), np.array(expires[a:b]), np.array(clock[a:b])
-        ).tolist()
+        found += table.add(np.array(ids[a:b], dtype=np.uint64), np.array(expires[a:b]), np.array(clock[a:b])).tolist()
     assert found == sequential(ids, expires, clock)
 
 

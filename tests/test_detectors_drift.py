@@ -96,9 +96,7 @@ def test_missing_and_infinite_values_are_counted_and_leave_the_sums_alone() -> N
     assert summary.counts.tolist() == [1, 1, 2] and summary.moments.mean == 1.25
 
 
-numbers = st.lists(
-    st.one_of(st.floats(width=64), st.integers(-5, 5).map(float)), min_size=0, max_size=80
-)
+numbers = st.lists(st.one_of(st.floats(width=64), st.integers(-5, 5).map(float)), min_size=0, max_size=80)
 
 
 @settings(max_examples=200, deadline=None)

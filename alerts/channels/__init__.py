@@ -28,9 +28,7 @@ def _slack(options: Mapping[str, Any]) -> Channel:
 def _poster(options: Mapping[str, Any]) -> Poster:
     if not options.get("url"):
         raise ValueError("webhook channel: url is missing")
-    return Poster(
-        options["url"], float(options.get("timeout_s", 10.0)), bool(options.get("allow_private", False))
-    )
+    return Poster(options["url"], float(options.get("timeout_s", 10.0)), bool(options.get("allow_private", False)))
 
 
 def _secrets(options: Mapping[str, Any]) -> tuple[str, ...]:

@@ -56,9 +56,7 @@ def check_target(url: str, allow_private: bool, resolve: Resolve = resolve) -> T
     """
     parts = urlsplit(url)
     if parts.scheme not in ("https", "http") or not parts.hostname:
-        raise UnsafeAddress(
-            f"url scheme is {parts.scheme!r}: must be https (or http with allow_private: true)"
-        )
+        raise UnsafeAddress(f"url scheme is {parts.scheme!r}: must be https (or http with allow_private: true)")
     if parts.username is not None or parts.password is not None:
         raise UnsafeAddress("url holds a user or password: give the secret with secret_env instead")
     tls = parts.scheme == "https"
@@ -68,9 +66,7 @@ def check_target(url: str, allow_private: bool, resolve: Resolve = resolve) -> T
         raise OSError(f"{parts.hostname} has no address")
     if not allow_private:
         if not tls:
-            raise UnsafeAddress(
-                f"{parts.hostname}: http is not encrypted: use https, or set allow_private: true"
-            )
+            raise UnsafeAddress(f"{parts.hostname}: http is not encrypted: use https, or set allow_private: true")
         for ip in addresses:
             if not is_public(ip):
                 raise UnsafeAddress(

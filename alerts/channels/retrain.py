@@ -85,9 +85,7 @@ class RetrainChannel:
         """Raises ValueError where the blob was written by another version."""
         data: dict[str, Any] = json.loads(blob) if blob else {"version": STATE_VERSION, "calls": {}}
         if data.get("version") != STATE_VERSION:
-            raise ValueError(
-                f"retrain state: version is {data.get('version')!r}, this program reads {STATE_VERSION}"
-            )
+            raise ValueError(f"retrain state: version is {data.get('version')!r}, this program reads {STATE_VERSION}")
         self.calls = {model: [(at, key) for at, key in made] for model, made in data["calls"].items()}
 
     def state(self) -> bytes:

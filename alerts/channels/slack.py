@@ -24,9 +24,7 @@ TRANSIENT = frozenset(
 
 def clean(text: str, cap: int = FIELD_CAP) -> str:
     """Without control, format (bidi, zero width) and line-breaking characters; backticks become quotes."""
-    kept = "".join(
-        " " if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp") else c for c in text
-    )
+    kept = "".join(" " if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp") else c for c in text)
     kept = kept.replace("`", "'")
     return kept if len(kept) <= cap else kept[: cap - 1] + "…"
 
@@ -53,9 +51,7 @@ def payload(n: Notification) -> tuple[str, list[dict[str, Any]]]:
         ("Reason", n.reason),
         ("Rule", f"{n.rule} ({n.severity})"),
     ]
-    fields = [
-        {"type": "plain_text", "text": clean(f"{k}: {v}", FIELD_CAP * 2), "emoji": False} for k, v in lines
-    ]
+    fields = [{"type": "plain_text", "text": clean(f"{k}: {v}", FIELD_CAP * 2), "emoji": False} for k, v in lines]
     when = f"<!date^{n.window_start_ms // 1000}^{{date_num}} {{time_secs}}|{n.window_start_ms // 1000}>"
     foot = f"window from {when} · alert {short}"[:TEXT_CAP]
     blocks: list[dict[str, Any]] = [
@@ -88,9 +84,7 @@ class SlackWebhookChannel:
 class SlackBotChannel:
     """chat.postMessage with a bot token. base_url is for tests."""
 
-    def __init__(
-        self, token: str, channel: str, timeout_s: float = 10.0, base_url: str = WebClient.BASE_URL
-    ) -> None:
+    def __init__(self, token: str, channel: str, timeout_s: float = 10.0, base_url: str = WebClient.BASE_URL) -> None:
         self._client = WebClient(token, timeout=max(1, int(timeout_s)), retry_handlers=[], base_url=base_url)
         self._channel = channel
 

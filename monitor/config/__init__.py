@@ -1,8 +1,8 @@
 """config.yaml: read it, explain every mistake at once, print it as it takes effect.
 
-    load_config(path), parse_config(text, name) -> Config; raise ConfigError with every Problem
-    effective(cfg)                              -> YAML with all defaults, secrets masked
-    config_hash(cfg, model)                     -> what decides a model's results, as 12 hex digits
+load_config(path), parse_config(text, name) -> Config; raise ConfigError with every Problem
+effective(cfg)                              -> YAML with all defaults, secrets masked
+config_hash(cfg, model)                     -> what decides a model's results, as 12 hex digits
 """
 
 from __future__ import annotations
@@ -23,7 +23,16 @@ from monitor.config.model import Config
 from monitor.config.secret import SecretMissing, masked
 from monitor.config.units import write_duration
 
-__all__ = ["Config", "ConfigError", "Problem", "config_hash", "effective", "load_config", "missing_secrets", "parse_config"]
+__all__ = [
+    "Config",
+    "ConfigError",
+    "Problem",
+    "config_hash",
+    "effective",
+    "load_config",
+    "missing_secrets",
+    "parse_config",
+]
 MAX_BYTES = 1_000_000
 
 
@@ -62,7 +71,9 @@ def load_config(path: FilePath) -> Config:
         fix = "give the path of a config; config.yaml in the repository is one by example"
         raise ConfigError([Problem(str(path), 0, "(file)", "", error.strerror or str(error), fix)]) from error
     except UnicodeDecodeError as error:
-        raise ConfigError([Problem(str(path), 1, "(file)", "", f"is not UTF-8: {error.reason}", "save it as UTF-8")]) from error
+        raise ConfigError(
+            [Problem(str(path), 1, "(file)", "", f"is not UTF-8: {error.reason}", "save it as UTF-8")]
+        ) from error
     return parse_config(text, str(path))
 
 
@@ -73,10 +84,10 @@ def parse_config(text: str, name: str) -> Config:
     except YamlProblem as error:
         raise ConfigError([Problem(name, error.line, "(yaml)", "", error.message, "")]) from error
     if not isinstance(document.data, dict):
-        raise ConfigError([Problem(name, 1, "(top)", "", "must be a mapping", "start from config.yaml of the repository")])
-    problems = [
-        _problem(name, document, path, message, fix) for path, message, fix in cross_problems(document.data)
-    ]
+        raise ConfigError(
+            [Problem(name, 1, "(top)", "", "must be a mapping", "start from config.yaml of the repository")]
+        )
+    problems = [_problem(name, document, path, message, fix) for path, message, fix in cross_problems(document.data)]
     config = None
     try:
         config = Config.model_validate(document.data)

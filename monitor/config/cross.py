@@ -129,7 +129,11 @@ def _sources(sources: list[Any]) -> Found:
 def _model(model: dict[str, Any], path: Path) -> Found:
     task, positive = model.get("task"), model.get("positive_label")
     if task == "binary" and not positive:
-        yield path, "a binary model needs positive_label", "write positive_label: the class whose probability is the score"
+        yield (
+            path,
+            "a binary model needs positive_label",
+            "write positive_label: the class whose probability is the score",
+        )
     if task in ("multiclass", "regression", "none") and positive:
         yield (*path, "positive_label"), f"means nothing for task {task}", "remove it"
     window = model.get("window")
@@ -174,7 +178,11 @@ def _alerts(alerts: dict[str, Any], models: list[Any]) -> Found:
             for j, pattern in enumerate(_list(rule.get(field))):
                 plain = isinstance(pattern, str) and not set(pattern) & set("*?[")
                 if plain and pattern not in known:
-                    yield (*path, field, j), f"there is no {field[:-1]} {pattern!r}", _nearest(pattern, [str(k) for k in known])
+                    yield (
+                        (*path, field, j),
+                        f"there is no {field[:-1]} {pattern!r}",
+                        _nearest(pattern, [str(k) for k in known]),
+                    )
     for name, channel in channels.items():
         yield from _channel(name, channel)
 

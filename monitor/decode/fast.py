@@ -283,5 +283,3 @@ def _errors(array: pa.Array) -> Bools:
     unlike = pc.not_equal(array, "ok")
     filled = unlike.fill_null(False) if unlike.null_count else unlike
     return np.asarray(filled.to_numpy(zero_copy_only=False), dtype=np.bool_)
-
-

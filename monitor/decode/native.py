@@ -100,7 +100,9 @@ class NativeDecoder:
             suspicious.append(lambda v: not _is_utf8(v))
         if suspicious:
             found = [
-                i for i, v in enumerate(values) if i not in skip and v is not None and any(test(v) for test in suspicious)
+                i
+                for i, v in enumerate(values)
+                if i not in skip and v is not None and any(test(v) for test in suspicious)
             ]
             odd = sorted(odd + found)
         return odd

@@ -112,7 +112,9 @@ class EventRows:
             ts = values.time_ms(event.get("ts"), "ts")
             if record_ts_ms >= 0 and ts > record_ts_ms + self._settings.future_ms:
                 ahead = ts - record_ts_ms
-                raise Refused("future", f"ts is {ahead} ms ahead of the record; limits.future allows {self._settings.future_ms}")
+                raise Refused(
+                    "future", f"ts is {ahead} ms ahead of the record; limits.future allows {self._settings.future_ms}"
+                )
             rows = self._models.get(model)
             if rows is None:
                 rows = self._models[model] = Rows(spec)

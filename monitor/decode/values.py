@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 from monitor.decode.settings import ID_BYTES, LABEL_CHARS, MAX_TS_MS
@@ -48,8 +48,8 @@ def time_ms(value: Any, name: str) -> int:
         except ValueError:
             raise Refused("wrong_type", f"{name} is {value[:40]!r}, must be ISO 8601 or milliseconds") from None
         if at.tzinfo is None:
-            at = at.replace(tzinfo=timezone.utc)
-        since = at - datetime(1970, 1, 1, tzinfo=timezone.utc)
+            at = at.replace(tzinfo=UTC)
+        since = at - datetime(1970, 1, 1, tzinfo=UTC)
         ms = (since.days * 86_400 + since.seconds) * 1000 + since.microseconds // 1000
     elif value is None:
         raise Refused("missing_field", f"{name} is missing; write ISO 8601 or milliseconds since 1970")

@@ -119,7 +119,9 @@ class FileSource:
     def keep_alive(self, timeout_ms: int) -> None: ...
 
     def rejoin(self) -> None:
-        raise SourceError(f"source {self.name}: another process reads {self._path} into the same store; stop one of them")
+        raise SourceError(
+            f"source {self.name}: another process reads {self._path} into the same store; stop one of them"
+        )
 
     def close(self) -> None:
         if self._file is not None:

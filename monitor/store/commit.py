@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from sqlalchemy import Connection, Engine, bindparam, delete, insert, select, text, update
-from sqlalchemy.exc import SQLAlchemyError
 
 from monitor.checkpoint import Absorb, JoinedRows, PaneBlob, PartitionCut
 from monitor.events import DeadLetter, PartitionKey
-from monitor.store.errors import classify, deadlocked
+from monitor.labels import last_of_each
+from monitor.store.errors import DATABASE_ERRORS, classify, deadlocked
 from monitor.store.join import JoinTable, joined, label_columns, prediction_columns
 from monitor.store.join_postgres import PostgresJoin
 from monitor.store.join_sqlite import SqliteJoin
@@ -84,38 +84,61 @@ class Committer:
     def _write_topic(self, cuts: list[PartitionCut], absorb: Absorb, wait_ms: dict[str, int]) -> set[PartitionKey]:
         for attempt in range(1, DEADLOCK_TRIES + 1):
             try:
-                incoming = {c.key: self._incoming(c) for c in cuts}  # numbers for new strings, before the locks
+                learn_terms(self._terms, cuts)  # in a transaction of its own, before the locks
                 with self._engine.begin() as conn:
-                    return self._apply(conn, cuts, incoming, absorb, wait_ms)
-            except SQLAlchemyError as error:
+                    return self._apply(conn, cuts, absorb, wait_ms)
+            except DATABASE_ERRORS as error:
                 if not deadlocked(error) or attempt == DEADLOCK_TRIES:
                     raise classify(error) from error
         raise AssertionError("unreachable")
 
-    def _incoming(self, cut: PartitionCut) -> tuple[Any, Any]:
-        predictions = [(w.ids, prediction_columns(w, self._terms)) for w in cut.waiting if len(w.ids)]
-        labels = None
-        if cut.labels is not None and len(cut.labels.ids):
-            labels = (cut.labels.ids, label_columns(cut.labels, self._terms))
-        return (_stack(predictions) if predictions else None), labels
-
     def _apply(
-        self,
-        conn: Connection,
-        cuts: list[PartitionCut],
-        incoming: dict[PartitionKey, tuple[Any, Any]],
-        absorb: Absorb,
-        wait_ms: dict[str, int],
+        self, conn: Connection, cuts: list[PartitionCut], absorb: Absorb, wait_ms: dict[str, int]
     ) -> set[PartitionKey]:
         lost: set[PartitionKey] = set()
+        owned = []
         for cut in cuts:
-            if not self._move(conn, cut):
-                if self._is_written(conn, cut):
-                    continue
+            if self._move(conn, cut):
+                owned.append(cut)
+            elif not self._is_written(conn, cut):
                 lost.add(cut.key)
-                continue
-            self._write_one(conn, cut, *incoming[cut.key], absorb, wait_ms)
+        for cut in owned:
+            self._write_one(conn, cut)
+        self._join(conn, owned, absorb, wait_ms)
+        for cut in owned:
+            if cut.counts:
+                where = {"source": cut.key.source, "topic": cut.key.topic, "part": cut.key.partition}
+                conn.execute(_COUNT, [{**where, "name": n, "value": v} for n, v in sorted(cut.counts.items())])
         return lost
+
+    def _join(self, conn: Connection, cuts: list[PartitionCut], absorb: Absorb, wait_ms: dict[str, int]) -> None:
+        """Join the halves of all these partitions at once: every writer locks ids in one order.
+
+        Which of the partitions counts the outcomes does not matter, as panes are merged; the first one does.
+        """
+        waiting = [w for cut in cuts for w in cut.waiting if len(w.ids)]
+        arrived = [cut.labels for cut in cuts if cut.labels is not None and len(cut.labels.ids)]
+        if not waiting and not arrived:
+            return
+        raw: Any = conn.connection.driver_connection
+        table: JoinTable = PostgresJoin(raw) if conn.dialect.name == "postgresql" else SqliteJoin(raw)
+        outcomes: list[JoinedRows] = []
+        expired = 0
+        if waiting:
+            ids, columns = _stack([(w.ids, prediction_columns(w, self._terms)) for w in waiting])
+            rows, late = joined(table.predictions(ids, columns), self._terms, wait_ms, corrects=False)
+            outcomes, expired = outcomes + rows, expired + late
+        if arrived:
+            labels = arrived[0] if len(arrived) == 1 else last_of_each(arrived)
+            rows, late = joined(
+                table.labels(labels.ids, label_columns(labels, self._terms)), self._terms, wait_ms, corrects=True
+            )
+            outcomes, expired = outcomes + rows, expired + late
+        first = cuts[0]
+        if outcomes:
+            _write_panes(conn, first.key, absorb(first.key, outcomes, _reader(conn, first.key)))
+        if expired:
+            first.counts["label_expired"] = expired  # set, not added: an attempt that is repeated counts once
 
     def _move(self, conn: Connection, cut: PartitionCut) -> bool:
         """The fence: compare and set on (token, offset)."""
@@ -142,9 +165,8 @@ class Committer:
         ).first()
         return row is not None and row.token == cut.token and row.next_offset == cut.next_offset
 
-    def _write_one(
-        self, conn: Connection, cut: PartitionCut, predictions: Any, labels: Any, absorb: Absorb, wait_ms: dict[str, int]
-    ) -> None:
+    def _write_one(self, conn: Connection, cut: PartitionCut) -> None:
+        """All of a partition but the join."""
         key = cut.key
         _write_panes(conn, key, cut.panes)
         where = {"source": key.source, "topic": key.topic, "part": key.partition}
@@ -161,27 +183,17 @@ class Committer:
         fresh = [s for s in cut.seen if cut.seen_before_ms is None or s.expires_ms > cut.seen_before_ms]
         if fresh:
             conn.execute(insert(seen_ids), [{**where, "expires_ms": s.expires_ms, "blob": s.blob} for s in fresh])
-        outcomes: list[JoinedRows] = []
-        expired = 0
-        if predictions is not None or labels is not None:
-            table = self._join_table(conn)
-            for half, exchange in ((predictions, table.predictions), (labels, table.labels)):
-                if half is not None:
-                    rows, late = joined(exchange(*half), self._terms, wait_ms)
-                    outcomes += rows
-                    expired += late
-        if outcomes:
-            _write_panes(conn, key, absorb(key, outcomes, _reader(conn, key)))
-        if expired:
-            cut.counts["label_expired"] = expired  # set, not added: an attempt that is repeated counts once
         if cut.dead:
             conn.execute(_DEAD, [{**where, **_dead_row(d), "at_ms": cut.now_ms} for d in cut.dead])
-        if cut.counts:
-            conn.execute(_COUNT, [{**where, "name": n, "value": v} for n, v in sorted(cut.counts.items())])
 
-    def _join_table(self, conn: Connection) -> JoinTable:
-        raw: Any = conn.connection.driver_connection
-        return PostgresJoin(raw) if conn.dialect.name == "postgresql" else SqliteJoin(raw)
+
+def learn_terms(terms: Terms, cuts: list[PartitionCut]) -> None:
+    """Make numbers for the strings of these cuts."""
+    for cut in cuts:
+        for waiting in cut.waiting:
+            terms.learn([waiting.model, *waiting.group.values, *waiting.label.values])
+        if cut.labels is not None:
+            terms.learn(cut.labels.label.values)
 
 
 def _stack(halves: list[tuple[Any, dict[str, Any]]]) -> tuple[Any, dict[str, npt.NDArray[Any]]]:
@@ -220,5 +232,3 @@ def _dead_row(letter: DeadLetter) -> dict[str, Any]:
         "log_offset": letter.offset, "idx": letter.index, "reason": letter.reason, "detail": detail,
         "excerpt": letter.excerpt, "ts_ms": letter.ts_ms,
     }  # fmt: skip
-
-

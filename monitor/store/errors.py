@@ -1,13 +1,18 @@
 """What can go wrong with the store, and whether trying again helps.
 
-    StoreError                 give up: wrong schema, no rights, another writer, broken data
-      StoreLocked              another daemon has this SQLite file
-      StoreTooNew              made by a newer driftd
-    StoreUnavailable           try again: away, restarting, full, deadlocked
+StoreError                 give up: wrong schema, no rights, another writer, broken data
+  StoreLocked              another daemon has this SQLite file
+  StoreTooNew              made by a newer driftd
+StoreUnavailable           try again: away, restarting, full, deadlocked
 """
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+
+import psycopg
 from sqlalchemy import exc
 
 RETRYABLE_CLASSES = ("08", "53", "57", "40", "58", "55P03")  # SQLSTATE classes that pass by themselves
@@ -30,24 +35,33 @@ class StoreUnavailable(RuntimeError):
     """The store is away or full for now: nothing was written, try the same again."""
 
 
-def classify(error: exc.SQLAlchemyError) -> Exception:
+DATABASE_ERRORS = (exc.SQLAlchemyError, psycopg.Error, sqlite3.Error)  # the latter two from COPY and raw cursors
+
+
+@contextlib.contextmanager
+def classified() -> Iterator[None]:
+    """Raise what the database raises as one of this module's errors."""
+    try:
+        yield
+    except DATABASE_ERRORS as error:
+        raise classify(error) from error
+
+
+def classify(error: Exception) -> Exception:
     """The error to raise for a database error: StoreUnavailable where it passes by itself."""
     text = " ".join(str(getattr(error, "orig", error)).split())[:300]
-    state = getattr(getattr(error, "orig", None), "sqlstate", None)
-    if isinstance(error, exc.DBAPIError):
-        if state is None and (error.connection_invalidated or isinstance(error, exc.OperationalError)):
-            return StoreUnavailable(text)
-        if state is not None and str(state).startswith(RETRYABLE_CLASSES):
-            return StoreUnavailable(text)
-        if any(word in text.lower() for word in SQLITE_PASSING):
-            return StoreUnavailable(text)
-        if error.connection_invalidated:
-            return StoreUnavailable(text)
-    if isinstance(error, exc.TimeoutError):
-        return StoreUnavailable(text)
-    return StoreError(text)
+    raw = getattr(error, "orig", None) or error
+    state = getattr(raw, "sqlstate", None)
+    passes = isinstance(error, exc.TimeoutError) or getattr(error, "connection_invalidated", False)
+    if state is not None:
+        passes = passes or str(state).startswith(RETRYABLE_CLASSES)
+    elif isinstance(raw, sqlite3.Error):
+        passes = passes or any(word in text.lower() for word in SQLITE_PASSING)
+    else:  # without a state the connection itself broke
+        passes = passes or isinstance(raw, psycopg.OperationalError | psycopg.InterfaceError)
+    return StoreUnavailable(text) if passes else StoreError(text)
 
 
-def deadlocked(error: exc.SQLAlchemyError) -> bool:
+def deadlocked(error: Exception) -> bool:
     """Whether two transactions waited for each other: the same again, at once, passes."""
-    return str(getattr(getattr(error, "orig", None), "sqlstate", "")) in ("40P01", "40001")
+    return str(getattr(getattr(error, "orig", None) or error, "sqlstate", "")) in ("40P01", "40001")

@@ -19,7 +19,14 @@ from monitor.checkpoint import ArrivedLabels, JoinedRows, WaitingPredictions
 from monitor.store.schema import NO_TIME
 from monitor.store.terms import Terms
 
-PREDICTION = (("ts_ms", "i8"), ("pane_start_ms", "i8"), ("score", "f8"), ("model", "i4"), ("grp", "i4"), ("label", "i4"))
+PREDICTION = (
+    ("ts_ms", "i8"),
+    ("pane_start_ms", "i8"),
+    ("score", "f8"),
+    ("model", "i4"),
+    ("grp", "i4"),
+    ("label", "i4"),
+)
 LABEL = (("label_ts_ms", "i8"), ("true_value", "f8"), ("true_label", "i4"))
 FOUND = (
     *PREDICTION, *LABEL, ("old_label_ts_ms", "i8"), ("old_true_value", "f8"), ("old_true_label", "i4"),
@@ -91,8 +98,11 @@ def label_columns(labels: ArrivedLabels, terms: Terms) -> dict[str, npt.NDArray[
     return {"label_ts_ms": labels.label_ts_ms, "true_value": labels.value, "true_label": terms.codes(labels.label)}
 
 
-def joined(slots: Slots, terms: Terms, wait_ms: dict[str, int]) -> tuple[list[JoinedRows], int]:
-    """The outcomes to add and to retract, by model, and how many labels came after their model's wait."""
+def joined(slots: Slots, terms: Terms, wait_ms: dict[str, int], corrects: bool) -> tuple[list[JoinedRows], int]:
+    """The outcomes to add and to retract, by model, and how many labels came after their model's wait.
+
+    corrects: labels completed these rows, so an older label of theirs was counted and is retracted.
+    """
     out, expired = [], 0
     if slots.rows == 0:
         return out, 0
@@ -101,7 +111,7 @@ def joined(slots: Slots, terms: Terms, wait_ms: dict[str, int]) -> tuple[list[Jo
         columns = {name: values[slots.columns["model"] == code] for name, values in slots.columns.items()}
         wait = wait_ms.get(model, 2**62)
         pieces = []
-        for prefix, sign in (("old_", -1), ("", 1)):
+        for prefix, sign in (("old_", -1), ("", 1)) if corrects else (("", 1),):
             ts = columns[prefix + "label_ts_ms"]
             there = ts > NO_TIME
             in_time = there & (np.where(there, ts, 0) - columns["ts_ms"] <= wait)

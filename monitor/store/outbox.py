@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import Engine, func, select, text, update
-from sqlalchemy.exc import SQLAlchemyError
 
 from alerts.delivery import ClaimedRow
-from monitor.store.errors import classify
+from monitor.store.errors import DATABASE_ERRORS, classify
 from monitor.store.schema import channel_state, outbox
 
 # Rows of a (channel, grp) from its oldest unsent one on, unless one of these waits for its retry or is leased.
@@ -37,7 +36,7 @@ class Outbox:
             with self._engine.begin() as conn:
                 done = conn.execute(statement, values or {})
                 return list(done.all()) if done.returns_rows else []
-        except SQLAlchemyError as error:
+        except DATABASE_ERRORS as error:
             raise classify(error) from error
 
     def claim_due(self, now_ms: int, limit: int, lease_ms: int) -> list[ClaimedRow]:

@@ -93,9 +93,7 @@ class PublishingTransaction:
         values["inputs"] = json.dumps(row.inputs, sort_keys=True)
         if self._conn.execute(update(window).where(*where).values(**values)).rowcount == 0:
             self._conn.execute(insert(window).values(**values))
-        self._conn.execute(
-            delete(score).where(score.c.model == row.model, score.c.window_start_ms == row.start_ms)
-        )
+        self._conn.execute(delete(score).where(score.c.model == row.model, score.c.window_start_ms == row.start_ms))
         if scores:
             self._insert_scores(scores)
 
@@ -133,5 +131,3 @@ class PublishingTransaction:
                 for r in rows
             ],
         )  # fmt: skip
-
-

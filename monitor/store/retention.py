@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import Connection, Engine, func, select, text
-from sqlalchemy.exc import SQLAlchemyError
 
-from monitor.store.errors import classify
+from monitor.store.errors import DATABASE_ERRORS, classify
 from monitor.store.schema import cursor, pane
 
 DAY_MS = 86_400_000
@@ -38,17 +37,23 @@ def retire(
         try:
             with engine.begin() as conn:
                 removed[name] = removed.get(name, 0) + conn.execute(text(statement), values).rowcount
-        except SQLAlchemyError as error:
+        except DATABASE_ERRORS as error:
             raise classify(error) from error
 
     try:
         with engine.execution_options(reads=True).connect() as conn:
-            newest = dict(conn.execute(select(pane.c.model, func.max(pane.c.pane_start_ms)).where(pane.c.model != '').group_by(pane.c.model)).all())
+            newest = dict(
+                conn.execute(
+                    select(pane.c.model, func.max(pane.c.pane_start_ms))
+                    .where(pane.c.model != "")
+                    .group_by(pane.c.model)
+                ).all()
+            )
             clock = conn.execute(
                 select(func.min(cursor.c.max_ts_ms)).where(cursor.c.role == "events", cursor.c.max_ts_ms.is_not(None))
             ).scalar()
             overflow = _overflow(conn, max_pending)
-    except SQLAlchemyError as error:
+    except DATABASE_ERRORS as error:
         raise classify(error) from error
     for model, last in newest.items():
         age = max(panes_ms, wait_ms.get(model, 0) + DAY_MS)

@@ -53,7 +53,13 @@ pane = Table(
     Column("unsettled", Boolean, nullable=False),
     Column("blob", LargeBinary, nullable=False),
 )
-Index("pane_unsettled", pane.c.model, pane.c.pane_start_ms, postgresql_where=text("unsettled"), sqlite_where=text("unsettled"))
+Index(
+    "pane_unsettled",
+    pane.c.model,
+    pane.c.pane_start_ms,
+    postgresql_where=text("unsettled"),
+    sqlite_where=text("unsettled"),
+)
 Index("pane_by_time", pane.c.model, pane.c.pane_start_ms)
 
 seen_ids = Table(
@@ -178,7 +184,14 @@ outbox = Table(
     Column("error", Text, nullable=False),
     Column("sent_ms", BigInteger),
 )
-Index("outbox_due", outbox.c.channel, outbox.c.grp, outbox.c.seq, postgresql_where=text("state = 'due'"), sqlite_where=text("state = 'due'"))
+Index(
+    "outbox_due",
+    outbox.c.channel,
+    outbox.c.grp,
+    outbox.c.seq,
+    postgresql_where=text("state = 'due'"),
+    sqlite_where=text("state = 'due'"),
+)
 
 channel_state = Table(
     "channel_state", metadata, Column("channel", Text, primary_key=True), Column("blob", LargeBinary, nullable=False)

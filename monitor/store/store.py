@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Engine, and_, or_, select, text, update
-from sqlalchemy.exc import SQLAlchemyError
 
 from monitor.checkpoint import Absorb, Claim, PaneBlob, PartitionCut, SeenIds
 from monitor.events import PartitionKey
 from monitor.store import migrations, retention
 from monitor.store.commit import Committer
-from monitor.store.errors import StoreError, classify
+from monitor.store.errors import DATABASE_ERRORS, StoreError, classify
 from monitor.store.outbox import Outbox
 from monitor.store.publish import PublishingTransaction
 from monitor.store.schema import alert, event_count, pane, reference, seen_ids, window
@@ -63,7 +62,7 @@ class Store:
     def _errors(self) -> Iterator[None]:
         try:
             yield
-        except SQLAlchemyError as error:
+        except DATABASE_ERRORS as error:
             raise classify(error) from error
 
     # schema

@@ -24,12 +24,12 @@ class Terms:
 
     def codes(self, column: DictColumn) -> Codes:
         """The numbers of a column's strings, shape (n,); makes those that are new, in a transaction of its own."""
-        self._learn(column.values)
+        self.learn(column.values)
         lookup = np.array([self._id_of[v] for v in column.values] + [0], dtype=np.int32)
         return lookup[column.codes]
 
     def code(self, text: str) -> int:
-        self._learn([text])
+        self.learn([text])
         return self._id_of[text]
 
     def column(self, codes: Codes) -> DictColumn:
@@ -49,7 +49,8 @@ class Terms:
     def text(self, code: int) -> str:
         return self.column(np.array([code], dtype=np.int32)).values[0]
 
-    def _learn(self, texts: Iterable[str]) -> None:
+    def learn(self, texts: Iterable[str]) -> None:
+        """Make numbers for strings that have none."""
         new = sorted({t for t in texts if t not in self._id_of})
         if not new:
             return

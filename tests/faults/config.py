@@ -14,9 +14,9 @@ TEMPLATE = """
 store: {{url: "{store}"}}
 sources:
   - {{name: predictions, type: kafka, carries: events, topics: [{events}], bootstrap_servers: "{kafka}",
-     group: "{group}", client: {client}, options: {{session.timeout.ms: {session_ms}}}}}
+     group: "{group}", client: {client}, options: {{session.timeout.ms: {session_ms}, heartbeat.interval.ms: 300}}}}
   - {{name: labels, type: kafka, carries: labels, topics: [{labels}], bootstrap_servers: "{kafka}",
-     group: "{group}", client: {client}, options: {{session.timeout.ms: {session_ms}}}}}
+     group: "{group}", client: {client}, options: {{session.timeout.ms: {session_ms}, heartbeat.interval.ms: 300}}}}
 http: {{listen: "127.0.0.1:{port}"}}
 models:
   - name: credit

@@ -1,9 +1,9 @@
 """The daemon as a process of its own, for tests; and the hooks that faults need, set from outside.
 
-    python -m tests.faults.daemon CONFIG
-    FP=after_commit:3    end the process (os._exit) at the third time that this point is reached
-    NO_FENCE=1           take the fence's condition out of the checkpoint: results must become wrong
-    POLL_ROWS=7          at most so many messages a poll
+python -m tests.faults.daemon CONFIG
+FP=after_commit:3    end the process (os._exit) at the third time that this point is reached
+NO_FENCE=1           take the fence's condition out of the checkpoint: results must become wrong
+POLL_ROWS=7          at most so many messages a poll
 """
 
 from __future__ import annotations
@@ -19,7 +19,16 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-POINTS = ("before_commit", "in_commit", "after_commit", "before_publish", "in_publish", "after_publish", "before_sent", "after_sent")
+POINTS = (
+    "before_commit",
+    "in_commit",
+    "after_commit",
+    "before_publish",
+    "in_publish",
+    "after_publish",
+    "before_sent",
+    "after_sent",
+)
 
 
 class Daemon:

@@ -45,7 +45,9 @@ class World:
         for record in self.records[self.produced : end]:
             while True:
                 try:
-                    self.producer.produce(record.topic, record.value, partition=record.partition, timestamp=record.ts_ms)
+                    self.producer.produce(
+                        record.topic, record.value, partition=record.partition, timestamp=record.ts_ms
+                    )
                     break
                 except BufferError:
                     self.producer.poll(0.1)

@@ -60,7 +60,9 @@ log.retention.ms=-1
 message.max.bytes=20000000
 """
         )
-        self._java("kafka.tools.StorageTool", "format", "-t", uuid.uuid4().hex[:22], "-c", f"{self.folder}/server.properties")
+        self._java(
+            "kafka.tools.StorageTool", "format", "-t", uuid.uuid4().hex[:22], "-c", f"{self.folder}/server.properties"
+        )
         self.process: subprocess.Popen[bytes] | None = None
         self.start()
 
@@ -86,7 +88,9 @@ message.max.bytes=20000000
 
     def _answers(self) -> bool:
         try:
-            return bool(AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0}).list_topics(timeout=1).brokers)
+            return bool(
+                AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0}).list_topics(timeout=1).brokers
+            )
         except Exception:
             return False
 
@@ -96,7 +100,14 @@ message.max.bytes=20000000
             future.result(20)
 
     def producer(self) -> Producer:
-        return Producer({"bootstrap.servers": self.bootstrap, "log_level": 0, "linger.ms": 5, "queue.buffering.max.messages": 1_000_000})
+        return Producer(
+            {
+                "bootstrap.servers": self.bootstrap,
+                "log_level": 0,
+                "linger.ms": 5,
+                "queue.buffering.max.messages": 1_000_000,
+            }
+        )
 
     def close(self) -> None:
         if self.process is not None:

@@ -1,0 +1,30 @@
+"""Labels that came more than once: which one stands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from detectors.columns import DictColumn
+from monitor.checkpoint import ArrivedLabels
+from monitor.events import Ids, LabelBatch
+
+
+def last_of_each(batches: Sequence[LabelBatch | ArrivedLabels]) -> ArrivedLabels:
+    """One label an id: the greatest (label_ts_ms, label), whatever order they came in."""
+    ids: Ids = np.concatenate([b.ids for b in batches])
+    label = DictColumn.concat([b.label for b in batches])
+    value = np.concatenate([b.value for b in batches])
+    ts = np.concatenate([b.label_ts_ms for b in batches])
+    rank = np.empty(len(label.values) + 1, dtype=np.int64)
+    rank[-1] = -1
+    rank[np.array(sorted(range(len(label.values)), key=label.values.__getitem__), dtype=np.int64)] = np.arange(
+        len(label.values)
+    )
+    order = np.lexsort((rank[label.codes], ts, ids[:, 1], ids[:, 0]))
+    ordered = ids[order]
+    last = np.ones(len(order), dtype=np.bool_)
+    last[:-1] = (ordered[1:] != ordered[:-1]).any(axis=1)
+    keep = order[last]
+    return ArrivedLabels(ids[keep], ts[keep], label.take(keep), value[keep])
