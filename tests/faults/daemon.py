@@ -13,8 +13,9 @@ import os
 import signal
 import subprocess
 import sys
-import time
+import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -85,19 +86,18 @@ class Daemon:
             return int(error.code), error.read().decode()
 
 
-def _install(points: dict[str, int]) -> None:
-    """Count down at each named point and end the process there."""
-    from alerts.delivery import Courier  # noqa: F401
+def _install(point: str, count: int, act: Callable[[], None]) -> None:
+    """Count down at a named point and act there."""
+    left = [count]
     from monitor.store.commit import Committer
     from monitor.store.outbox import Outbox
     from monitor.store.publish import PublishingTransaction
-    from monitor.store.store import Store
 
     def reach(name: str) -> None:
-        if name in points:
-            points[name] -= 1
-            if points[name] <= 0:
-                os._exit(137)
+        if name == point:
+            left[0] -= 1
+            if left[0] == 0:
+                act()
 
     def wrap(owner: Any, method: str, before: str, after: str) -> None:
         original = getattr(owner, method)
@@ -115,7 +115,6 @@ def _install(points: dict[str, int]) -> None:
     wrap(PublishingTransaction, "write_window", "before_publish", "in_publish")
     wrap(PublishingTransaction, "settle", "", "settled")
     wrap(Outbox, "mark_sent", "before_sent", "after_sent")
-    _ = (Store, time)
 
 
 def main() -> None:
@@ -124,9 +123,11 @@ def main() -> None:
 
     cfg = load_config(Path(sys.argv[1]))
     logs.setup(cfg.log.format, cfg.log.level)
-    if os.environ.get("FP"):
-        name, _, count = os.environ["FP"].partition(":")
-        _install({name: int(count or 1)})
+    stop: Callable[[], None] = lambda: os.kill(os.getpid(), signal.SIGSTOP)
+    for variable, act in (("FP", lambda: os._exit(137)), ("STOP_AT", stop)):
+        if os.environ.get(variable):
+            name, _, count = os.environ[variable].partition(":")
+            _install(name, int(count or 1), act)
     if os.environ.get("NO_FENCE"):
         from monitor.store.commit import Committer
 
