@@ -69,9 +69,10 @@ class AdaptiveSummary:
         counts = np.concatenate([self.counts, counts])
         order = np.argsort(keys, kind="stable")
         self.keys, self.counts = _squeeze(keys[order], counts[order])
-        while len(self.keys) > CAP:
-            self.shift += 1
-            self.keys, self.counts = _squeeze(self.keys >> 1, self.counts)
+        if len(self.keys) > CAP:
+            drop = _bits_to_drop(self.keys)
+            self.shift += drop
+            self.keys, self.counts = _squeeze(self.keys >> drop, self.counts)
 
     def merge(self, other: AdaptiveSummary) -> None:
         mine, theirs = self, other
@@ -130,6 +131,18 @@ def cells_from_keys(keys: Ints, counts: Ints, shift: int) -> Cells:
     middle = starts + (ends - starts) / 2.0
     edges = np.append(starts, np.nextafter(ends[-1], np.inf))
     return Cells(edges, counts, middle * counts)
+
+
+def _bits_to_drop(keys: Ints) -> int:
+    """The fewest low bits to drop so that at most CAP distinct keys remain of these ascending, distinct ones.
+
+    Two neighbours stay apart while the highest bit in which they differ is kept.
+    """
+    differ = (keys[1:] ^ keys[:-1]).view(np.uint64)
+    high = (differ >> np.uint64(32)).astype(np.float64)
+    low = (differ & np.uint64(0xFFFF_FFFF)).astype(np.float64)
+    lengths = np.where(high > 0, 32 + np.frexp(high)[1], np.frexp(low)[1])
+    return int(np.partition(lengths, len(lengths) - CAP)[len(lengths) - CAP])
 
 
 def _squeeze(keys: Ints, counts: Ints | None) -> tuple[Ints, Ints]:

@@ -16,7 +16,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Protocol, cast
+from typing import cast
 
 import numpy as np
 
@@ -31,8 +31,18 @@ from monitor.checkpoint import (
     SeenIds,
     WaitingPredictions,
 )
+from monitor.decode.together import decode_together
 from monitor.dedup import SeenTable
-from monitor.events import DeadLetter, Decoded, EventBatch, LabelBatch, PartitionKey, RawBatch
+from monitor.events import (
+    DeadLetter,
+    Decoded,
+    Decoder,
+    EventBatch,
+    LabelBatch,
+    PartitionKey,
+    RawBatch,
+    StatefulDecoder,
+)
 from monitor.labels import last_of_each
 from monitor.model import Model
 from monitor.panes import Pane
@@ -40,21 +50,6 @@ from monitor.performance_pane import add_outcomes
 from monitor.watermark import clock_before
 
 EXCERPT_ROWS = 1000  # late rows that leave a dead letter between two checkpoints; all are counted
-
-
-class Decoder(Protocol):
-    """See monitor/decode."""
-
-    def events(self, raw: RawBatch) -> Decoded: ...
-    def labels(self, raw: RawBatch) -> Decoded: ...
-
-
-class StatefulDecoder(Decoder, Protocol):
-    """A decoder that keeps halves of events; they are saved with the partition's checkpoint."""
-
-    def pending(self, key: PartitionKey) -> bytes | None: ...
-    def restore(self, key: PartitionKey, blob: bytes) -> None: ...
-    def forget(self, key: PartitionKey) -> None: ...
 
 
 @dataclass(slots=True)
@@ -143,10 +138,22 @@ class Engine:
 
     def step(self, role: str, raw: RawBatch) -> None:
         """Take one batch of one owned partition. role: "events" or "labels"."""
-        if raw.key not in self._partitions:  # revoked between poll and step: the new owner reads it
-            return
-        decoder = self._decoders[raw.key.source]
-        self.take(role, raw, decoder.events(raw) if role == "events" else decoder.labels(raw))
+        self.step_all([(role, raw)])
+
+    def step_all(self, polled: list[tuple[str, RawBatch]]) -> None:
+        """Take what one poll of a source brought; partitions that are not owned are left to their owner."""
+        for role in ("events", "labels"):
+            batches = [raw for r, raw in polled if r == role and raw.key in self._partitions]
+            for source in sorted({raw.key.source for raw in batches}):
+                decoder = self._decoders[source]
+                decode = decoder.events if role == "events" else decoder.labels
+                mine = [raw for raw in batches if raw.key.source == source]
+                if hasattr(decoder, "pending"):  # it must know whose messages it sees
+                    decoded = [decode(raw) for raw in mine]
+                else:
+                    decoded = decode_together(decode, mine)
+                for raw, done in zip(mine, decoded, strict=True):
+                    self.take(role, raw, done)
 
     def take(self, role: str, raw: RawBatch, decoded: Decoded) -> None:
         """Take a batch that is decoded already; raw says which offsets it covers."""

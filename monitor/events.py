@@ -9,6 +9,7 @@ DeadLetter   one message, or one event of a message, that was refused, and why
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -111,3 +112,18 @@ class Decoded:
     events: list[EventBatch] = field(default_factory=list)
     labels: list[LabelBatch] = field(default_factory=list)
     dead: list[DeadLetter] = field(default_factory=list)
+
+
+class Decoder(Protocol):
+    """See monitor/decode."""
+
+    def events(self, raw: RawBatch) -> Decoded: ...
+    def labels(self, raw: RawBatch) -> Decoded: ...
+
+
+class StatefulDecoder(Decoder, Protocol):
+    """A decoder that keeps halves of events; they are saved with the partition's checkpoint."""
+
+    def pending(self, key: PartitionKey) -> bytes | None: ...
+    def restore(self, key: PartitionKey, blob: bytes) -> None: ...
+    def forget(self, key: PartitionKey) -> None: ...

@@ -12,7 +12,8 @@ from monitor.config import Config, config_hash
 from monitor.config.model import ModelSettings, RuleSettings
 from monitor.decode import DECODERS
 from monitor.decode.settings import DecodeSettings, ModelSchema
-from monitor.engine import Decoder, Engine
+from monitor.engine import Engine
+from monitor.events import Decoder
 from monitor.model import Model
 
 

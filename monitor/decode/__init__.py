@@ -7,6 +7,6 @@ from collections.abc import Callable
 from monitor.decode.kserve import KServeDecoder
 from monitor.decode.native import NativeDecoder
 from monitor.decode.settings import DecodeSettings
-from monitor.engine import Decoder
+from monitor.events import Decoder
 
 DECODERS: dict[str, Callable[[DecodeSettings], Decoder]] = {"native": NativeDecoder, "kserve": KServeDecoder}

@@ -21,7 +21,7 @@ from monitor.decode.ids import hash_column
 from monitor.decode.settings import ID_BYTES, LABEL_CHARS, MAX_TS_MS, DecodeSettings
 from monitor.events import EventBatch, LabelBatch
 
-BLOCK_BYTES = 4 << 20
+LEAST_BLOCK_BYTES = 256 << 10  # a block is parsed by one thread
 _TYPES = {"string": pa.string(), "integer": pa.int64(), "number": pa.float64(), "boolean": pa.bool_()}
 Rows = npt.NDArray[np.intp]
 
@@ -79,19 +79,16 @@ class FastParser:
         features, prediction, segment = (table.column(n) for n in ("features", "prediction", "segment"))
         numeric: dict[str, Floats] = {}
         for name in self._numeric:
-            numeric[name] = _numbers(_field(features, name))
+            numeric[name] = _numbers(_field(features, name), bad)
         categorical = {name: _texts(_field(features, name), bad) for name in self._categorical}
         segments = {name: _texts(_field(segment, name), bad) for name in self._segments}
         version = _texts(_column(table, "version"), bad)
         label = _texts(_field(prediction, "label"), bad)
-        value, score = _numbers(_field(prediction, "value")), _numbers(_field(prediction, "score"))
+        value, score = _numbers(_field(prediction, "value"), bad), _numbers(_field(prediction, "score"), bad)
         score = np.where(np.isnan(value), score, value)
-        latency = _numbers(_column(table, "latency_ms"))
+        latency = _numbers(_column(table, "latency_ms"), bad)
         error = _errors(_column(table, "status"))
         batches = []
-        if self._has_infinity([*numeric.values(), score, latency]):
-            for column in (*numeric.values(), score, latency):
-                bad |= np.isinf(column)
         known = np.array([name in self._models for name in model.values] + [False])
         bad |= ~known[model.codes]
         for code, name in enumerate(model.values):
@@ -152,10 +149,12 @@ class FastParser:
         return Parsed([batch] if len(batch.label_ts_ms) else [], np.flatnonzero(bad))
 
     def _read(self, values: list[bytes], schema: pa.Schema) -> pa.Table:
+        joined = b"\n".join(values)
+        block = max(LEAST_BLOCK_BYTES, len(joined) // (2 * pa.cpu_count()) + 1)
         try:
             table = pj.read_json(
-                pa.BufferReader(b"\n".join(values)),
-                read_options=pj.ReadOptions(use_threads=True, block_size=BLOCK_BYTES),
+                pa.BufferReader(joined),
+                read_options=pj.ReadOptions(use_threads=True, block_size=block),
                 parse_options=pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore"),
             )
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
@@ -202,10 +201,6 @@ class FastParser:
             ]
         )
 
-    @staticmethod
-    def _has_infinity(columns: list[Floats]) -> bool:
-        return any(bool(np.isinf(c).any()) for c in columns)
-
 
 def _single(column: Any) -> pa.Array:
     if isinstance(column, pa.ChunkedArray):
@@ -228,12 +223,14 @@ def _nulls(array: pa.Array) -> Bools:
     return out
 
 
-def _numbers(array: pa.Array) -> Floats:
-    """Floats, NaN where null; booleans as 0 and 1."""
+def _numbers(array: pa.Array, bad: Bools | None = None) -> Floats:
+    """Floats, NaN where null; booleans as 0 and 1. Rows that say NaN or Infinity are marked in `bad`."""
     if not pa.types.is_floating(array.type):
         array = array.cast(pa.float64(), safe=False)
-    out: Floats = array.to_numpy(zero_copy_only=False)
-    return out.astype(np.float64, copy=False)
+    values: Floats = array.to_numpy(zero_copy_only=False).astype(np.float64, copy=False)
+    if bad is not None and not (array.null_count == 0 and np.isfinite(values.sum())):
+        bad |= ~np.isfinite(values) & ~_nulls(array)
+    return values
 
 
 def _times(array: pa.Array) -> tuple[Ints, Bools]:

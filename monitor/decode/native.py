@@ -25,6 +25,7 @@ from monitor.events import DeadLetter, Decoded, RawBatch
 
 PIECE_ROWS = 512  # when a batch does not fit the fast path, pieces of it may
 LEAST_ROWS = 8
+_OPEN, _CLOSE = ord("{"), ord("}")
 
 
 class NativeDecoder:
@@ -80,32 +81,34 @@ class NativeDecoder:
     def _odd(self, values: list[bytes | None]) -> list[int]:
         """Messages that are not plainly one clean JSON object in one line."""
         limit, depth = self._settings.message_bytes, self._settings.nesting_depth
-        odd = [
-            i
-            for i, v in enumerate(values)
-            if v is None or v[:1] != b"{" or v[-1:] != b"}" or len(v) > limit or v.count(b"{") > depth
-        ]
-        skip = set(odd)
-        joined = b"\n".join(v for i, v in enumerate(values) if i not in skip) if odd else b"\n".join(values)  # type: ignore[arg-type]
-        suspicious: list[Callable[[bytes], bool]] = []
-        if joined.count(b"\n") > len(values) - len(odd) - 1:
-            suspicious.append(lambda v: b"\n" in v)
-        if joined.count(b"[") > 0:
-            suspicious.append(lambda v: v.count(b"[") + v.count(b"{") > depth)
-        if b"\\u" in joined:
-            suspicious.append(lambda v: b"\\u0000" in v or b"\\ud" in v or b"\\uD" in v)
-        if b"NaN" in joined or b"Inf" in joined:  # Arrow takes these for numbers, JSON does not
-            suspicious.append(lambda v: b"NaN" in v or b"Inf" in v)
-        if not joined.isascii() and not _is_utf8(joined):
-            suspicious.append(lambda v: not _is_utf8(v))
-        if suspicious:
-            found = [
-                i
-                for i, v in enumerate(values)
-                if i not in skip and v is not None and any(test(v) for test in suspicious)
-            ]
-            odd = sorted(odd + found)
-        return odd
+        try:
+            lengths = np.fromiter(map(len, values), dtype=np.int64, count=len(values))  # type: ignore[arg-type]
+        except TypeError:  # a message without a value
+            return [i for i, v in enumerate(values) if v is None or not self._is_plain(v)]
+        joined = b"\n".join(values)  # type: ignore[arg-type]
+        if len(lengths) == 0 or int(lengths.min()) < 2:
+            return [i for i, v in enumerate(values) if v is None or not self._is_plain(v)]
+        ends = np.cumsum(lengths + 1) - 1
+        starts = ends - lengths
+        letters = np.frombuffer(joined, dtype=np.uint8)
+        odd = (letters[starts] != _OPEN) | (letters[ends - 1] != _CLOSE) | (lengths > limit)
+        opened = np.flatnonzero(letters == _OPEN)
+        odd |= np.diff(np.searchsorted(opened, np.append(starts, len(letters)))) > depth
+        if joined.count(b"\n") != len(values) - 1 or b"[" in joined or b"\\u" in joined or not _is_utf8(joined):
+            odd |= np.fromiter((not self._is_plain(v) for v in values if v is not None), dtype=np.bool_)
+        found: list[int] = np.flatnonzero(odd).tolist()
+        return found
+
+    def _is_plain(self, value: bytes) -> bool:
+        return not (
+            value[:1] != b"{"
+            or value[-1:] != b"}"
+            or len(value) > self._settings.message_bytes
+            or value.count(b"{") + value.count(b"[") > self._settings.nesting_depth
+            or b"\n" in value
+            or (b"\\u" in value and (b"\\u0000" in value or b"\\ud" in value or b"\\uD" in value))
+            or not _is_utf8(value)
+        )
 
     def _one_by_one(
         self, raw: RawBatch, rows: Iterable[int], add: Callable[..., None], plural: str, dead: list[DeadLetter]
@@ -126,6 +129,8 @@ class NativeDecoder:
 
 
 def _is_utf8(data: bytes) -> bool:
+    if data.isascii():
+        return True
     try:
         data.decode("utf-8")
     except UnicodeDecodeError:
