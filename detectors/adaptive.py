@@ -9,26 +9,23 @@ Size: 16 bytes a filled cell, at most 16 kB, and 80 bytes.
 
 from __future__ import annotations
 
+import math
 import struct
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from detectors.buckets import to_keys
 from detectors.cells import Cells
 from detectors.columns import Floats, Ints
 from detectors.moments import SIZE as MOMENTS_SIZE
-from detectors.moments import Moments
+from detectors.moments import Moments, total
 
 CAP = 1024
-PIECE_ROWS = 32_768
+PIECE_ROWS = 16_384
+SPAN = 65_536  # keys in a narrower range are counted without sorting them
 _SIGN = np.int64(0x7FFF_FFFF_FFFF_FFFF)
 _HEAD = struct.Struct("<IBqq")
-
-
-def to_keys(values: Floats) -> Ints:
-    """Integers in the order of the floats, shape (n,); both zeros get one key."""
-    bits = (values + 0.0).view(np.int64)
-    return np.where(bits < 0, bits ^ _SIGN, bits)
 
 
 def from_keys(keys: Ints) -> Floats:
@@ -54,15 +51,15 @@ class AdaptiveSummary:
     def add(self, values: Floats) -> None:
         """Add values, shape (n,), in any order; NaN is missing."""
         for at in range(0, len(values), PIECE_ROWS):
-            ordered = np.sort(values[at : at + PIECE_ROWS])
-            present = int(np.searchsorted(ordered, np.inf, side="right"))
-            self.missing += len(ordered) - present
-            finite = ordered[:present]
-            finite = finite[np.isfinite(finite)]
-            self.infinite += present - len(finite)
-            self.moments.add_sorted(finite)
-            keys, counts = _squeeze(to_keys(finite) >> self.shift, None)
-            self._take(keys, counts)
+            piece = values[at : at + PIECE_ROWS]
+            if not math.isfinite(total(piece)):
+                missing, finite = int(np.isnan(piece).sum()), piece[np.isfinite(piece)]
+                self.missing += missing
+                self.infinite += len(piece) - missing - len(finite)
+                piece = finite
+            if len(piece):
+                self.moments.add(piece)
+                self._take(*_tally(to_keys(piece) >> self.shift))
 
     def _take(self, keys: Ints, counts: Ints) -> None:
         keys = np.concatenate([self.keys, keys])
@@ -131,6 +128,17 @@ def cells_from_keys(keys: Ints, counts: Ints, shift: int) -> Cells:
     middle = starts + (ends - starts) / 2.0
     edges = np.append(starts, np.nextafter(ends[-1], np.inf))
     return Cells(edges, counts, middle * counts)
+
+
+def _tally(keys: Ints) -> tuple[Ints, Ints]:
+    """The distinct keys, ascending, and how often each occurs: by counting where they lie close together."""
+    low = int(keys.min())
+    span = int(keys.max()) - low
+    if span < SPAN:
+        tally = np.bincount(keys - low, minlength=span + 1)
+        filled = np.flatnonzero(tally)
+        return filled + low, tally[filled]
+    return _squeeze(np.sort(keys), None)
 
 
 def _bits_to_drop(keys: Ints) -> int:

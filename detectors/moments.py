@@ -28,8 +28,8 @@ class Moments:
     low: float = math.inf
     high: float = -math.inf
 
-    def add_sorted(self, values: Floats) -> None:
-        """Add finite values in ascending order, shape (n,)."""
+    def add(self, values: Floats) -> None:
+        """Add finite values, shape (n,)."""
         n = len(values)
         if n == 0:
             return
@@ -39,7 +39,7 @@ class Moments:
         off = values - mean
         with np.errstate(over="ignore"):
             m2 = float(np.dot(off, off))
-        self.merge(Moments(n, mean, m2, float(values[0]), float(values[-1])))
+        self.merge(Moments(n, mean, m2, float(values.min()), float(values.max())))
 
     def merge(self, other: Moments) -> None:
         if other.n == 0:
@@ -67,3 +67,9 @@ class Moments:
     @staticmethod
     def from_bytes(data: bytes) -> Moments:
         return Moments(*_LAYOUT.unpack(data))
+
+
+def total(values: Floats) -> float:
+    """The sum, NaN or infinite where a value is, without a warning: a quick test for these."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        return float(values.sum())

@@ -5,6 +5,8 @@ Threads: the data loop (the caller's), one courier for notifications, one for th
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import logging
 import os
 import signal
@@ -16,6 +18,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
+import pyarrow
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from alerts.delivery import Courier
@@ -35,10 +38,18 @@ from monitor.web import WebServer
 logger = logging.getLogger("driftd")
 OUTBOX_LEASE_MS = 60_000
 CHORES_EVERY_S = 600
+M_ARENA_MAX = -8  # of glibc's mallopt
 
 
 def wall_clock_ms() -> int:
     return time.time_ns() // 1_000_000
+
+
+def bound_memory() -> None:
+    """Keep freed memory from piling up in allocators that keep it: glibc's arenas and Arrow's own pool."""
+    pyarrow.set_memory_pool(pyarrow.system_memory_pool())
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(M_ARENA_MAX, 2)
 
 
 @dataclass(slots=True)
@@ -62,6 +73,7 @@ def run(
     handle_signals: bool = True,
 ) -> None:
     """Run until SIGTERM, SIGINT or until(); drain within cfg.drain_timeout_ms. Raises StoreError, SourceError."""
+    bound_memory()
     with ExitStack() as stack:
         channels = build_channels(cfg)
         store = open_store(cfg.store.sqlalchemy_url())

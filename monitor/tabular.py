@@ -8,6 +8,7 @@ for under its own name (`ts`, `prediction.score`, `income`), with dots or unders
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def read_batches(path: Path, columns: list[str] | None = None) -> tuple[Iterator
         if suffix == ".parquet":
             file = pq.ParquetFile(path)
             wanted = None if columns is None else [c for c in columns if c in file.schema_arrow.names]
-            return file.iter_batches(BATCH_ROWS, columns=wanted, use_threads=True), file.metadata.num_rows
+            return _ahead(file.iter_batches(BATCH_ROWS, columns=wanted, use_threads=True)), file.metadata.num_rows
         if suffix == ".csv":
             options = pacsv.ReadOptions(block_size=8 << 20)
             return iter(pacsv.open_csv(path, read_options=options)), None
@@ -45,6 +46,15 @@ def read_batches(path: Path, columns: list[str] | None = None) -> tuple[Iterator
     except (pa.ArrowInvalid, OSError) as error:
         raise FileProblem(f"{path}: {' '.join(str(error).split())[:300]}") from error
     raise FileProblem(f"{path}: {suffix or 'no suffix'} is not supported; allowed: {', '.join(KINDS)}")
+
+
+def _ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The same batches, the next one read on another thread meanwhile."""
+    with ThreadPoolExecutor(1, "read-ahead") as pool:
+        following = pool.submit(next, batches, None)
+        while (batch := following.result()) is not None:
+            following = pool.submit(next, batches, None)
+            yield batch
 
 
 def names_of(path: Path) -> dict[str, pa.DataType]:

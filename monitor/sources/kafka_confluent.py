@@ -17,7 +17,7 @@ from monitor.sources.order import batch_of
 
 logger = logging.getLogger("driftd.kafka")
 DEFAULTS = {
-    "queued.max.messages.kbytes": 32_768,  # memory of messages fetched ahead, all partitions together
+    "queued.max.messages.kbytes": 8_192,  # memory of messages fetched ahead, each partition
     "fetch.wait.max.ms": 100,
     "fetch.queue.backoff.ms": 5,
     "session.timeout.ms": 45_000,
