@@ -30,7 +30,7 @@ from monitor.publish import Published, publish_due
 from monitor.store.errors import StoreUnavailable
 
 logger = logging.getLogger("driftd.loop")
-POLL_ROWS = 40_000  # large enough for columnar work, small enough for a checkpoint every few seconds
+POLL_ROWS = 20_000  # large enough for columnar work, small enough for a checkpoint every few seconds
 POLL_MS = 100
 BACKOFF_MS = (200, 10_000)  # first and longest pause between tries at a store that is away
 
