@@ -17,9 +17,9 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from monitor.config.cross import cross_problems
+from monitor.config.cross import FIELD_OF, cross_problems
 from monitor.config.lines import Document, Path, YamlProblem, parse
-from monitor.config.model import Config
+from monitor.config.model import Config, SourceSettings
 from monitor.config.secret import SecretMissing, masked
 from monitor.config.units import write_duration
 
@@ -196,7 +196,7 @@ def _plain(value: Any, name: str = "") -> Any:
         out = {}
         for field, info in type(value).model_fields.items():
             item = getattr(value, field)
-            if item is None or (field == "retention" and item is None):
+            if item is None or (isinstance(value, SourceSettings) and FIELD_OF.get(field, value.type) != value.type):
                 continue
             key = info.alias or field
             out[key] = write_duration(item) if field.endswith("_ms") else _plain(item, field)

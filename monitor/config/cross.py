@@ -22,6 +22,14 @@ Found = Iterator[tuple[Path, str, str]]  # path, what is wrong, what to do
 FILE_FIELDS = ("event_id", "ts", "version", "prediction.label", "prediction.score", "prediction.value", "latency_ms",
                "status", "label", "label_ts")  # fmt: skip
 
+# fields that only one type of source has
+FIELD_OF = {
+    **dict.fromkeys(
+        ("topics", "bootstrap_servers", "group", "client", "start", "dead_letter_topic", "options"), "kafka"
+    ),
+    **dict.fromkeys(("path", "follow"), "file"),
+}
+
 
 def cross_problems(raw: Any) -> Found:
     """Problems between sections of a config that may be broken elsewhere."""
@@ -118,10 +126,7 @@ def _sources(sources: list[Any]) -> Found:
             https += 1
             if https > 1:
                 yield path, "there can be one http source", "remove this one; POST /v1/events serves all models"
-        for field, owner in (
-            ("topics", "kafka"), ("bootstrap_servers", "kafka"), ("client", "kafka"), ("start", "kafka"),
-            ("path", "file"), ("follow", "file"),
-        ):  # fmt: skip
+        for field, owner in FIELD_OF.items():
             if field in source and kind in ("kafka", "http", "file") and kind != owner:
                 yield (*path, field), f"means nothing for a source of type {kind}", "remove it"
 

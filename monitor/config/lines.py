@@ -59,6 +59,7 @@ def _build(node: yaml.Node, path: Path, lines: dict[Path, int], seen: list[int])
     if len(path) > 50:
         raise YamlProblem(node.start_mark.line + 1, "nested more than 50 deep")
     lines.setdefault(path, node.start_mark.line + 1)
+    _require_plain(node)
     if isinstance(node, yaml.MappingNode):
         out: dict[Any, Any] = {}
         for key_node, value_node in node.value:
@@ -76,9 +77,12 @@ def _build(node: yaml.Node, path: Path, lines: dict[Path, int], seen: list[int])
     return _scalar(node)
 
 
-def _scalar(node: yaml.Node) -> Any:
+def _require_plain(node: yaml.Node) -> None:
     if not node.tag.startswith("tag:yaml.org,2002:") or node.tag.startswith("tag:yaml.org,2002:python"):
         raise YamlProblem(node.start_mark.line + 1, f"tag {node.tag!r} is not allowed; write plain data")
+
+
+def _scalar(node: yaml.Node) -> Any:
     if node.tag == "tag:yaml.org,2002:timestamp":
         return node.value
     loader = yaml.SafeLoader("")

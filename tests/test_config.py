@@ -1,0 +1,137 @@
+"""config.yaml: all mistakes at once, each with line, path, value, what is allowed and a fix; secrets never shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitor.config import Config, ConfigError, config_hash, effective, load_config, missing_secrets, parse_config
+from monitor.config.units import parse_duration, parse_size, write_duration
+
+ROOT = Path(__file__).resolve().parents[1]
+GOOD = "models: [{name: m}]\n"
+
+
+def problems(text):
+    with pytest.raises(ConfigError) as caught:
+        parse_config(text, "c.yaml")
+    return {(p.line, p.path): f"{p.message}; {p.fix}" for p in caught.value.problems}
+
+
+def test_the_config_by_example_is_valid_and_its_effective_form_means_the_same():
+    cfg = load_config(ROOT / "config.yaml")
+    again = parse_config(effective(cfg), "effective")
+    assert again == cfg and isinstance(again, Config)
+
+
+def test_every_mistake_is_said_at_once_with_its_line():
+    text = """\
+store: {url: "postgresql+psycopg://me:hunter2@db/d"}
+sorces: []
+http: {listen: "0.0.0.0:80"}
+sources:
+  - {name: a, type: kafka}
+  - {name: a, type: file, topics: [x]}
+models:
+  - name: m
+    task: binry
+    window: {size: 1m, slide: 7s, lateness: 3s}
+    thresholds: {pssi: {warn: 1}, psi: {warn: 2, breach: 1}}
+    dedup: {horizon: 10}
+  - {name: m, task: binary}
+alerts:
+  rules: [{name: r, chanels: [x], scores: [psi, acuracy]}, {name: s, channels: [nowhere]}]
+  channels: {s: {type: slack, webhook_url: "https://hooks.slack.com/x"}, w: {type: webhook}}
+"""
+    found = problems(text)
+    expected = {
+        (1, "store.url"): "password_env",
+        (2, "sorces"): "did you mean 'sources'?",
+        (3, "http.listen"): "token_env",
+        (5, "sources[0]"): "needs",
+        (6, "sources[1].name"): "taken",
+        (6, "sources[1].topics"): "means nothing",
+        (6, "sources[1]"): "needs path",
+        (9, "models[0].task"): "did you mean 'binary'?",
+        (10, "models[0].window.slide"): "must divide size",
+        (10, "models[0].window.lateness"): "did you mean 'allowed_lateness'?",
+        (11, "models[0].thresholds.pssi"): "did you mean 'psi'?",
+        (11, "models[0].thresholds.psi"): "must lie above warn",
+        (12, "models[0].dedup.horizon"): "250ms, 10s",
+        (13, "models[1].name"): "taken",
+        (13, "models[1]"): "positive_label",
+        (15, "alerts.rules[0].chanels"): "did you mean 'channels'?",
+        (15, "alerts.rules[0].scores[1]"): "did you mean 'accuracy'?",
+        (15, "alerts.rules[1].channels[0]"): "no channel 'nowhere'",
+        (16, "alerts.channels.s.webhook_url"): "webhook_url_env",
+        (16, "alerts.channels.w.type"): "url is missing",
+    }
+    for place, words in expected.items():
+        assert any(words in text for at, text in found.items() if at == place), (place, words, found)
+    assert "hunter2" not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a: [", "not valid YAML"),
+        ("a: 1\na: 2\n", "stands twice"),
+        ("- 1\n", "must be a mapping"),
+        ("", "is missing"),
+        ("models: !!python/object/apply:os.system [echo]\n", "not allowed"),
+        ("a: &a {<<: *b}\n", "not valid YAML"),
+        ("x: &x [1,1,1,1,1,1,1,1,1,1]\n" + "".join(
+            f"{c}: &{c} [*{p},*{p},*{p},*{p},*{p},*{p},*{p},*{p},*{p}]\n" for p, c in zip("xyabcdef", "yabcdefg", strict=True)),
+         "more than 50000 values"),
+        ("a: " + "[" * 200 + "]" * 200, "nested more than"),
+    ],
+)  # fmt: skip
+def test_yaml_that_is_no_plain_data_is_refused_quickly(text, words):
+    assert any(words in message for message in problems(text).values()), problems(text)
+
+
+def test_secrets_are_named_read_late_and_never_shown(monkeypatch, tmp_path):
+    (tmp_path / "pw").write_text("canary-file\n")
+    text = GOOD + (
+        f"store: {{url: 'postgresql+psycopg://u@h/d', password_file: {tmp_path}/pw}}\n"
+        "http: {token_env: TOKEN_X}\n"
+        "sources: [{name: k, type: kafka, topics: [t], bootstrap_servers: 'h:1', options: {sasl.password_env: KAFKA_X}}]\n"
+        "alerts: {channels: {hook: {type: webhook, url: 'https://e.example/x', secret_env: HOOK_X}}}\n"
+    )
+    cfg = parse_config(text, "c.yaml")
+    missing = [(p.path, p.line, p.message) for p in missing_secrets(cfg, "c.yaml", text)]
+    assert [m[:2] for m in missing] == [("http", 3), ("sources[0]", 4), ("alerts.channels.hook", 5)]
+    assert all("is not set" in m[2] for m in missing)
+    for name in ("TOKEN_X", "KAFKA_X", "HOOK_X"):
+        monkeypatch.setenv(name, "canary-" + name)
+    assert missing_secrets(cfg, "c.yaml") == []
+    assert cfg.sources[0].client_options() == {"sasl.password": "canary-KAFKA_X"}
+    assert cfg.store.sqlalchemy_url().password == "canary-file"
+    assert "canary" not in effective(cfg) + repr(cfg) + str(cfg.store.sqlalchemy_url())
+
+
+def test_a_hash_changes_with_what_decides_results_and_with_nothing_else():
+    one = parse_config("models: [{name: m, min_rows: 10}, {name: n}]\n", "a")
+    two = parse_config("models: [{name: m, min_rows: 11}, {name: n}]\nlog: {level: debug}\n", "b")
+    assert config_hash(one, "m") != config_hash(two, "m") and config_hash(one, "n") == config_hash(two, "n")
+
+
+@given(st.integers(1, 10**10))
+def test_durations_are_read_as_they_are_written(ms):
+    assert parse_duration(write_duration(ms)) == ms
+
+
+@pytest.mark.parametrize("bad", [5, None, "5", "five seconds", "-1s", "1.5ms", "1 year", [], "1e3s"])
+def test_bad_durations(bad):
+    with pytest.raises(ValueError, match="write a number and a unit"):
+        parse_duration(bad)
+
+
+def test_sizes():
+    assert [parse_size(v) for v in (0, "4096", "512KB", "1MB", "1 MiB", "1.5kb")] == [0, 4096, 512_000, 10**6, 1 << 20, 1500]
+    for bad in (-1, "x", True, "1TB"):
+        with pytest.raises(ValueError):
+            parse_size(bad)
