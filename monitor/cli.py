@@ -209,9 +209,7 @@ def replay(file: str, config_path: str, labels: str | None, model: str | None) -
 @click.option("--from", "from_", default=None, help="Windows that start at this time or later (ISO 8601).")
 @click.option("--to", default=None, help="Windows that start before this time (ISO 8601).")
 @click.option("--out", default="-", help="File to write; - is standard output.")
-def export(
-    what: str, config_path: str, form: str, model: str | None, from_: str | None, to: str | None, out: str
-) -> None:
+def export(what: str, config_path: str, form: str, model: str | None, from_: str | None, to: str | None, out: str) -> None:
     """Print flat rows of windows, scores or alerts; the columns are a stable contract, see README."""
     from monitor.export import write_rows
 
@@ -258,12 +256,8 @@ def reference() -> None:
 @reference.command("build")
 @CONFIG
 @click.option("--model", required=True, help="The model that the reference is for.")
-@click.option(
-    "--from", "from_", required=True, type=click.Path(exists=True, dir_okay=False), help="parquet, csv or jsonl."
-)
-@click.option(
-    "--type", "types", multiple=True, metavar="FEATURE=KIND", help="Override an inferred type: numeric or category."
-)
+@click.option("--from", "from_", required=True, type=click.Path(exists=True, dir_okay=False), help="parquet, csv or jsonl.")
+@click.option("--type", "types", multiple=True, metavar="FEATURE=KIND", help="Override an inferred type: numeric or category.")
 @click.option("--activate/--no-activate", default=True, show_default=True, help="Use it for new panes.")
 def reference_build(config_path: str, model: str, from_: str, types: tuple[str, ...], activate: bool) -> None:
     """Make a small versioned profile of a file and keep it in the store."""

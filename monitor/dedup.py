@@ -72,9 +72,7 @@ class SeenTable:
         n = len(ids)
         self.add(ids, np.full(n, expires_ms, dtype=np.int64), np.full(n, np.iinfo(np.int64).min, dtype=np.int64))
 
-    def _settle(
-        self, rows: list[int], ids: Keys, slots: Ints, expires_ms: Ints, clock_ms: Ints, duplicate: Bools
-    ) -> None:
+    def _settle(self, rows: list[int], ids: Keys, slots: Ints, expires_ms: Ints, clock_ms: Ints, duplicate: Bools) -> None:
         for row in rows:
             slot = int(slots[row])
             if self._expires[slot] > clock_ms[row]:

@@ -193,9 +193,7 @@ class Screen:
             for alert in self.daemon.store.alerts(status="firing")[:4]:
                 parts.append(Text(f"ALERT  {alert['rule']}: {alert['subject']} {alert['score']}", "bold red"))
         for call in list(self.receiver.calls)[-2:]:
-            parts.append(
-                Text(f"RETRAIN CALL RECEIVED  model {call.get('model')}: {call.get('reason')}", "bold magenta")
-            )
+            parts.append(Text(f"RETRAIN CALL RECEIVED  model {call.get('model')}: {call.get('reason')}", "bold magenta"))
         if self.daemon is not None:
             base = self.daemon.web.address
             parts.append(Text(f"\n{base}/metrics   {base}/ready   {base}/healthy      Ctrl-C drains and stops", "dim"))
@@ -208,9 +206,7 @@ def run_demo(data: Path, port: int, seconds: float | None, console: Console | No
         shutil.rmtree(data)
     data.mkdir(parents=True)
     receiver = Receiver()
-    cfg = parse_config(
-        CONFIG.format(data=data, port=port, window=WINDOW_S, retrain_port=receiver.port), "the demo's config"
-    )
+    cfg = parse_config(CONFIG.format(data=data, port=port, window=WINDOW_S, retrain_port=receiver.port), "the demo's config")
     logs.setup(cfg.log.format, "error")
     logging.getLogger("driftd").setLevel(logging.ERROR)
     clock = app.wall_clock_ms
@@ -234,9 +230,7 @@ def run_demo(data: Path, port: int, seconds: float | None, console: Console | No
                 live.console.print(f"retrain call received: model {call.get('model')}, {call.get('reason')}")
             return ends is not None and time.monotonic() >= ends
 
-        app.run(
-            cfg, extra_sources=[DemoSource(server, clock)], ready=ready, until=until, on_published=screen.on_published
-        )
+        app.run(cfg, extra_sources=[DemoSource(server, clock)], ready=ready, until=until, on_published=screen.on_published)
     receiver.server.shutdown()
     out.print(f"drained and stopped: {screen.windows} windows, {len(receiver.calls)} retrain call(s)")
     return 0

@@ -208,9 +208,7 @@ class Engine:
         if accepted:
             self._fill(part, model, batch, start, keep, accepted)
 
-    def _fill(
-        self, part: Partition, model: Model, batch: EventBatch, start: Ints, keep: np.ndarray, accepted: int
-    ) -> None:
+    def _fill(self, part: Partition, model: Model, batch: EventBatch, start: Ints, keep: np.ndarray, accepted: int) -> None:
         all_rows = accepted == batch.rows
         columns = batch.columns if all_rows else batch.columns.take(keep)
         version = batch.version if all_rows else batch.version.take(keep)
@@ -240,9 +238,7 @@ class Engine:
                 )
             )
 
-    def _refuse_late(
-        self, part: Partition, model: Model, batch: EventBatch, start: Ints, late: np.ndarray, clock: Ints
-    ) -> None:
+    def _refuse_late(self, part: Partition, model: Model, batch: EventBatch, start: Ints, late: np.ndarray, clock: Ints) -> None:
         rows = np.flatnonzero(late)
         part.counts["late"] += len(rows)
         for pane_start, count in zip(*np.unique(start[rows], return_counts=True), strict=True):

@@ -52,9 +52,7 @@ def iso(ms: int | None) -> str | None:
     return at.strftime("%Y-%m-%dT%H:%M:%S") + f".{ms % 1000:03d}Z"
 
 
-def flat_rows(
-    store: Any, what: str, model: str | None, from_: str | None, to: str | None
-) -> Iterator[list[dict[str, Any]]]:
+def flat_rows(store: Any, what: str, model: str | None, from_: str | None, to: str | None) -> Iterator[list[dict[str, Any]]]:
     """Pieces of rows in a fixed order. Raises ValueError for a time that cannot be read."""
     low, high = parse_time(from_), parse_time(to)
     if what == "windows":
@@ -86,9 +84,7 @@ def _flat(what: str, row: dict[str, Any]) -> dict[str, Any]:
     return {name: row[name] for name in COLUMNS[what]}
 
 
-def write_rows(
-    store: Any, what: str, form: str, model: str | None, from_: str | None, to: str | None, out: str
-) -> None:
+def write_rows(store: Any, what: str, form: str, model: str | None, from_: str | None, to: str | None, out: str) -> None:
     """Write rows as csv, jsonl or parquet. Raises ValueError."""
     pieces = flat_rows(store, what, model, from_, to)
     if form == "parquet":

@@ -190,9 +190,7 @@ def _labels_of(
 def _label_batch(array: pa.Array, offsets: np.ndarray, ids: Ids, ts: np.ndarray) -> LabelBatch:
     text = texts_of(array)
     is_number = pa.types.is_floating(array.type) or pa.types.is_integer(array.type)
-    value = (
-        array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False) if is_number else np.full(len(ids), np.nan)
-    )
+    value = array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False) if is_number else np.full(len(ids), np.nan)
     keep = text.codes >= 0
     return LabelBatch(offsets[keep], ids[keep], text.take(keep), value[keep], ts[keep])
 

@@ -19,9 +19,7 @@ def last_of_each(batches: Sequence[LabelBatch | ArrivedLabels]) -> ArrivedLabels
     ts = np.concatenate([b.label_ts_ms for b in batches])
     rank = np.empty(len(label.values) + 1, dtype=np.int64)
     rank[-1] = -1
-    rank[np.array(sorted(range(len(label.values)), key=label.values.__getitem__), dtype=np.int64)] = np.arange(
-        len(label.values)
-    )
+    rank[np.array(sorted(range(len(label.values)), key=label.values.__getitem__), dtype=np.int64)] = np.arange(len(label.values))
     order = np.lexsort((rank[label.codes], ts, ids[:, 1], ids[:, 0]))
     ordered = ids[order]
     last = np.ones(len(order), dtype=np.bool_)

@@ -158,11 +158,7 @@ class DataLoop:
         self.metrics.observe_checkpoint(self.monotonic() - started)
         published = self._publish_all(once)
         for source in self.sources:
-            offsets = {
-                cut.key: cut.next_offset
-                for cut in cuts
-                if self._source_of.get(cut.key) is source and cut.next_offset >= 0
-            }
+            offsets = {cut.key: cut.next_offset for cut in cuts if self._source_of.get(cut.key) is source and cut.next_offset >= 0}
             if offsets:
                 source.commit(offsets)
         self._last_cut = self.monotonic()

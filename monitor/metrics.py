@@ -36,12 +36,8 @@ class Metrics:
             "driftd_events", "Events by what became of them: accepted, or the reason of the drop.",
             ("source", "outcome"), registry=r,
         )  # fmt: skip
-        self.dropped = Counter(
-            "driftd_dropped", "Events that were refused, by reason.", ("source", "reason"), registry=r
-        )
-        self.fenced = Counter(
-            "driftd_fenced", "Checkpoints refused because another replica owns the partition.", registry=r
-        )
+        self.dropped = Counter("driftd_dropped", "Events that were refused, by reason.", ("source", "reason"), registry=r)
+        self.fenced = Counter("driftd_fenced", "Checkpoints refused because another replica owns the partition.", registry=r)
         self.checkpoints = Histogram("driftd_checkpoint_seconds", "Time of a checkpoint.", buckets=SECONDS, registry=r)
         self.publishes = Histogram("driftd_publish_seconds", "Time of publishing windows.", buckets=SECONDS, registry=r)
         self.lag = Gauge("driftd_consumer_lag", "Messages not read yet.", _PARTITION, registry=r)
@@ -51,15 +47,9 @@ class Metrics:
         )  # fmt: skip
         self.windows = Counter("driftd_windows_published", "Windows published.", ("model", "kind"), registry=r)
         self.window_rows = Gauge("driftd_window_rows", "Rows of the last window.", ("model",), registry=r)
-        self.window_late = Gauge(
-            "driftd_window_late_rows", "Rows that came too late for the last window.", ("model",), registry=r
-        )
-        self.window_end = Gauge(
-            "driftd_window_end_timestamp_seconds", "End of the last window.", ("model",), registry=r
-        )
-        self.label_coverage = Gauge(
-            "driftd_label_coverage_ratio", "Labelled share of the last window.", ("model",), registry=r
-        )
+        self.window_late = Gauge("driftd_window_late_rows", "Rows that came too late for the last window.", ("model",), registry=r)
+        self.window_end = Gauge("driftd_window_end_timestamp_seconds", "End of the last window.", ("model",), registry=r)
+        self.label_coverage = Gauge("driftd_label_coverage_ratio", "Labelled share of the last window.", ("model",), registry=r)
         self.label_delay = Gauge(
             "driftd_label_delay_seconds", "Mean delay of labels, last window that has any.", ("model",), registry=r
         )
@@ -67,9 +57,7 @@ class Metrics:
         self.level = Gauge("driftd_score_level", "Its level: 0 ok, 1 unsure, 2 warn, 3 breach.", _SCORE, registry=r)
         self.hidden = Gauge("driftd_metric_series_hidden", "Score series left out by limits.metric_series.", registry=r)
         self._hidden: set[tuple[str, ...]] = set()
-        self.notifications = Counter(
-            "driftd_notifications", "Notifications by outcome.", ("channel", "outcome"), registry=r
-        )
+        self.notifications = Counter("driftd_notifications", "Notifications by outcome.", ("channel", "outcome"), registry=r)
         self._last: dict[str, int] = {}
 
     def render(self, accept: str = "") -> tuple[bytes, str]:

@@ -121,9 +121,7 @@ def _due(model: Model, unsettled: dict[int, dict[str, int]], known: dict[int, Wi
     return sorted(due)
 
 
-def _settled(
-    model: Model, unsettled: dict[int, dict[str, int]], written: dict[int, WindowRow]
-) -> list[tuple[str, int]]:
+def _settled(model: Model, unsettled: dict[int, dict[str, int]], written: dict[int, WindowRow]) -> list[tuple[str, int]]:
     """(input key, version) of the panes whose windows all hold that one version."""
     out = []
     for pane_start, versions in unsettled.items():
@@ -164,9 +162,7 @@ def _publish_one(
         scores.extend(_rows(model, version, segment, start, end, revision, findings))
         for step in book.step(model.rules, model.name, version, segment, start, end, revision, findings, now_ms):
             alert_rows.append(step.alert_row())
-            outbox.extend(
-                OutboxRow(n.key, channel, model.name, n.alert, n.to_json(), now_ms) for channel, n in step.notifications
-            )
+            outbox.extend(OutboxRow(n.key, channel, model.name, n.alert, n.to_json(), now_ms) for channel, n in step.notifications)
     labelled = performance.rows
     window = WindowRow(
         model=model.name,
@@ -232,9 +228,7 @@ def _judge_group(
     return judge(found, model.thresholds, model.min_rows)
 
 
-def _rows(
-    model: Model, version: str, segment: str, start: int, end: int, revision: int, findings: list[Finding]
-) -> list[ScoreRow]:
+def _rows(model: Model, version: str, segment: str, start: int, end: int, revision: int, findings: list[Finding]) -> list[ScoreRow]:
     return [
         ScoreRow(
             model=model.name,

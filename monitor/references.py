@@ -20,9 +20,7 @@ from monitor.tabular import Reader, infer_schema, names_of, read_batches
 KINDS = ("numeric", "category")
 
 
-def build_reference(
-    cfg: Config, store: Any, model: str, path: Path, types: tuple[str, ...], activate: bool
-) -> Iterator[str]:
+def build_reference(cfg: Config, store: Any, model: str, path: Path, types: tuple[str, ...], activate: bool) -> Iterator[str]:
     """Build and save; yields lines for people. Raises ValueError."""
     settings = _model(cfg, model)
     kinds, rows = _kinds(settings, path, types)

@@ -45,8 +45,7 @@ def build_model(cfg: Config, settings: ModelSettings, rules: tuple[Rule, ...], s
         min_rows=settings.min_rows,
         first_windows=settings.reference.first_windows,
         thresholds={
-            name: Limit(warn=limit.warn, breach=limit.breach, below=limit.below)
-            for name, limit in settings.thresholds.items()
+            name: Limit(warn=limit.warn, breach=limit.breach, below=limit.below) for name, limit in settings.thresholds.items()
         },
         rules=rules,
         active_profile=active,
@@ -87,9 +86,7 @@ def decode_settings(cfg: Config, models: dict[str, Model]) -> DecodeSettings:
         nesting_depth=cfg.limits.nesting_depth,
         future_ms=cfg.limits.future_ms,
         excerpt_bytes=cfg.limits.excerpt_bytes,
-        models={
-            m.name: ModelSchema(models[m.name].schema, tuple(m.segments), m.non_finite == "missing") for m in cfg.models
-        },
+        models={m.name: ModelSchema(models[m.name].schema, tuple(m.segments), m.non_finite == "missing") for m in cfg.models},
     )
 
 

@@ -92,14 +92,10 @@ def find(names: Any, field: str, mapping: dict[str, str]) -> str | None:
 class Reader:
     """Turns batches of one file into the columns of one model."""
 
-    def __init__(
-        self, path: Path, names: Any, schema: Schema, segments: tuple[str, ...], mapping: dict[str, str]
-    ) -> None:
+    def __init__(self, path: Path, names: Any, schema: Schema, segments: tuple[str, ...], mapping: dict[str, str]) -> None:
         for field, column in mapping.items():
             if column not in names and field.partition(".")[0] not in ("label", "label_ts"):
-                raise FileProblem(
-                    f"{path}: columns.{field} names column {column!r}, the file has {', '.join(sorted(names)[:40])}"
-                )
+                raise FileProblem(f"{path}: columns.{field} names column {column!r}, the file has {', '.join(sorted(names)[:40])}")
         self._path, self._schema, self._segments = path, schema, segments
         self._numeric = {f: find(names, f"features.{f}", mapping) for f in schema.numeric}
         self._categorical = {f: find(names, f"features.{f}", mapping) for f in schema.categorical}

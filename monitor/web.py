@@ -70,9 +70,7 @@ class WebServer:
             listener.bind((host, int(port)))
         except OSError as error:
             listener.close()
-            raise OSError(
-                f"http.listen: cannot listen on {self._listen}: {error.strerror}; choose another port"
-            ) from error
+            raise OSError(f"http.listen: cannot listen on {self._listen}: {error.strerror}; choose another port") from error
         listener.listen(128)
         shown = f"[{host}]" if ":" in host else host
         self.address = f"http://{shown}:{listener.getsockname()[1]}"

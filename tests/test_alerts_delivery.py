@@ -53,9 +53,7 @@ def row(key, channel, group="credit"):
 
 
 def courier(store, channels, now, seen):
-    return Courier(
-        store, channels, clock=lambda: now[0], random=lambda: 0.0, on_outcome=lambda c, o: seen.append((c, o))
-    )
+    return Courier(store, channels, clock=lambda: now[0], random=lambda: 0.0, on_outcome=lambda c, o: seen.append((c, o)))
 
 
 def step(c, now):

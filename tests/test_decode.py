@@ -118,7 +118,11 @@ def test_fast_and_exact_labels_are_equal():
 
 
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**60), 2**60)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
     max_leaves=8,
 )
@@ -129,7 +133,9 @@ fields = st.sampled_from(["event_id", "ts", "model", "version", "features", "pre
 @given(st.lists(st.tuples(fields, json_values), max_size=12), st.binary(max_size=40))
 def test_no_message_breaks_the_decoder_or_its_neighbours(changes, noise):
     good = [orjson.dumps(event(event_id=f"g{i}")) for i in range(12)]
-    bad = [orjson.dumps(event(event_id="odd", **{k: v})) if k != "event_id" else orjson.dumps(event(event_id=v)) for k, v in changes]
+    bad = [
+        orjson.dumps(event(event_id="odd", **{k: v})) if k != "event_id" else orjson.dumps(event(event_id=v)) for k, v in changes
+    ]
     values = good[:6] + bad + [noise] + good[6:]
     decoded = decoder().events(raw(values))
     assert flat(decoded) == one_by_one(values)
@@ -147,7 +153,11 @@ def test_partitions_decoded_together_stay_apart():
 
 
 def test_reasons_say_place_value_and_what_is_allowed():
-    values = [orjson.dumps(event(features={"income": "rich"})), orjson.dumps(event(model="nobody")), orjson.dumps(event(ts=NOW + 10**9))]
+    values = [
+        orjson.dumps(event(features={"income": "rich"})),
+        orjson.dumps(event(model="nobody")),
+        orjson.dumps(event(ts=NOW + 10**9)),
+    ]
     found = {d.reason: d.detail for d in decoder().events(raw(values)).dead}
     assert found == {
         "wrong_type": "features.income is string, must be a number",

@@ -71,9 +71,7 @@ def load_config(path: FilePath) -> Config:
         fix = "give the path of a config; config.yaml in the repository is one by example"
         raise ConfigError([Problem(str(path), 0, "(file)", "", error.strerror or str(error), fix)]) from error
     except UnicodeDecodeError as error:
-        raise ConfigError(
-            [Problem(str(path), 1, "(file)", "", f"is not UTF-8: {error.reason}", "save it as UTF-8")]
-        ) from error
+        raise ConfigError([Problem(str(path), 1, "(file)", "", f"is not UTF-8: {error.reason}", "save it as UTF-8")]) from error
     return parse_config(text, str(path))
 
 
@@ -84,9 +82,7 @@ def parse_config(text: str, name: str) -> Config:
     except YamlProblem as error:
         raise ConfigError([Problem(name, error.line, "(yaml)", "", error.message, "")]) from error
     if not isinstance(document.data, dict):
-        raise ConfigError(
-            [Problem(name, 1, "(top)", "", "must be a mapping", "start from config.yaml of the repository")]
-        )
+        raise ConfigError([Problem(name, 1, "(top)", "", "must be a mapping", "start from config.yaml of the repository")])
     problems = [_problem(name, document, path, message, fix) for path, message, fix in cross_problems(document.data)]
     config = None
     try:

@@ -24,9 +24,7 @@ FILE_FIELDS = ("event_id", "ts", "version", "prediction.label", "prediction.scor
 
 # fields that only one type of source has
 FIELD_OF = {
-    **dict.fromkeys(
-        ("topics", "bootstrap_servers", "group", "client", "start", "dead_letter_topic", "options"), "kafka"
-    ),
+    **dict.fromkeys(("topics", "bootstrap_servers", "group", "client", "start", "dead_letter_topic", "options"), "kafka"),
     **dict.fromkeys(("path", "follow"), "file"),
 }
 

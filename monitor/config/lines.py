@@ -53,9 +53,7 @@ def parse(text: str) -> Document:
 def _build(node: yaml.Node, path: Path, lines: dict[Path, int], seen: list[int]) -> Any:
     seen[0] += 1
     if seen[0] > MAX_NODES:
-        raise YamlProblem(
-            node.start_mark.line + 1, f"more than {MAX_NODES} values; aliases that multiply are not allowed"
-        )
+        raise YamlProblem(node.start_mark.line + 1, f"more than {MAX_NODES} values; aliases that multiply are not allowed")
     if len(path) > 50:
         raise YamlProblem(node.start_mark.line + 1, "nested more than 50 deep")
     lines.setdefault(path, node.start_mark.line + 1)

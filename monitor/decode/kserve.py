@@ -81,9 +81,7 @@ class KServeDecoder:
         kind = str(event.get("type", ""))
         side = next((s for s in ("request", "response") if kind.endswith("inference." + s)), None)
         if side is None:
-            raise Refused(
-                "undecodable", f"CloudEvent type is {kind[:100]!r}, must end in inference.request or .response"
-            )
+            raise Refused("undecodable", f"CloudEvent type is {kind[:100]!r}, must end in inference.request or .response")
         data = event.get("data")
         if isinstance(data, str):
             data = parse(data.encode(), self._settings)
@@ -176,9 +174,7 @@ def _predictions(data: dict[str, Any]) -> list[dict[str, Any]]:
     if "outputs" in data:
         rows = _v2_rows(data["outputs"])
     elif isinstance(data.get("predictions"), list):
-        rows = [
-            p if isinstance(p, dict) else {"score" if isinstance(p, float) else "label": p} for p in data["predictions"]
-        ]
+        rows = [p if isinstance(p, dict) else {"score" if isinstance(p, float) else "label": p} for p in data["predictions"]]
     else:
         raise Refused("missing_field", "the response has neither `predictions` (V1) nor `outputs` (V2)")
     out = []

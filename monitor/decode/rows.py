@@ -75,9 +75,7 @@ class Rows:
             columns=Columns(
                 rows=rows,
                 numeric={f: np.ascontiguousarray(matrix[i]) for i, f in enumerate(schema.numeric)},
-                categorical={
-                    f: DictColumn.from_list([r[i] for r in self.categorical]) for i, f in enumerate(schema.categorical)
-                },
+                categorical={f: DictColumn.from_list([r[i] for r in self.categorical]) for i, f in enumerate(schema.categorical)},
                 score=np.array(self.score, dtype=np.float64),
                 label=DictColumn.from_list(self.label),
                 latency_ms=np.array(self.latency_ms, dtype=np.float64),
@@ -112,9 +110,7 @@ class EventRows:
             ts = values.time_ms(event.get("ts"), "ts")
             if record_ts_ms >= 0 and ts > record_ts_ms + self._settings.future_ms:
                 ahead = ts - record_ts_ms
-                raise Refused(
-                    "future", f"ts is {ahead} ms ahead of the record; limits.future allows {self._settings.future_ms}"
-                )
+                raise Refused("future", f"ts is {ahead} ms ahead of the record; limits.future allows {self._settings.future_ms}")
             rows = self._models.get(model)
             if rows is None:
                 rows = self._models[model] = Rows(spec)

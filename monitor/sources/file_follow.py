@@ -51,7 +51,7 @@ class FileSource:
             self._same_file()
             time.sleep(min(POLL_S, timeout_ms / 1000.0))
         data = self._rest + new
-        if not self._follow and not new and data:
+        if not self._follow and not new and data and not data.endswith(b"\n"):
             data += b"\n"  # the last line needs no newline where nothing will follow
         lines = data.split(b"\n")
         self._rest = lines.pop()
@@ -93,7 +93,7 @@ class FileSource:
             state = self._path.stat()
         except FileNotFoundError:
             return
-        if state.st_ino != self._inode or state.st_size < self._at + len(self._rest):
+        if state.st_ino != self._inode or state.st_size < self._at + len(self._rest) - (not self._follow):
             self._replaced()
 
     def _replaced(self) -> None:
@@ -119,9 +119,7 @@ class FileSource:
     def keep_alive(self, timeout_ms: int) -> None: ...
 
     def rejoin(self) -> None:
-        raise SourceError(
-            f"source {self.name}: another process reads {self._path} into the same store; stop one of them"
-        )
+        raise SourceError(f"source {self.name}: another process reads {self._path} into the same store; stop one of them")
 
     def close(self) -> None:
         if self._file is not None:

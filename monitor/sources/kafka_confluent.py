@@ -25,6 +25,7 @@ DEFAULTS = {
     "socket.keepalive.enable": True,
     "allow.auto.create.topics": False,
 }
+ASK_EVERY_S = 5.0
 FATAL = {
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
     KafkaError.GROUP_AUTHORIZATION_FAILED,
@@ -60,6 +61,8 @@ class ConfluentSource:
         self._carried: list[Any] = []
         self._in_callback = False
         self._reachable = True
+        self._paused = False
+        self._asked_at = 0.0
         self._fatal: str | None = None
 
     def start(self, listener: Listener) -> None:
@@ -71,9 +74,7 @@ class ConfluentSource:
         self._subscribe()
 
     def _subscribe(self) -> None:
-        self._consumer.subscribe(
-            self._topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
-        )
+        self._consumer.subscribe(self._topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
 
     def role(self, key: PartitionKey) -> str:
         return self.carries
@@ -123,7 +124,6 @@ class ConfluentSource:
     def _on_error(self, error: KafkaError) -> None:
         if error.code() == KafkaError._ALL_BROKERS_DOWN:
             self._reachable = False
-            self._end.clear()
         if error.fatal() or error.code() in FATAL:
             self._fatal = error.str()
         log_event(logger, logging.WARNING, "kafka", source=self.name, error=error.str())
@@ -177,7 +177,18 @@ class ConfluentSource:
             log_event(logger, logging.WARNING, "kafka", source=self.name, error=error.str())
 
     def caught_up(self, key: PartitionKey, next_offset: int) -> bool:
-        return self._reachable and self._end.get(key, -1) >= max(0, next_offset)
+        at_end = self._end.get(key, -1) >= max(0, next_offset)
+        return at_end and not self._paused and (self._reachable or self._reaches(key))
+
+    def _reaches(self, key: PartitionKey) -> bool:
+        """Ask the broker, at most every few seconds: silence of a broker that is away is not idleness."""
+        now = time.monotonic()
+        if now - self._asked_at > ASK_EVERY_S:
+            self._asked_at = now
+            with contextlib.suppress(KafkaException):
+                self._consumer.get_watermark_offsets(TopicPartition(key.topic, key.partition), timeout=0.5)
+                self._reachable = True
+        return self._reachable
 
     def lag(self, key: PartitionKey) -> int | None:
         if key not in self._position:
@@ -190,16 +201,15 @@ class ConfluentSource:
 
     def commit(self, offsets: dict[PartitionKey, int]) -> None:
         with contextlib.suppress(KafkaException):  # for lag tools only
-            self._consumer.commit(
-                offsets=[TopicPartition(k.topic, k.partition, n) for k, n in offsets.items()], asynchronous=True
-            )
+            self._consumer.commit(offsets=[TopicPartition(k.topic, k.partition, n) for k, n in offsets.items()], asynchronous=True)
 
     def pause_all(self) -> None:
         with contextlib.suppress(KafkaException):
             self._consumer.pause(self._consumer.assignment())
-        self._end.clear()
+        self._paused = True
 
     def resume_all(self) -> None:
+        self._paused = False
         with contextlib.suppress(KafkaException):
             self._consumer.resume(self._consumer.assignment())
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import socket
 import time
 from typing import Any
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
 from kafka.errors import (
-    AuthenticationFailedError,
     GroupAuthorizationFailedError,
     KafkaError,
     NoOffsetForPartitionError,
     OffsetOutOfRangeError,
+    SaslAuthenticationFailedError,
     TopicAuthorizationFailedError,
 )
 from kafka.structs import OffsetAndMetadata
@@ -24,6 +25,7 @@ from monitor.sources.base import Listener, SourceError
 from monitor.sources.order import batch_of
 
 logger = logging.getLogger("driftd.kafka")
+ASK_EVERY_S = 5.0
 # names that differ between the clients beyond dots and underscores
 _RENAMED = {
     "sasl.username": "sasl_plain_username",
@@ -59,7 +61,8 @@ class KafkaPythonSource:
         self._carried: list[tuple[str, RawBatch]] = []
         self._paused = False
         self._in_callback = False
-        self._last_answer = time.monotonic()
+        self._asked_at = 0.0
+        self._answered = False
 
     def start(self, listener: Listener) -> None:
         self._listener = listener
@@ -144,7 +147,7 @@ class KafkaPythonSource:
                 "were deleted before they were read, or the topic was made anew. To go on without them, delete the "
                 "partition's row in partition_cursor."
             ) from error
-        except (TopicAuthorizationFailedError, GroupAuthorizationFailedError, AuthenticationFailedError) as error:
+        except (TopicAuthorizationFailedError, GroupAuthorizationFailedError, SaslAuthenticationFailedError) as error:
             raise SourceError(f"source {self.name}: {error}; see sources[].options and the group's rights") from error
         except KafkaError as error:
             log_event(logger, logging.WARNING, "kafka", source=self.name, error=str(error))
@@ -173,7 +176,16 @@ class KafkaPythonSource:
         return high is not None and max(0, next_offset) >= high
 
     def _reachable(self) -> bool:
-        return bool(self._consumer.bootstrap_connected())
+        """Whether a broker answers, asked at most every few seconds: its silence is not idleness."""
+        now = time.monotonic()
+        if now - self._asked_at > ASK_EVERY_S:
+            self._asked_at, self._answered = now, False
+            for server in self._config["bootstrap_servers"]:
+                host, _, port = server.strip().rpartition(":")
+                with contextlib.suppress(OSError), socket.create_connection((host.strip("[]"), int(port)), timeout=0.5):
+                    self._answered = True
+                    break
+        return self._answered
 
     def lag(self, key: PartitionKey) -> int | None:
         if key not in self._position:

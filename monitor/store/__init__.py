@@ -60,9 +60,7 @@ def _open_sqlite(url: URL, read_only: bool) -> Store:
     else:
         path.parent.mkdir(parents=True, exist_ok=True)
         release = _lock(path)
-    engine = create_engine(
-        url, connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False}, hide_parameters=True
-    )
+    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False}, hide_parameters=True)
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: object) -> None:

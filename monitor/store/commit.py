@@ -92,9 +92,7 @@ class Committer:
                     raise classify(error) from error
         raise AssertionError("unreachable")
 
-    def _apply(
-        self, conn: Connection, cuts: list[PartitionCut], absorb: Absorb, wait_ms: dict[str, int]
-    ) -> set[PartitionKey]:
+    def _apply(self, conn: Connection, cuts: list[PartitionCut], absorb: Absorb, wait_ms: dict[str, int]) -> set[PartitionKey]:
         lost: set[PartitionKey] = set()
         owned = []
         for cut in cuts:
@@ -130,9 +128,7 @@ class Committer:
             outcomes, expired = outcomes + rows, expired + late
         if arrived:
             labels = arrived[0] if len(arrived) == 1 else last_of_each(arrived)
-            rows, late = joined(
-                table.labels(labels.ids, label_columns(labels, self._terms)), self._terms, wait_ms, corrects=True
-            )
+            rows, late = joined(table.labels(labels.ids, label_columns(labels, self._terms)), self._terms, wait_ms, corrects=True)
             outcomes, expired = outcomes + rows, expired + late
         first = cuts[0]
         if outcomes:

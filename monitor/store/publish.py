@@ -37,18 +37,14 @@ class PublishingTransaction:
     def partitions(self) -> list[PartitionState]:
         """All partitions of all replicas, as their owners' last checkpoints left them."""
         c = cursor.c
-        found = self._conn.execute(
-            select(c.source, c.topic, c.part, c.role, c.next_offset, c.max_ts_ms, c.idle, c.seen_at_ms)
-        )
+        found = self._conn.execute(select(c.source, c.topic, c.part, c.role, c.next_offset, c.max_ts_ms, c.idle, c.seen_at_ms))
         return [PartitionState(PartitionKey(r[0], r[1], r[2]), *r[3:]) for r in found]
 
     def unsettled(self) -> list[tuple[str, int, int]]:
         """(input key, pane start in ms, version) of the panes that are not in all their windows yet."""
         c = pane.c
         found = self._conn.execute(
-            select(c.source, c.topic, c.part, c.kind, c.pane_start_ms, c.version).where(
-                c.model == self._model, c.unsettled
-            )
+            select(c.source, c.topic, c.part, c.kind, c.pane_start_ms, c.version).where(c.model == self._model, c.unsettled)
         )
         return [(f"{r[0]}/{r[1]}/{r[2]}/{r[3]}/{r[4]}", r[4], r[5]) for r in found]
 
@@ -65,9 +61,7 @@ class PublishingTransaction:
                 c.model == self._model, c.pane_start_ms >= from_ms, c.pane_start_ms < to_ms
             )
         )
-        return [
-            Partial(PartitionKey(r[0], r[1], r[2]), self._model, r[3], r[4], r[5], r[6], bytes(r[7])) for r in found
-        ]
+        return [Partial(PartitionKey(r[0], r[1], r[2]), self._model, r[3], r[4], r[5], r[6], bytes(r[7])) for r in found]
 
     def settle(self, panes: Iterable[tuple[str, int]]) -> None:
         """Mark (input key, version) as being in all windows, unless the pane grew meanwhile."""

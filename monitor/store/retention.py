@@ -44,9 +44,7 @@ def retire(
         with engine.execution_options(reads=True).connect() as conn:
             newest = dict(
                 conn.execute(
-                    select(pane.c.model, func.max(pane.c.pane_start_ms))
-                    .where(pane.c.model != "")
-                    .group_by(pane.c.model)
+                    select(pane.c.model, func.max(pane.c.pane_start_ms)).where(pane.c.model != "").group_by(pane.c.model)
                 ).all()
             )
             clock = conn.execute(
@@ -87,7 +85,5 @@ def _overflow(conn: Connection, max_pending: dict[str, int]) -> dict[int, int]:
     ).all()
     waiting = {m: n for m, n in found}
     return {
-        number: waiting[number] - max_pending[name]
-        for name, number in ids.items()
-        if waiting.get(number, 0) > max_pending[name]
+        number: waiting[number] - max_pending[name] for name, number in ids.items() if waiting.get(number, 0) > max_pending[name]
     }

@@ -99,9 +99,7 @@ class Store:
             for key in sorted(roles):
                 where = {"source": key.source, "topic": key.topic, "part": key.partition}
                 token = uuid.uuid4().hex
-                row = conn.execute(
-                    _CLAIM, {**where, "role": roles[key], "token": token, "owner": owner, "now": now_ms}
-                ).one()
+                row = conn.execute(_CLAIM, {**where, "role": roles[key], "token": token, "owner": owner, "now": now_ms}).one()
                 clock = row.max_ts_ms
                 out[key] = Claim(key, token, row.next_offset, clock, [], [])
                 clock = -1 if clock is None else clock
@@ -139,9 +137,7 @@ class Store:
 
     def retire(self, now_ms: int, panes_ms: int, windows_ms: int, dead_letters_ms: int) -> dict[str, int]:
         """Delete what is over its age; returns rows removed by table."""
-        return retention.retire(
-            self.engine, now_ms, panes_ms, windows_ms, dead_letters_ms, self.label_wait_ms, self.max_pending
-        )
+        return retention.retire(self.engine, now_ms, panes_ms, windows_ms, dead_letters_ms, self.label_wait_ms, self.max_pending)
 
     # references
 

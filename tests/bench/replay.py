@@ -1,6 +1,6 @@
 """Replay of a parquet file up to closed windows, in rows a second.
 
-    python -m tests.bench.replay [--rows 3000000]
+python -m tests.bench.replay [--rows 3000000]
 """
 
 from __future__ import annotations

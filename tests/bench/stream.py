@@ -77,9 +77,7 @@ def fetch_alone(kafka: Kafka, count: int, client: str) -> float:
         return _fetch_confluent(kafka, count)
     from kafka import KafkaConsumer, TopicPartition
 
-    consumer = KafkaConsumer(
-        bootstrap_servers=kafka.bootstrap, enable_auto_commit=False, max_partition_fetch_bytes=8 << 20
-    )
+    consumer = KafkaConsumer(bootstrap_servers=kafka.bootstrap, enable_auto_commit=False, max_partition_fetch_bytes=8 << 20)
     partitions = [TopicPartition("events", p) for p in range(PARTITIONS)]
     consumer.assign(partitions)
     consumer.seek_to_beginning(*partitions)
@@ -204,7 +202,9 @@ def main() -> None:
         for run in range(arguments.runs):
             url = postgres.url(postgres.new_database())
             found.append(daemon(kafka, url, arguments.events, arguments.labels, arguments.client, f"g{run}"))
-            print(f"run {run + 1}               {found[-1]['events_per_s']:12,.0f} events/s, peak {found[-1]['peak_rss_mb']:.0f} MB")
+            print(
+                f"run {run + 1}               {found[-1]['events_per_s']:12,.0f} events/s, peak {found[-1]['peak_rss_mb']:.0f} MB"
+            )
         rate = statistics.median(f["events_per_s"] for f in found)
         print(f"driftd              {rate:12,.0f} events/s (median), {rate / min(fetch, decode):.2f} of the ceiling")
     finally:

@@ -75,7 +75,7 @@ def differences(left: Any, right: Any, limit: int = 10) -> list[str]:
             a, b = left[what].get(key), right[what].get(key)
             if a is None or b is None:
                 found.append(f"{what} {key}: only {'right' if a is None else 'left'}: {json.dumps(a or b)}")
-                continue
+                a = b = {}
             for name in a:
                 if not _same(a[name], b[name]):
                     found.append(f"{what} {key} {name}: {a[name]!r} != {b[name]!r}")

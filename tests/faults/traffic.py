@@ -83,9 +83,7 @@ def make(events: int, partitions: int = 4, span_ms: int = 1_200_000, seed: int =
         draw = rng.random()
         if draw < 0.9:
             due = ts + int(rng.integers(-2_000, 240_000))
-            label_at.append(
-                (due, orjson.dumps({"event_id": event["event_id"], "label": truth, "label_ts": ts + 60_000}))
-            )
+            label_at.append((due, orjson.dumps({"event_id": event["event_id"], "label": truth, "label_ts": ts + 60_000})))
             if draw < 0.02:
                 label_at.append((due + 100, label_at[-1][1]))
             elif draw < 0.04:

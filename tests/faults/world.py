@@ -45,9 +45,7 @@ class World:
         for record in self.records[self.produced : end]:
             while True:
                 try:
-                    self.producer.produce(
-                        record.topic, record.value, partition=record.partition, timestamp=record.ts_ms
-                    )
+                    self.producer.produce(record.topic, record.value, partition=record.partition, timestamp=record.ts_ms)
                     break
                 except BufferError:
                     self.producer.poll(0.1)
@@ -101,9 +99,16 @@ class World:
     def cursors(self) -> dict[tuple[str, int], int]:
         from monitor.store.schema import cursor
 
-        store = open_store(self.url, read_only=True)
+        from monitor.store import StoreError, StoreUnavailable
+
+        try:
+            store = open_store(self.url, read_only=True)
+        except StoreError:  # no file yet
+            return {}
         try:
             return {(r["topic"], r["part"]): r["next_offset"] for r in store.rows(cursor.select())}
+        except (StoreError, StoreUnavailable):  # not migrated yet, or away
+            return {}
         finally:
             store.close()
 

@@ -60,9 +60,7 @@ log.retention.ms=-1
 message.max.bytes=20000000
 """
         )
-        self._java(
-            "kafka.tools.StorageTool", "format", "-t", uuid.uuid4().hex[:22], "-c", f"{self.folder}/server.properties"
-        )
+        self._java("kafka.tools.StorageTool", "format", "-t", uuid.uuid4().hex[:22], "-c", f"{self.folder}/server.properties")
         self.process: subprocess.Popen[bytes] | None = None
         self.start()
 
@@ -81,16 +79,12 @@ message.max.bytes=20000000
 
     def start(self) -> None:
         log = (self.folder / "log").open("ab")
-        self.process = subprocess.Popen(
-            self._command("kafka.Kafka", f"{self.folder}/server.properties"), stdout=log, stderr=log
-        )
+        self.process = subprocess.Popen(self._command("kafka.Kafka", f"{self.folder}/server.properties"), stdout=log, stderr=log)
         wait_for(self._answers, 60, f"Kafka on port {self.port}; its log is {self.folder}/log")
 
     def _answers(self) -> bool:
         try:
-            return bool(
-                AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0}).list_topics(timeout=1).brokers
-            )
+            return bool(AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0}).list_topics(timeout=1).brokers)
         except Exception:
             return False
 

@@ -41,9 +41,7 @@ class Postgres:
             self._run_as = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
             os.chown(self.folder, user.pw_uid, user.pw_gid)
         self.data = self.folder / "data"
-        self._call(
-            [str(self._bin / "initdb"), "-D", str(self.data), "-U", "driftd", "-A", "trust", "-E", "UTF8", "--no-sync"]
-        )
+        self._call([str(self._bin / "initdb"), "-D", str(self.data), "-U", "driftd", "-A", "trust", "-E", "UTF8", "--no-sync"])
         self.process: subprocess.Popen[bytes] | None = None
         self.start()
 
