@@ -64,7 +64,7 @@ def _kinds(settings: ModelSettings, path: Path, types: tuple[str, ...]) -> tuple
 
 
 def _read(path: Path, schema: Schema, settings: ModelSettings, rows: int) -> Columns:
-    reader = Reader(path, names_of(path), schema, (), settings.columns)
+    reader = Reader(path, names_of(path), schema, (), settings.columns, events=False)
     if reader.missing:
         raise ValueError(f"{path}: no column for {', '.join(reader.missing)}; name it in the model's `columns`")
     parts = []

@@ -79,7 +79,7 @@ def _flatten(table: pa.Table) -> pa.Table:
 def find(names: Any, field: str, mapping: dict[str, str]) -> str | None:
     """The file's column for a field of the event."""
     if field in mapping:
-        return mapping[field]
+        return mapping[field] if mapping[field] in names else None
     last = field.rpartition(".")[2]
     candidates = [field, field.replace(".", "_")]
     if field.startswith(("features.", "segment.")) or last in ("ts", "event_id"):
@@ -92,10 +92,15 @@ def find(names: Any, field: str, mapping: dict[str, str]) -> str | None:
 class Reader:
     """Turns batches of one file into the columns of one model."""
 
-    def __init__(self, path: Path, names: Any, schema: Schema, segments: tuple[str, ...], mapping: dict[str, str]) -> None:
+    def __init__(
+        self, path: Path, names: Any, schema: Schema, segments: tuple[str, ...], mapping: dict[str, str], events: bool = True
+    ) -> None:
+        """events: the rows are events, so that every mapped column must be there; a reference needs features only."""
         for field, column in mapping.items():
-            if column not in names and field.partition(".")[0] not in ("label", "label_ts"):
-                raise FileProblem(f"{path}: columns.{field} names column {column!r}, the file has {', '.join(sorted(names)[:40])}")
+            needed = field.startswith("features.") or (events and field.partition(".")[0] not in ("label", "label_ts"))
+            if column not in names and needed:
+                listed = ", ".join(sorted(names)[:40])
+                raise FileProblem(f"{path}: columns.{field} names column {column!r}, the file has {listed}")
         self._path, self._schema, self._segments = path, schema, segments
         self._numeric = {f: find(names, f"features.{f}", mapping) for f in schema.numeric}
         self._categorical = {f: find(names, f"features.{f}", mapping) for f in schema.categorical}
