@@ -1,18 +1,44 @@
 # Two commands do all the set-up on a fresh machine with Python 3.11+: `make demo` and `make test`.
 PYTHON ?= python3
 BIN := .venv/bin
+QUIET := NML_DISABLE_USAGE_LOGGING=1 DO_NOT_TRACK=1
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint
-.venv/.test: pyproject.toml constraints.txt
+.PHONY: demo test test-faults bench lint docs servers
+
+.venv/.demo: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	$(PIP) -e .
 	touch $@
 
-demo: .venv/.test
+.venv/.test: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(PIP) -e '.[test]'
+	touch .venv/.demo $@
+
+demo: .venv/.demo            ## watch a simulated model drift, alert and ask for a retrain
 	$(BIN)/driftd demo
 
-test: .venv/.test
-	NML_DISABLE_USAGE_LOGGING=1 DO_NOT_TRACK=1 $(BIN)/python -m pytest -q
+servers:
+	tests/servers/install.sh
+
+test: .venv/.test servers    ## all tests, the faults in a shortened, seeded form
+	$(QUIET) $(BIN)/python -m pytest -q
+
+test-faults: .venv/.test servers    ## the faults at length: 200,000 events, 30 and more kills
+	$(QUIET) DRIFTD_FAULTS=full $(BIN)/python -m pytest -q tests/faults
+
+bench: .venv/.test servers   ## throughput and peers, as ratios measured side by side in this run
+	$(PIP) 'whylogs>=1.6' || echo "whylogs cannot be installed here: its row is left out"
+	$(QUIET) $(BIN)/python -m tests.bench.stream
+	$(QUIET) $(BIN)/python -m tests.bench.stream --labels --events 500000
+	$(QUIET) $(BIN)/python -m tests.bench.replay
+	$(QUIET) $(BIN)/python -m tests.bench.peers
 
 lint: .venv/.test
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+docs: .venv/.test            ## the tables of README that are made from the code
+	$(BIN)/python -m tests.readme_tables

@@ -36,9 +36,7 @@ class Rule:
         if self.level not in RULE_LEVELS:
             raise ValueError(f"rule {self.name!r}: level is {self.level!r}, must be one of {', '.join(RULE_LEVELS)}")
         if self.severity not in SEVERITIES:
-            raise ValueError(
-                f"rule {self.name!r}: severity is {self.severity!r}, must be one of {', '.join(SEVERITIES)}"
-            )
+            raise ValueError(f"rule {self.name!r}: severity is {self.severity!r}, must be one of {', '.join(SEVERITIES)}")
         for field, value, least in (
             ("for_windows", self.for_windows, 1),
             ("resolve_windows", self.resolve_windows, 1),
@@ -49,10 +47,7 @@ class Rule:
 
     def matches(self, model: str, segment: str, subject: str, score: str) -> bool:
         return (
-            _any(self.models, model)
-            and _any(self.segments, segment)
-            and _any(self.subjects, subject)
-            and _any(self.scores, score)
+            _any(self.models, model) and _any(self.segments, segment) and _any(self.subjects, subject) and _any(self.scores, score)
         )
 
     def is_bad(self, level: str) -> bool:

@@ -75,9 +75,7 @@ def _make(edges: Floats, by_bits: bool) -> BucketTable:
             width = float(high - low)
         origin = float(low)
         scale = (BUCKETS - 1) / width if 0 < width < np.inf else 1.0
-    table = BucketTable(
-        edges, by_bits, origin, scale, np.empty(0, np.int32), np.empty(0), np.empty(0, dtype=np.bool_), 0.0
-    )
+    table = BucketTable(edges, by_bits, origin, scale, np.empty(0, np.int32), np.empty(0), np.empty(0, dtype=np.bool_), 0.0)
     at = table._bucket(edges)
     held = np.bincount(at, minlength=BUCKETS)
     base = (np.cumsum(held) - held).astype(np.int32)

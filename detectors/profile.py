@@ -51,9 +51,7 @@ class Profile:
 
     def to_bytes(self) -> bytes:
         s = self.schema
-        head = json.dumps(
-            [self.name, self.rows, list(s.numeric), list(s.categorical), s.task, s.positive_label]
-        ).encode()
+        head = json.dumps([self.name, self.rows, list(s.numeric), list(s.categorical), s.task, s.positive_label]).encode()
         parts = [head, self.label.to_bytes()]
         for feature in (*s.numeric, PREDICTION):
             parts += [self.numeric[feature].edges.astype("<f8").tobytes(), self.numeric[feature].to_bytes()]

@@ -91,7 +91,10 @@ def test_drift_and_the_fall_of_auc_are_found_where_nannyml_finds_them(tmp_path, 
     auc_limit = float(realised["roc_auc"]["lower_threshold"].iloc[0])
     config = tmp_path / "c.yaml"
     config.write_text(CONFIG.format(store=url, kafka=kafka.bootstrap, hook=hook.port, auc=auc_limit))
-    as_text = {c: reference[c].map(lambda v: None if pd.isna(v) else str(v).lower() if isinstance(v, bool) else str(v)) for c in CATEGORICAL}
+    as_text = {
+        c: reference[c].map(lambda v: None if pd.isna(v) else str(v).lower() if isinstance(v, bool) else str(v))
+        for c in CATEGORICAL
+    }
     reference.drop(columns=["timestamp"]).assign(**as_text).to_parquet(tmp_path / "reference.parquet")
     types = [t for f in NUMERIC for t in ("--type", f"{f}=numeric")]
     command = ["reference", "build", "-c", str(config), "--model", "car-loan", "--from", str(tmp_path / "reference.parquet")]

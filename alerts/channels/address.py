@@ -69,8 +69,6 @@ def check_target(url: str, allow_private: bool, resolve: Resolve = resolve) -> T
             raise UnsafeAddress(f"{parts.hostname}: http is not encrypted: use https, or set allow_private: true")
         for ip in addresses:
             if not is_public(ip):
-                raise UnsafeAddress(
-                    f"{parts.hostname} is {ip}, not a public address: set allow_private: true to allow it"
-                )
+                raise UnsafeAddress(f"{parts.hostname} is {ip}, not a public address: set allow_private: true to allow it")
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return Target(tls, parts.hostname, addresses[0], port, path)

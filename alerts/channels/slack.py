@@ -17,9 +17,7 @@ from alerts.notification import Notification
 TEXT_CAP = 3000
 HEADER_CAP = 150
 FIELD_CAP = 200
-TRANSIENT = frozenset(
-    {"ratelimited", "rate_limited", "internal_error", "fatal_error", "service_unavailable", "request_timeout"}
-)
+TRANSIENT = frozenset({"ratelimited", "rate_limited", "internal_error", "fatal_error", "service_unavailable", "request_timeout"})
 
 
 def clean(text: str, cap: int = FIELD_CAP) -> str:
@@ -38,9 +36,7 @@ def escape(text: str, cap: int = FIELD_CAP) -> str:
 def payload(n: Notification) -> tuple[str, list[dict[str, Any]]]:
     """The fallback text and the Block Kit blocks of a notification."""
     mark = "\U0001f534" if n.status == "firing" else "\U0001f7e2"
-    title = clean(f"{mark} {n.status}: {n.model} {n.subject} {n.score}", HEADER_CAP).replace("@", "@\u2060")[
-        :HEADER_CAP
-    ]
+    title = clean(f"{mark} {n.status}: {n.model} {n.subject} {n.score}", HEADER_CAP).replace("@", "@\u2060")[:HEADER_CAP]
     short = n.alert[:8]
     text = f"{mark} {escape(n.status)}: {escape(n.model)} {escape(n.subject)} {escape(n.score)} = {_number(n.value)} [{short}]"  # noqa: E501
     lines = [
@@ -91,9 +87,7 @@ class SlackBotChannel:
     def send(self, notification: Notification, attempt: int, now_ms: int) -> Outcome:
         text, blocks = payload(notification)
         try:
-            self._client.chat_postMessage(
-                channel=self._channel, text=text, blocks=blocks, unfurl_links=False, unfurl_media=False
-            )
+            self._client.chat_postMessage(channel=self._channel, text=text, blocks=blocks, unfurl_links=False, unfurl_media=False)
         except SlackApiError as error:
             return self._refused(error, now_ms)
         except (OSError, HTTPException, SlackClientError, ValueError) as error:

@@ -97,9 +97,8 @@ class World:
         return out
 
     def cursors(self) -> dict[tuple[str, int], int]:
-        from monitor.store.schema import cursor
-
         from monitor.store import StoreError, StoreUnavailable
+        from monitor.store.schema import cursor
 
         try:
             store = open_store(self.url, read_only=True)

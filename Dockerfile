@@ -1,0 +1,20 @@
+# Two stages: build the wheels, then a small image that runs as nobody, with a read-only root if you like.
+FROM python:3.12-slim AS build
+WORKDIR /src
+COPY pyproject.toml constraints.txt README.md ./
+COPY detectors detectors
+COPY alerts alerts
+COPY monitor monitor
+RUN pip wheel --no-cache-dir --wheel-dir /wheels -c constraints.txt .
+
+FROM python:3.12-slim
+RUN --mount=type=bind,from=build,source=/wheels,target=/wheels \
+    pip install --no-cache-dir --no-index --find-links /wheels driftd \
+    && useradd --uid 65532 --no-create-home --shell /usr/sbin/nologin driftd \
+    && mkdir /data && chown 65532 /data
+USER 65532
+WORKDIR /data
+EXPOSE 8321
+# /etc/driftd/config.yaml is yours; secrets come from the environment or from files that it names
+ENTRYPOINT ["driftd"]
+CMD ["run", "--config", "/etc/driftd/config.yaml"]

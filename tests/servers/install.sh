@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# The real servers that the tests run: java and maven (for Kafka), PostgreSQL, Prometheus. Needs root on Debian or
+# Ubuntu where one is missing; elsewhere it says what to install.
+set -euo pipefail
+missing=()
+command -v java >/dev/null || missing+=(default-jre-headless)
+command -v mvn >/dev/null || missing+=(maven)
+ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || missing+=(postgresql)
+command -v promtool >/dev/null || missing+=(prometheus)
+[ ${#missing[@]} -eq 0 ] && exit 0
+if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+  echo "the tests need: ${missing[*]} (install them; the tests that need a server are skipped without)" >&2
+  [ -n "${CI:-}" ] && exit 1
+  exit 0
+fi
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq
+# no service is started: the tests start their own
+printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d && chmod +x /usr/sbin/policy-rc.d
+apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+rm -f /usr/sbin/policy-rc.d

@@ -1,0 +1,39 @@
+"""What ships: the wheel holds every package, the deployment's config is valid, versions are pinned without addresses."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+from monitor.config import load_config
+
+ROOT = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def test_every_package_is_named():
+    found = {
+        ".".join(p.parent.relative_to(ROOT).parts)
+        for top in ("detectors", "alerts", "monitor")
+        for p in (ROOT / top).rglob("__init__.py")
+    }
+    assert found == set(PROJECT["tool"]["setuptools"]["packages"])
+
+
+def test_the_deployment_config_is_valid():
+    assert load_config(ROOT / "deploy" / "config.yaml").models[0].name == "credit"
+
+
+def test_every_dependency_is_pinned_without_an_address():
+    text = (ROOT / "constraints.txt").read_text()
+    pinned = {re.split("==", line)[0].lower().replace("_", "-") for line in text.splitlines() if "==" in line}
+    wanted = PROJECT["project"]["dependencies"] + PROJECT["project"]["optional-dependencies"]["test"]
+    names = {re.split(r"[\[<>=!~ ]", d)[0].lower().replace("_", "-") for d in wanted}
+    assert names <= pinned, names - pinned
+    assert "://" not in text and "@" not in text
+
+
+def test_the_image_copies_every_package_and_is_not_root():
+    text = (ROOT / "Dockerfile").read_text()
+    assert all(f"COPY {top} {top}" in text for top in ("detectors", "alerts", "monitor")) and "USER 65532" in text
