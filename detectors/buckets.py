@@ -56,7 +56,8 @@ class BucketTable:
     def _bucket(self, values: Floats) -> npt.NDArray[np.intp]:
         if self.by_bits:
             first = np.int64(self.origin)
-            return np.clip(to_keys(values) >> np.int64(self.scale), first, first + (BUCKETS - 1)) - first
+            found: npt.NDArray[np.intp] = np.clip(to_keys(values) >> np.int64(self.scale), first, first + (BUCKETS - 1)) - first
+            return found
         with np.errstate(over="ignore"):
             places = (values - self.origin) * self.scale
         return np.clip(places, 0.0, BUCKETS - 1.0).astype(np.intp)

@@ -42,4 +42,4 @@ class Cells:
         inside = (rank - (upto[i] - self.counts[i]) + 0.5) / max(1, int(self.counts[i]))
         left = min(max(float(self.edges[i]), low), high)
         right = max(min(float(self.edges[i + 1]), high), left)
-        return left + min(1.0, inside) * (right - left)
+        return float(left + min(1.0, inside) * (right - left))

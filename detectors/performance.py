@@ -84,10 +84,11 @@ class PerformanceSummary:
             return
         score, weight = o.predicted_score[scored], o.weight[scored]
         if self.schema.task == "binary" and self.cells is not None:
-            code = true.values.index(self.schema.positive_label) if self.schema.positive_label in true.values else -2
-            positive = (true.codes[scored] == code).astype(np.int64)
-            at = np.searchsorted(SCORE_EDGES, score, side="right")
-            np.add.at(self.cells, (positive, at), weight)
+            wanted = self.schema.positive_label
+            positive_code = true.values.index(wanted) if wanted in true.values else -2
+            positive = (true.codes[scored] == positive_code).astype(np.int64)
+            cell = np.searchsorted(SCORE_EDGES, score, side="right")
+            np.add.at(self.cells, (positive, cell), weight)
             chance = np.where(positive == 1, score, 1.0 - score)
             self.sums["brier"] += float((weight * (score - positive) ** 2).sum())
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from typing import Any
 from urllib.parse import urlsplit
 
 from sqlalchemy import create_engine, text
@@ -68,7 +69,7 @@ def _try_kafka(source: SourceSettings) -> str | None:
     return f"no such topic: {', '.join(missing)}" if missing else None
 
 
-def _quiet() -> object:
+def _quiet() -> Any:
     import logging
 
     logger = logging.getLogger("driftd.connect")

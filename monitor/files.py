@@ -34,7 +34,7 @@ def replay_batches(
     if path.suffix.lower() in (".jsonl", ".ndjson", ".json"):
         first = _first_line(path)
         if "payload" in first or "payload_base64" in first:
-            roles = {topic: s.carries for s in cfg.sources for topic in s.topics}
+            roles: dict[str, str] = {topic: s.carries for s in cfg.sources for topic in s.topics}
             names = {topic: s.name for s in cfg.sources for topic in s.topics}
             pieces = _dump(path, roles, names)
             return (_then(pieces, _label_file(labels)) if labels else pieces), None
@@ -123,8 +123,9 @@ def _dump(path: Path, roles: dict[str, str], names: dict[str, str]) -> Pieces:
                 raise FileProblem(f"{path}:{number}: no source of the config reads topic {topic!r}")
             key = PartitionKey(names[topic], topic, partition)
             lists = found.setdefault(key, ([], [], []))
-            for held_list, item in zip(lists, (offset, int(envelope.get("ts", -1)), value), strict=True):
-                held_list.append(item)  # type: ignore[arg-type]
+            lists[0].append(offset)
+            lists[1].append(int(envelope.get("ts", -1)))
+            lists[2].append(value)
             held += 1
             if held >= LINES:
                 yield from (ReplayBatch(roles[k.topic], _raw(k, *v)) for k, v in sorted(found.items()))

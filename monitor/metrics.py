@@ -64,7 +64,7 @@ class Metrics:
         """The page and its content type."""
         with self._lock:
             if "application/openmetrics-text" in accept:
-                return openmetrics(self.registry), "application/openmetrics-text; version=1.0.0; charset=utf-8"
+                return openmetrics(self.registry), "application/openmetrics-text; version=1.0.0; charset=utf-8"  # type: ignore[no-untyped-call]
             return generate_latest(self.registry), "text/plain; version=0.0.4; charset=utf-8"
 
     def count_events(self, source: str, role: str, rows: int) -> None:

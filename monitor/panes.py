@@ -100,7 +100,7 @@ def _by_value(column: DictColumn, limit: int, seen: set[str]) -> list[tuple[str,
         return []
     first_code = int(codes[0])
     if bool((codes == first_code).all()):
-        groups = [(first_code, None)]
+        groups: list[tuple[int, np.ndarray | None]] = [(first_code, None)]
     else:
         present, first = np.unique(codes, return_index=True)
         groups = [(int(code), np.flatnonzero(codes == code)) for code in present[np.argsort(first)]]

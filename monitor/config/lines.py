@@ -85,7 +85,7 @@ def _scalar(node: yaml.Node) -> Any:
         return node.value
     loader = yaml.SafeLoader("")
     try:
-        return loader.construct_object(node)  # type: ignore[no-untyped-call]
+        return loader.construct_object(node)
     except yaml.YAMLError as error:
         raise YamlProblem(node.start_mark.line + 1, f"{node.value!r} cannot be read: {error}") from error
     except ValueError as error:

@@ -28,7 +28,7 @@ class StoreSettings(Section):
     url: str = "sqlite:///driftd-data/driftd.db"
     password_env: str | None = None
     password_file: str | None = None
-    retention: RetentionSettings = RetentionSettings()
+    retention: RetentionSettings = RetentionSettings.model_validate({})
 
     def sqlalchemy_url(self) -> URL:
         """The address with its password. Raises SecretMissing."""

@@ -103,7 +103,8 @@ def joined(slots: Slots, terms: Terms, wait_ms: dict[str, int], corrects: bool) 
 
     corrects: labels completed these rows, so an older label of theirs was counted and is retracted.
     """
-    out, expired = [], 0
+    out: list[JoinedRows] = []
+    expired = 0
     if slots.rows == 0:
         return out, 0
     for code in np.unique(slots.columns["model"]).tolist():

@@ -111,12 +111,12 @@ class Store:
                     )
                 ):  # fmt: skip
                     out[key].panes.append(PaneBlob(found[0], found[1], found[2], bytes(found[3]), found[4]))
-                for found in conn.execute(
+                for ids in conn.execute(
                     select(s.expires_ms, s.blob)
                     .where(s.source == key.source, s.topic == key.topic, s.part == key.partition, s.expires_ms > clock)
                     .order_by(s.id)
                 ):
-                    out[key].seen.append(SeenIds(found[0], bytes(found[1])))
+                    out[key].seen.append(SeenIds(ids[0], bytes(ids[1])))
             return out
 
     def checkpoint(self, cuts: list[PartitionCut], absorb: Absorb) -> set[PartitionKey]:

@@ -39,7 +39,8 @@ class Terms:
         if unknown:
             with self._reader.connect() as conn:
                 self._remember(conn.execute(select(term.c.id, term.c.text).where(term.c.id.in_(unknown))).all())
-        values, local = [], np.empty(len(distinct), dtype=np.int32)
+        values: list[str] = []
+        local = np.empty(len(distinct), dtype=np.int32)
         for i, code in enumerate(distinct.tolist()):
             local[i] = -1 if code == 0 else len(values)
             if code:
@@ -69,7 +70,7 @@ class Terms:
                 wanted = new[at : at + 500]
                 self._remember(conn.execute(select(term.c.id, term.c.text).where(term.c.text.in_(wanted))).all())
 
-    def _remember(self, rows: Iterable[tuple[int, str]]) -> None:  # type: ignore[type-arg]
+    def _remember(self, rows: Iterable[tuple[int, str]]) -> None:
         for number, text in rows:
             self._id_of[text] = number
             self._text_of[number] = text

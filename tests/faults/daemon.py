@@ -123,7 +123,10 @@ def main() -> None:
 
     cfg = load_config(Path(sys.argv[1]))
     logs.setup(cfg.log.format, cfg.log.level)
-    stop: Callable[[], None] = lambda: os.kill(os.getpid(), signal.SIGSTOP)
+
+    def stop() -> None:
+        os.kill(os.getpid(), signal.SIGSTOP)
+
     for variable, act in (("FP", lambda: os._exit(137)), ("STOP_AT", stop)):
         if os.environ.get(variable):
             name, _, count = os.environ[variable].partition(":")
