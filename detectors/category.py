@@ -33,7 +33,12 @@ class CategorySummary:
         """Add a column of shape (n,); code -1 is missing."""
         tally = np.bincount(column.codes + 1, minlength=1)
         self.missing += int(tally[0])
-        for code in np.flatnonzero(tally[1:]).tolist():
+        codes = np.flatnonzero(tally[1:])
+        if len(self.counts) + len(codes) > self.limit:  # who comes first gets a name: as if row by row
+            present, first = np.unique(column.codes, return_index=True)
+            codes = present[np.argsort(first)]
+            codes = codes[codes >= 0]
+        for code in codes.tolist():
             name = column.values[code]
             if name not in self.counts and len(self.counts) - (OTHER in self.counts) >= self.limit:
                 name = OTHER

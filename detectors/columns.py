@@ -120,4 +120,5 @@ class Schema:
     categorical: tuple[str, ...]
     task: str = "none"
     positive_label: str | None = None
+    category_limit: int = 200  # distinct values of a feature that are counted by name; the rest is __other__
     extra: dict[str, str] = field(default_factory=dict)

@@ -41,7 +41,7 @@ class WindowSummary:
             rows=0,
             errors=0,
             numeric={name: _numeric(name, profile) for name in schema.numeric},
-            categorical={name: CategorySummary() for name in schema.categorical},
+            categorical={name: CategorySummary(schema.category_limit) for name in schema.categorical},
             score=_numeric(PREDICTION, profile),
             label=CategorySummary(),
             latency=LatencySummary(),

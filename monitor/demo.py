@@ -68,6 +68,7 @@ class DemoSource:
 
     name = "demo"
     carries = "both"
+    dead_letters = None
 
     def __init__(self, server: SimulatedServer, clock: Callable[[], int]) -> None:
         self._server = server

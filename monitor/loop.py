@@ -143,6 +143,8 @@ class DataLoop:
             log_event(logger, logging.ERROR, "drain_failed", error=str(error), effect="the last checkpoint stands")
         for source in reversed(self.sources):
             source.close()
+            if source.dead_letters is not None:
+                source.dead_letters.close()
 
     def stop(self) -> None:
         self.stopping = True
@@ -175,6 +177,9 @@ class DataLoop:
         for cut in written:
             for reason, rows in cut.counts.items():
                 self.metrics.count_outcome(cut.key.source, reason, rows)
+            source = self._source_of.get(cut.key)
+            if cut.dead and source is not None and source.dead_letters is not None:
+                source.dead_letters.send(cut.key, cut.dead)
         if fenced:
             self._give_up(fenced)
 

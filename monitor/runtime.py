@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from alerts.rules import Rule
@@ -30,7 +31,7 @@ def build_model(cfg: Config, settings: ModelSettings, rules: tuple[Rule, ...], s
         profiles[stored.name] = Profile.from_bytes(stored.blob)
         if stored.active:
             active = stored.name
-    schema = schema_of(settings, profiles.get(active))
+    schema = replace(schema_of(settings, profiles.get(active)), category_limit=cfg.limits.categories)
     return Model(
         name=settings.name,
         schema=schema,

@@ -37,10 +37,18 @@ def kafka_source(settings: SourceSettings) -> Source:
         "start": settings.start,
         "options": settings.client_options(),
     }
+    source: Source
     if settings.client == "confluent":
         from monitor.sources.kafka_confluent import ConfluentSource
 
-        return ConfluentSource(**arguments)
-    from monitor.sources.kafka_python import KafkaPythonSource
+        source = ConfluentSource(**arguments)
+    else:
+        from monitor.sources.kafka_python import KafkaPythonSource
 
-    return KafkaPythonSource(**arguments)
+        source = KafkaPythonSource(**arguments)
+    if settings.dead_letter_topic is not None:
+        from monitor.sources.dead_letter_topic import DeadLetterTopic
+
+        options = arguments["options"]
+        source.dead_letters = DeadLetterTopic(settings.dead_letter_topic, settings.bootstrap_servers, options)
+    return source

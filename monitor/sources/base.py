@@ -6,9 +6,10 @@ All methods but HttpSource.submit run on the data loop's thread; callbacks come 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Protocol
 
-from monitor.events import PartitionKey, RawBatch
+from monitor.events import DeadLetter, PartitionKey, RawBatch
 
 
 class SourceError(RuntimeError):
@@ -23,11 +24,19 @@ class Listener(Protocol):
     def on_lost(self, keys: list[PartitionKey]) -> None: ...
 
 
+class DeadLetterSink(Protocol):
+    """See monitor/sources/dead_letter_topic.py."""
+
+    def send(self, key: PartitionKey, letters: Iterable[DeadLetter]) -> None: ...
+    def close(self) -> None: ...
+
+
 class Source(Protocol):
     """One configured source."""
 
     name: str
     carries: str  # "events", "labels" or "both"
+    dead_letters: DeadLetterSink | None  # where else dead letters go, once the store has them
 
     def start(self, listener: Listener) -> None:
         """Begin to read; partitions come through listener.on_assign, at once or from a later poll."""

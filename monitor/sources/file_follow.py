@@ -10,7 +10,7 @@ from typing import BinaryIO
 import numpy as np
 
 from monitor.events import PartitionKey, RawBatch
-from monitor.sources.base import Listener, SourceError
+from monitor.sources.base import DeadLetterSink, Listener, SourceError
 
 CHUNK_BYTES = 8 << 20
 POLL_S = 0.2
@@ -21,6 +21,7 @@ class FileSource:
 
     def __init__(self, name: str, carries: str, path: Path, follow: bool) -> None:
         self.name, self.carries = name, carries
+        self.dead_letters: DeadLetterSink | None = None
         self._path, self._follow = path, follow
         self._key = PartitionKey(name, path.name, 0)
         self._file: BinaryIO | None = None

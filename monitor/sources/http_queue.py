@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from monitor.events import PartitionKey, RawBatch
-from monitor.sources.base import Listener
+from monitor.sources.base import DeadLetterSink, Listener
 
 EVENTS, LABELS = "http-events@", "http-labels@"
 
@@ -29,6 +29,7 @@ class HttpSource:
     """submit() is called on the web's thread, everything else on the data loop's."""
 
     carries = "both"
+    dead_letters: DeadLetterSink | None = None
 
     def __init__(self, name: str, queue_rows: int, clock: Callable[[], int], host: str | None = None) -> None:
         self.name = name

@@ -12,7 +12,7 @@ from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, 
 
 from monitor.events import PartitionKey, RawBatch
 from monitor.logs import log_event
-from monitor.sources.base import Listener, SourceError
+from monitor.sources.base import DeadLetterSink, Listener, SourceError
 from monitor.sources.order import batch_of
 
 logger = logging.getLogger("driftd.kafka")
@@ -41,6 +41,7 @@ class ConfluentSource:
         options: dict[str, Any],
     ) -> None:  # fmt: skip
         self.name, self.carries = name, carries
+        self.dead_letters: DeadLetterSink | None = None
         self._topics = topics
         self._start = OFFSET_BEGINNING if start == "earliest" else OFFSET_END
         self._config = {

@@ -21,7 +21,7 @@ from kafka.structs import OffsetAndMetadata
 
 from monitor.events import PartitionKey, RawBatch
 from monitor.logs import log_event
-from monitor.sources.base import Listener, SourceError
+from monitor.sources.base import DeadLetterSink, Listener, SourceError
 from monitor.sources.order import batch_of
 
 logger = logging.getLogger("driftd.kafka")
@@ -46,6 +46,7 @@ class KafkaPythonSource:
         options: dict[str, Any],
     ) -> None:  # fmt: skip
         self.name, self.carries = name, carries
+        self.dead_letters: DeadLetterSink | None = None
         self._topics, self._start = topics, start
         self._config: dict[str, Any] = {
             "fetch_max_wait_ms": 100,

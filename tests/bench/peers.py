@@ -62,7 +62,7 @@ def driftd(reference: dict[str, Any], current: dict[str, Any]) -> Callable[[], i
 
 def evidently(reference: dict[str, Any], current: dict[str, Any]) -> Callable[[], int]:
     import pandas as pd
-    from evidently import Dataset, DataDefinition, Report
+    from evidently import DataDefinition, Dataset, Report
     from evidently.presets import DataDriftPreset
 
     definition = DataDefinition(numerical_columns=NUMERIC, categorical_columns=CATEGORICAL)
