@@ -40,5 +40,6 @@ lint: .venv/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-docs: .venv/.test            ## the tables of README that are made from the code
-	$(BIN)/python -m tests.readme_tables
+docs: .venv/.test            ## what is made from the code: the dashboards and the README's picture
+	$(BIN)/python -m dashboards.make
+	$(BIN)/python -m tests.screenshot

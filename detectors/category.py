@@ -36,8 +36,8 @@ class CategorySummary:
         codes = np.flatnonzero(tally[1:])
         if len(self.counts) + len(codes) > self.limit:  # who comes first gets a name: as if row by row
             present, first = np.unique(column.codes, return_index=True)
-            codes = present[np.argsort(first)]
-            codes = codes[codes >= 0]
+            codes = present[np.argsort(first)].astype(np.int64)
+            codes = codes[codes >= 0].astype(np.int64)
         for code in codes.tolist():
             name = column.values[code]
             if name not in self.counts and len(self.counts) - (OTHER in self.counts) >= self.limit:

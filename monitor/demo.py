@@ -101,6 +101,9 @@ class DemoSource:
         offsets = np.arange(first, first + len(values), dtype=np.int64)
         return RawBatch(key, offsets, np.full(len(values), now_ms), list(values), first + len(values))
 
+    def covers(self, key: PartitionKey) -> bool:
+        return True
+
     def role(self, key: PartitionKey) -> str:
         return "labels" if key == self.labels else "events"
 

@@ -200,9 +200,8 @@ class DataLoop:
     def _publish_all(self, once: bool) -> list[Published]:
         out: list[Published] = []
         started = self.monotonic()
-        event_sources = {s.name for s in self.sources if s.carries in ("events", "both")}
         for model in self.engine.models.values():
-            attempt = self._publisher(model, event_sources)
+            attempt = self._publisher(model)
             out.extend(attempt() if once else self._insist(attempt))
         for published in out:
             self.metrics.publish(published.window, published.scores, published.delay_ms_mean)
@@ -223,14 +222,18 @@ class DataLoop:
             self.wake_courier()
         return out
 
-    def _publisher(self, model: Model, event_sources: set[str]) -> Callable[[], list[Published]]:
+    def _publisher(self, model: Model) -> Callable[[], list[Published]]:
         def attempt() -> list[Published]:
             with self.store.publishing(model.name) as tx:
                 if tx is None:  # another replica is at it
                     return []
-                return publish_due(tx, model, event_sources, self.clock(), self.settings.idle_timeout_ms)
+                return publish_due(tx, model, self._reads, self.clock(), self.settings.idle_timeout_ms)
 
         return attempt
+
+    def _reads(self, key: PartitionKey) -> bool:
+        """Whether the config still reads a partition."""
+        return any(s.name == key.source and s.covers(key) for s in self.sources)
 
     def _insist(self, action: Callable[[], Any]) -> Any:
         """Do it, again and again while the store is away: paused sources are polled, so the group stays."""

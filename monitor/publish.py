@@ -11,7 +11,7 @@ Any replica may do it: the result is a function of the stored partials, whoever 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -23,11 +23,14 @@ from detectors.scoring import score_performance, score_window
 from detectors.window import WindowSummary
 from monitor.baseline import LEARNING, Baseline
 from monitor.checkpoint import OutboxRow, Partial, PartitionState, ScoreRow, WindowRow
+from monitor.events import PartitionKey
 from monitor.model import Model
 from monitor.panes import Group, Pane
 from monitor.performance_pane import PerformancePane
 from monitor.watermark import global_watermark_ms
 
+OWN_TOPICS = "http-events@"  # partitions that belong to one replica: monitor/sources/http_queue.py
+DESERTED_MS = 300_000
 STALE = "stale"  # state: starts of windows to publish anew, because what they were compared with has changed
 
 
@@ -57,10 +60,13 @@ class Published:
 
 
 def publish_due(
-    tx: Publishing, model: Model, events_sources: set[str], now_ms: int, idle_timeout_ms: int, limit: int = 100
+    tx: Publishing, model: Model, reads: Callable[[PartitionKey], bool], now_ms: int, idle_timeout_ms: int, limit: int = 100
 ) -> list[Published]:
-    """Publish the windows of one model that are due or out of date, oldest first, at most `limit`."""
-    partitions = [p for p in tx.partitions() if p.role == "events" and p.key.source in events_sources]
+    """Publish the windows of one model that are due or out of date, oldest first, at most `limit`.
+
+    reads: whether the config still reads a partition; one that it left must not hold windows back for ever.
+    """
+    partitions = [p for p in tx.partitions() if p.role == "events" and reads(p.key) and not _is_deserted(p, now_ms)]
     watermark = global_watermark_ms(partitions, now_ms, idle_timeout_ms)
     if watermark is None:
         return []
@@ -93,6 +99,12 @@ def publish_due(
     tx.save_state(STALE, json.dumps(sorted(stale)).encode())
     tx.settle(_settled(model, unsettled, written))
     return out
+
+
+def _is_deserted(partition: PartitionState, now_ms: int) -> bool:
+    """Whether a replica's own HTTP partition has lost its replica: nobody else will ever read it on."""
+    own = partition.key.topic.startswith(OWN_TOPICS)
+    return own and now_ms - partition.seen_at_ms > DESERTED_MS
 
 
 def _rests_on_another(window: WindowRow, baseline: Baseline) -> bool:

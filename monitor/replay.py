@@ -74,7 +74,7 @@ def replay(
     for model in engine.models.values():
         while True:
             with store.publishing(model.name) as tx:
-                done = [] if tx is None else publish_due(tx, model, event_sources, FAR_FUTURE_MS, 0)
+                done = [] if tx is None else publish_due(tx, model, lambda key: key.source in event_sources, FAR_FUTURE_MS, 0)
             for published in done:
                 report.windows += 1
                 report.notifications += published.notifications

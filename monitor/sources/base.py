@@ -44,6 +44,9 @@ class Source(Protocol):
     def role(self, key: PartitionKey) -> str:
         """Whether a partition carries "events" or "labels"."""
 
+    def covers(self, key: PartitionKey) -> bool:
+        """Whether a partition that the store knows under this source's name is still read by it."""
+
     def poll(self, max_rows: int, timeout_ms: int) -> list[tuple[str, RawBatch]]:
         """At most max_rows messages, each once and in order within a partition; waits up to timeout_ms."""
 

@@ -35,6 +35,9 @@ class FileSource:
         self._listener = listener
         self._at = max(0, listener.on_assign(self, [self._key])[self._key])
 
+    def covers(self, key: PartitionKey) -> bool:
+        return key == self._key
+
     def role(self, key: PartitionKey) -> str:
         return self.carries
 

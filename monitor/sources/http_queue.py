@@ -66,6 +66,9 @@ class HttpSource:
         offsets = self._listener.on_assign(self, list(self._keys.values()))
         self._position = {key: max(0, at) for key, at in offsets.items()}
 
+    def covers(self, key: PartitionKey) -> bool:
+        return True
+
     def role(self, key: PartitionKey) -> str:
         return "labels" if key == self._keys["labels"] else "events"
 

@@ -77,6 +77,9 @@ class ConfluentSource:
     def _subscribe(self) -> None:
         self._consumer.subscribe(self._topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
 
+    def covers(self, key: PartitionKey) -> bool:
+        return key.topic in self._topics
+
     def role(self, key: PartitionKey) -> str:
         return self.carries
 

@@ -93,6 +93,9 @@ class KafkaPythonSource:
 
         self._consumer.subscribe(self._topics, listener=Rebalance())
 
+    def covers(self, key: PartitionKey) -> bool:
+        return key.topic in self._topics
+
     def role(self, key: PartitionKey) -> str:
         return self.carries
 
