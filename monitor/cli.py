@@ -100,6 +100,9 @@ def run(config_path: str) -> None:
 
     cfg = _load(config_path)
     _require_secrets(cfg, config_path)
+    if not cfg.sources:
+        click.echo(f"{config_path}: sources is empty, there is nothing to read; add one, see config.yaml", err=True)
+        sys.exit(EXIT_USAGE)
     logs.setup(cfg.log.format, cfg.log.level)
     try:
         app.run(cfg)

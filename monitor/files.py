@@ -7,6 +7,7 @@ Its partitions keep their names, so that its results are those of the live path.
 from __future__ import annotations
 
 import base64
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,7 +52,7 @@ def replay_batches(
         own_label = find(names_in_file, "label", chosen.columns)
         wanted += [c for c in (own_label, find(names_in_file, "label_ts", chosen.columns)) if c]
     _, total = read_batches(path, wanted)
-    pieces = _table(path, chosen, reader, wanted, None if own_label is None else chosen.columns, names_in_file)
+    pieces = _table(path, chosen, reader, wanted, None if own_label is None else chosen.columns, names_in_file, settings.future_ms)
     return (_then(pieces, _label_file(labels)) if labels else pieces), total
 
 
@@ -83,7 +84,8 @@ def _first_line(path: Path) -> dict[str, object]:
 
 
 def _lines(path: Path, role: str, key: PartitionKey) -> Pieces:
-    """JSON lines as messages; offsets are line numbers from 0."""
+    """JSON lines as messages, recorded now; offsets are line numbers from 0."""
+    now_ms = time.time_ns() // 1_000_000
     values: list[bytes | None] = []
     offsets: list[int] = []
     with path.open("rb") as file:
@@ -92,10 +94,10 @@ def _lines(path: Path, role: str, key: PartitionKey) -> Pieces:
                 values.append(line.strip())
                 offsets.append(number)
             if len(values) >= LINES:
-                yield ReplayBatch(role, _raw(key, offsets, [-1] * len(values), values))
+                yield ReplayBatch(role, _raw(key, offsets, [now_ms] * len(values), values))
                 values, offsets = [], []
     if values:
-        yield ReplayBatch(role, _raw(key, offsets, [-1] * len(values), values))
+        yield ReplayBatch(role, _raw(key, offsets, [now_ms] * len(values), values))
 
 
 def _raw(key: PartitionKey, offsets: list[int], times: list[int], values: list[bytes | None]) -> RawBatch:
@@ -140,10 +142,12 @@ def _table(
     wanted: list[str],
     label_columns: dict[str, str] | None,
     names: object,
+    future_ms: int,
 ) -> Pieces:
     """Rows of a table as events; offsets are row numbers. With label_columns, its labels follow each batch."""
     key = PartitionKey(SOURCE, path.name, 0)
     at = 0
+    latest_ms = time.time_ns() // 1_000_000 + future_ms
     batches, _ = read_batches(path, wanted)
     for batch in batches:
         rows = batch.num_rows
@@ -154,10 +158,12 @@ def _table(
         ids = _ids(batch, reader.fixed["event_id"], offsets, path.name)
         columns, version, segments = reader.columns(batch), reader.version(batch), reader.segments(batch)
         decoded = Decoded()
-        keep = ts >= 0
+        keep = (ts >= 0) & (ts <= latest_ms)
         if not keep.all():
             for row in np.flatnonzero(~keep).tolist():
-                decoded.dead.append(DeadLetter(at + row, 0, "missing_field", "ts is missing"))
+                reason = "missing_field" if ts[row] < 0 else "future"
+                detail = "ts is missing or before 1970" if ts[row] < 0 else f"ts is {ts[row]}, later than now and limits.future"
+                decoded.dead.append(DeadLetter(at + row, 0, reason, detail, b"", int(ts[row])))
             columns, version = columns.take(keep), version.take(keep)
             segments = {s: c.take(keep) for s, c in segments.items()}
         decoded.events.append(EventBatch(model.name, offsets[keep], ts[keep], ids[keep], version, segments, columns))

@@ -183,7 +183,7 @@ def test_exit_codes_and_messages(tmp_path):
     assert "valid" in run("check", good) and "schema version 1" in run("migrate", "-c", good)
     assert "channel console: ok" in run("check", good, "--connect", "--quiet")
     away = tmp_path / "away.yaml"
-    away.write_text('store: {url: "postgresql+psycopg://u@127.0.0.1:1/d"}\nmodels: [{name: m}]\n')
+    away.write_text('store: {url: "postgresql+psycopg://u@127.0.0.1:1/d"}\nsources: [{name: h, type: http}]\nmodels: [{name: m}]\n')
     assert "store:" in run("export", "windows", "-c", away, code=3)
     assert "store:" in run("check", away, "--connect", "--quiet", code=3)
     run("run", "-c", away, code=3)
@@ -200,3 +200,32 @@ def test_help_teaches():
         and "backfill" in run("replay", "--help")
         and "every mistake" in run("check", "--help").lower()
     )
+
+
+def test_sliding_windows_hold_the_rows_of_their_time_and_labels_of_all_panes(tmp_path, table):
+    path = config(tmp_path / "s")
+    path.write_text(path.read_text().replace("window: {size: 1m}", "window: {size: 1m, slide: 20s}"))
+    pq.write_table(table, tmp_path / "events.parquet")
+    run("replay", tmp_path / "events.parquet", "-c", path)
+    rows = [json.loads(line) for line in run("export", "windows", "-c", path, "--format", "jsonl").splitlines()]
+    times = (START + np.arange(3000) * 200 - START) // 1000
+    assert len(rows) == 32
+    for i, row in enumerate(rows):
+        start = 20 * i - 40
+        inside = int(((times >= start) & (times < start + 60)).sum())
+        assert (row["rows"], row["labelled_rows"]) == (inside, inside)
+
+
+def test_rows_from_the_future_and_without_a_time_are_dead_letters(tmp_path, table):
+    path = config(tmp_path / "f")
+    times = table["time"].to_pylist()
+    times[3], times[5] = None, times[0].replace(year=2200)
+    changed = table.set_column(1, "time", pa.array(times, pa.timestamp("ms", tz="UTC")))
+    pq.write_table(changed, tmp_path / "events.parquet")
+    run("replay", tmp_path / "events.parquet", "-c", path)
+    rows = [json.loads(line) for line in run("export", "windows", "-c", path, "--format", "jsonl").splitlines()]
+    assert len(rows) == 10 and sum(r["rows"] for r in rows) == 2998
+
+
+def test_run_without_a_source_says_so(tmp_path):
+    assert "sources is empty" in run("run", "-c", config(tmp_path / "n"), code=2)
