@@ -13,6 +13,7 @@ from monitor.sources import SourceError, kafka_source
 from monitor.sources.file_follow import FileSource
 from monitor.sources.http_queue import HttpSource, QueueFull
 from monitor.sources.order import batch_of
+from tests.servers.kafka import PASSWORD
 from tests.servers.ports import wait_for
 
 OPTIONS = {"session.timeout.ms": 6000, "heartbeat.interval.ms": 500}
@@ -244,3 +245,40 @@ def test_large_files_are_read_in_pieces(tmp_path):
             assert raw.rows <= 3000 and bool((np.diff(raw.offsets) > 0).all())
             found += raw.values
     assert found == lines
+
+
+def secure(kafka, topic, client, port, **options):
+    made = SourceSettings(
+        name="s", type="kafka", topics=[topic], bootstrap_servers=f"127.0.0.1:{port}", group=topic, client=client, options=options
+    )
+    return kafka_source(made)
+
+
+def test_sasl_and_tls_options_reach_the_client(kafka, topic, client, monkeypatch):
+    fill(kafka, topic, 0, 30)
+    monkeypatch.setenv("BROKER_PASSWORD", PASSWORD)
+    sasl = {
+        "security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "PLAIN", "sasl.username": "driftd", "sasl.password_env": "BROKER_PASSWORD",
+    }  # fmt: skip
+    for port, options in (
+        (kafka.sasl_port, sasl),
+        (kafka.tls_port, {"security.protocol": "SSL", "ssl.ca.location": str(kafka.ca)}),
+    ):
+        source, listener = secure(kafka, topic, client, port, **options), Listener()
+        source.start(listener)
+        assert read(source, listener, 31) == 31
+        source.close()
+
+
+def test_a_wrong_password_is_said_without_it(kafka, topic, monkeypatch, caplog):
+    """kafka-python does not tell it from a broker that is away: it gives up after a minute, with the same advice."""
+    client = "confluent"
+    monkeypatch.setenv("BROKER_PASSWORD", "canary-wrong")
+    options = {
+        "security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "PLAIN", "sasl.username": "driftd", "sasl.password_env": "BROKER_PASSWORD",
+    }  # fmt: skip
+    with pytest.raises(SourceError) as caught:
+        source = secure(kafka, topic, client, kafka.sasl_port, **options)
+        source.start(Listener())
+        read(source, Listener(), 1, seconds=30)
+    assert "canary" not in str(caught.value) and "canary-wrong" not in caplog.text

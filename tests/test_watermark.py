@@ -10,7 +10,7 @@ from monitor.watermark import BEFORE_TIME, clock_before, global_watermark_ms
 
 
 def state(number: int, max_ts_ms: int | None, idle: bool = False) -> PartitionState:
-    return PartitionState(PartitionKey("s", "t", number), 1, max_ts_ms, idle, 0)
+    return PartitionState(PartitionKey("s", "t", number), "events", 1, max_ts_ms, idle, 0)
 
 
 def test_a_row_meets_the_clock_of_the_rows_before_it() -> None:

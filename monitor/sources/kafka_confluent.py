@@ -62,7 +62,7 @@ class ConfluentSource:
         self._carried: list[Any] = []
         self._in_callback = False
         self._reachable = True
-        self._paused = False
+        self._paused = self._joined = False
         self._asked_at = 0.0
         self._fatal: str | None = None
 
@@ -98,6 +98,7 @@ class ConfluentSource:
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         with self._callback():
+            self._joined = True
             offsets = self._listener.on_assign(self, [self._key(p) for p in partitions])
             for p in partitions:
                 key = self._key(p)
@@ -128,7 +129,8 @@ class ConfluentSource:
     def _on_error(self, error: KafkaError) -> None:
         if error.code() == KafkaError._ALL_BROKERS_DOWN:
             self._reachable = False
-        if error.fatal() or error.code() in FATAL:
+        refused = error.code() == KafkaError._AUTHENTICATION and not self._joined  # later it may pass by itself
+        if error.fatal() or error.code() in FATAL or refused:
             self._fatal = error.str()
         log_event(logger, logging.WARNING, "kafka", source=self.name, error=error.str())
 

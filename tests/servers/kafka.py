@@ -16,6 +16,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from tests.servers.ports import end, free_port, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
+PASSWORD = "canary-broker-password"  # of the test broker's user, and of its key store
 LIBS = ROOT / ".cache" / "kafka" / "libs"
 
 
@@ -38,16 +39,22 @@ class Kafka:
     def __init__(self, heap: str = "512m") -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="driftd-kafka-"))
         self.port, self._controller = free_port(), free_port()
+        self.sasl_port, self.tls_port = free_port(), free_port()
+        self._make_certificate()
         self._heap = heap
         self._classpath = jars()
         (self.folder / "server.properties").write_text(
             f"""process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{self._controller}
-listeners=PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{self._controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{self.port}
+listeners=PLAINTEXT://127.0.0.1:{self.port},SASL_PLAINTEXT://127.0.0.1:{self.sasl_port},SSL://127.0.0.1:{self.tls_port},CONTROLLER://127.0.0.1:{self._controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{self.port},SASL_PLAINTEXT://127.0.0.1:{self.sasl_port},SSL://127.0.0.1:{self.tls_port}
+sasl.enabled.mechanisms=PLAIN
+listener.name.sasl_plaintext.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_driftd="{PASSWORD}";
+ssl.keystore.location={self.folder}/keys.p12
+ssl.keystore.password={PASSWORD}
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,SSL:SSL
 log.dirs={self.folder}/logs
 offsets.topic.replication.factor=1
 offsets.topic.num.partitions=4
@@ -63,6 +70,16 @@ message.max.bytes=20000000
         self._java("kafka.tools.StorageTool", "format", "-t", uuid.uuid4().hex[:22], "-c", f"{self.folder}/server.properties")
         self.process: subprocess.Popen[bytes] | None = None
         self.start()
+
+    def _make_certificate(self) -> None:
+        """A key for 127.0.0.1, and its certificate as the authority that clients trust: `ca`."""
+        keys, self.ca = self.folder / "keys.p12", self.folder / "ca.pem"
+        store = ["-keystore", str(keys), "-storepass", PASSWORD, "-alias", "broker"]
+        make = ["-genkeypair", "-keyalg", "RSA", "-storetype", "PKCS12", "-dname", "CN=127.0.0.1", "-ext", "san=ip:127.0.0.1"]
+        for arguments in ([*make, *store], ["-exportcert", "-rfc", "-file", str(self.ca), *store]):
+            done = subprocess.run(["keytool", *arguments], capture_output=True)
+            if done.returncode:
+                raise RuntimeError(f"keytool: {(done.stdout + done.stderr).decode()[-1000:]}")
 
     @property
     def bootstrap(self) -> str:
