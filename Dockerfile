@@ -16,5 +16,7 @@ USER 65532
 WORKDIR /data
 EXPOSE 8321
 # /etc/driftd/config.yaml is yours; secrets come from the environment or from files that it names
+HEALTHCHECK --interval=15s --timeout=3s --start-period=20s CMD ["python", "-c", \
+    "import urllib.request as u; u.urlopen('http://127.0.0.1:8321/healthy', timeout=2)"]
 ENTRYPOINT ["driftd"]
 CMD ["run", "--config", "/etc/driftd/config.yaml"]

@@ -45,11 +45,11 @@ FROM alert WHERE status IN ('pending', 'firing') ORDER BY at_ms DESC LIMIT 100""
 
 PANELS: list[dict[str, Any]] = [
     timeseries("Worst drift by subject (PSI)", "The five features that moved furthest in the last window.", "none",
-               (f'topk(5, driftd_score{{{MODEL},score="psi"}})', "{{subject}} {{version}}")),
+               (f'topk(5, driftd_score{{{MODEL},score="psi"}})', "{{feature}} {{version}}")),
     timeseries("Performance", "Realised metrics of the last window that has labels.", "none",
-               (f'driftd_score{{{MODEL},subject="performance",score=~"accuracy|roc_auc|f1|rmse"}}', "{{score}} {{version}}")),
+               (f'driftd_score{{{MODEL},feature="performance",score=~"accuracy|roc_auc|f1|rmse"}}', "{{score}} {{version}}")),
     timeseries("Latency of the model", "Quantiles of latency_ms, from cells of 1 % relative error.", "ms",
-               (f'driftd_score{{{MODEL},subject="latency"}}', "{{score}} {{version}}")),
+               (f'driftd_score{{{MODEL},feature="latency"}}', "{{score}} {{version}}")),
     timeseries("Rows and late rows", "Rows of the last window, and those that came after it had closed.", "short",
                ('driftd_window_rows{model="$model"}', "rows"), ('driftd_window_late_rows{model="$model"}', "late")),
     timeseries("Labels", "Labelled share of the last window that has labels, and their mean delay.", "none",

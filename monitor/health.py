@@ -10,7 +10,10 @@ STALL_S = 120.0
 
 
 class Health:
-    """healthy: the data loop turns. ready: the store answers and partitions are assigned."""
+    """healthy: the data loop turns.
+
+    ready: the store answers, partitions are assigned, and how far behind they are is known.
+    """
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
@@ -37,5 +40,5 @@ class Health:
 
     def ready(self) -> tuple[bool, dict[str, Any]]:
         """Whether to send traffic, and why not."""
-        state = {"store": self._store, "assigned": self._assigned, "loop": self.healthy()}
-        return all(state.values()), {**state, "lag_known": self._lag_known}
+        state = {"store": self._store, "assigned": self._assigned, "lag_known": self._lag_known, "loop": self.healthy()}
+        return all(state.values()), dict(state)

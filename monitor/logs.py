@@ -8,6 +8,9 @@ import sys
 import time
 from typing import Any
 
+PERIOD_S = 10.0
+EVENTS_PER_PERIOD = 200
+
 
 class _JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
@@ -46,10 +49,31 @@ def _word(value: Any) -> str:
     return json.dumps(text, ensure_ascii=False) if " " in text or not text else text
 
 
+class _Limit(logging.Filter):
+    """At most EVENTS_PER_PERIOD lines of one event in a period; the next one says how many were left out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seen: dict[tuple[str, str], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        key = (record.name, str(record.msg)[:100])
+        started, count = self._seen.get(key, (record.created, 0))
+        if record.created - started >= PERIOD_S:
+            if count > EVENTS_PER_PERIOD:
+                record.fields = {**getattr(record, "fields", {}), "left_out": count - EVENTS_PER_PERIOD}
+            started, count = record.created, 0
+        if len(self._seen) > 1000:
+            self._seen.clear()
+        self._seen[key] = (started, count + 1)
+        return count < EVENTS_PER_PERIOD
+
+
 def setup(format: str, level: str) -> None:
     """Log to standard error. format: "json" or "console"."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonFormatter() if format == "json" else _TextFormatter())
+    handler.addFilter(_Limit())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)

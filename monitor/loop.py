@@ -32,6 +32,7 @@ from monitor.store.errors import StoreUnavailable
 logger = logging.getLogger("driftd.loop")
 POLL_ROWS = 20_000  # large enough for columnar work, small enough for a checkpoint every few seconds
 POLL_MS = 100
+REPORT_S = 1.0
 BACKOFF_MS = (200, 10_000)  # first and longest pause between tries at a store that is away
 
 
@@ -75,6 +76,7 @@ class DataLoop:
         self._source_of: dict[PartitionKey, Any] = {}
         self._quiet_since: dict[PartitionKey, float] = {}
         self._last_cut = monotonic()
+        self._reported = -REPORT_S
         self._store_away = False
         self.rejoins = 0
 
@@ -130,6 +132,8 @@ class DataLoop:
                 self.metrics.count_events(raw.key.source, role, raw.rows)
                 rows += raw.rows
         self._watch_idleness()
+        if self.monotonic() - self._reported >= REPORT_S:
+            self._report_lag()
         since = (self.monotonic() - self._last_cut) * 1000.0
         if since >= self.settings.checkpoint_interval_ms or self.engine.rows_since_cut >= self.settings.checkpoint_rows:
             self.checkpoint_and_publish()
@@ -281,13 +285,16 @@ class DataLoop:
             self.engine.set_idle(key, (now - since) * 1000.0 >= self.settings.idle_timeout_ms)
 
     def _report_lag(self) -> None:
+        self._reported = self.monotonic()
         now_ms = self.clock()
+        known = True
         for key in self.engine.keys:
             source = self._source_of.get(key)
             lag = source.lag(key) if source is not None else None
+            known = known and lag is not None
             self.metrics.set_partition(key, lag, self.engine.clock_ms(key), now_ms)
-            if lag is not None:
-                self.health.set_lag_known(True)
+        self.health.set_assigned(bool(self.engine.keys))
+        self.health.set_lag_known(known)
         self.metrics.expire(now_ms)
 
 

@@ -6,7 +6,9 @@ store in full; names come from the config and the results, never from a message'
 
 from __future__ import annotations
 
+import platform
 import threading
+from importlib.metadata import version as installed
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import generate_latest
@@ -17,7 +19,7 @@ from monitor.events import PartitionKey
 
 LEVEL_VALUES = {"ok": 0, "unsure": 1, "warn": 2, "breach": 3}
 _PARTITION = ("source", "topic", "partition")
-_SCORE = ("model", "version", "segment", "subject", "score")
+_SCORE = ("model", "version", "segment", "feature", "score")  # feature: a score's subject
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
@@ -31,6 +33,8 @@ class Metrics:
         self._series: dict[tuple[str, ...], tuple[str, int]] = {}  # labels -> (model, window start)
         self._seen_at: dict[PartitionKey, int] = {}
         r = self.registry
+        build = Gauge("driftd_build_info", "Always 1; the labels say what runs.", ("version", "python"), registry=r)
+        build.labels(installed("driftd"), platform.python_version()).set(1)
         self.events = Counter("driftd_messages", "Messages read.", ("source", "role"), registry=r)
         self.outcomes = Counter(
             "driftd_events", "Events by what became of them: accepted, or the reason of the drop.",

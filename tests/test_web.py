@@ -127,6 +127,8 @@ def test_ready_says_what_is_missing(served):
     assert status == 503 and json.loads(body)["store"] is False
     health.set_store(True)
     health.set_assigned(True)
+    assert call(server, "/ready")[0] == 503
+    health.set_lag_known(True)
     assert call(server, "/ready")[0] == 200
 
 
@@ -148,7 +150,7 @@ def test_hostile_names_stay_one_series_and_the_limit_holds():
     metrics.publish(window(), [score(evil, 0.5, level="breach")] + [score(f"f{i}", 0.1) for i in range(5)], 1500.0)
     found = families(metrics)
     assert "evil" not in found and len(found["driftd_score"].samples) == 3
-    assert found["driftd_score"].samples[0].labels["subject"] == evil
+    assert found["driftd_score"].samples[0].labels["feature"] == evil
     assert found["driftd_score_level"].samples[0].value == 3
     assert found["driftd_metric_series_hidden"].samples[0].value == 3
     assert found["driftd_label_delay_seconds"].samples[0].value == 1.5
@@ -159,7 +161,7 @@ def test_a_feature_that_vanished_leaves_the_page_and_old_windows_do_not_return()
     metrics.publish(window(0), [score("old", 0.1), score("kept", 0.1)], None)
     metrics.publish(window(60_000), [score("kept", 0.2, 60_000), score("none", None, 60_000)], None)
     metrics.publish(window(0), [score("kept", 0.9), score("old", 0.9)], None)
-    values = {s.labels["subject"]: s.value for s in families(metrics)["driftd_score"].samples}
+    values = {s.labels["feature"]: s.value for s in families(metrics)["driftd_score"].samples}
     assert set(values) == {"kept", "none"} and values["kept"] == 0.2 and values["none"] != values["none"]
 
 

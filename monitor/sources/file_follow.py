@@ -30,6 +30,7 @@ class FileSource:
         self._rest = b""
         self._at_end = False
         self._paused = False
+        self._lines = self._read_bytes = 0
 
     def start(self, listener: Listener) -> None:
         self._listener = listener
@@ -68,6 +69,8 @@ class FileSource:
         lengths = np.array([len(line) + 1 for line in lines], dtype=np.int64)
         ends = self._at + np.cumsum(lengths)
         now_ms = time.time_ns() // 1_000_000
+        self._lines += len(lines)
+        self._read_bytes += int(lengths.sum())
         keep = [i for i, line in enumerate(lines) if line.strip()]
         self._at = int(ends[-1])
         if not keep:
@@ -110,7 +113,11 @@ class FileSource:
         return self._at_end and not self._paused and not self._rest
 
     def lag(self, key: PartitionKey) -> int | None:
-        return None  # in messages unknown: offsets are bytes
+        """An estimate: the unread bytes in lines of the mean length of those read."""
+        if self._file is None:
+            return 0 if not self._path.exists() else None
+        unread = os.fstat(self._file.fileno()).st_size - self._at
+        return max(0, round(unread * self._lines / max(1, self._read_bytes))) if self._lines else int(unread > 0)
 
     def commit(self, offsets: dict[PartitionKey, int]) -> None: ...
 
