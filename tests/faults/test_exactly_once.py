@@ -18,7 +18,7 @@ from tests.faults.world import World
 from tests.servers.ports import wait_for
 
 FULL = os.environ.get("DRIFTD_FAULTS") == "full"
-EVENTS, KILLS = (200_000, 32) if FULL else (30_000, 8)
+EVENTS, KILLS = (200_000, 32) if FULL else (24_000, 6)
 SESSION_MS = 1500
 
 
