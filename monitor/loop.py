@@ -33,6 +33,7 @@ logger = logging.getLogger("driftd.loop")
 POLL_ROWS = 20_000  # large enough for columnar work, small enough for a checkpoint every few seconds
 POLL_MS = 100
 REPORT_S = 1.0
+DRAIN_TRIES, DRAIN_PAUSE_S = 5, 0.3
 BACKOFF_MS = (200, 10_000)  # first and longest pause between tries at a store that is away
 
 
@@ -117,7 +118,11 @@ class DataLoop:
         for source in self.sources:
             source.start(self)
         while not self.stopping and not until():
-            self.turn()
+            try:
+                self.turn()
+            except StoreUnavailable:
+                if not self.stopping:  # told to stop while the store was away: drain tries again
+                    raise
         self.drain()
 
     def turn(self) -> int:
@@ -141,10 +146,15 @@ class DataLoop:
 
     def drain(self) -> None:
         """Make what was read durable, then leave."""
-        try:
-            self.checkpoint_and_publish(once=True)
-        except StoreUnavailable as error:
-            log_event(logger, logging.ERROR, "drain_failed", error=str(error), effect="the last checkpoint stands")
+        for attempt in range(DRAIN_TRIES):
+            try:
+                self.checkpoint_and_publish(once=True)
+                break
+            except StoreUnavailable as error:
+                last = attempt + 1 == DRAIN_TRIES
+                effect = "the last checkpoint stands" if last else "it is tried again"
+                log_event(logger, logging.ERROR if last else logging.WARNING, "drain_failed", error=str(error), effect=effect)
+                time.sleep(0.0 if last else DRAIN_PAUSE_S)
         for source in reversed(self.sources):
             source.close()
             if source.dead_letters is not None:
