@@ -43,7 +43,7 @@ class LoopSettings:
 
     owner: str
     checkpoint_interval_ms: int = 5_000
-    checkpoint_rows: int = 400_000  # cut early rather than hold more than this in memory
+    checkpoint_rows: int = 150_000  # cut early rather than hold more than this in memory
     idle_timeout_ms: int = 30_000
 
 
