@@ -18,10 +18,13 @@ from monitor.events import Decoder
 from monitor.model import Model
 
 
-def build_models(cfg: Config, store: Any) -> dict[str, Model]:
-    """The models of the config with the references that the store holds for them."""
+def build_models(cfg: Config, store: Any, labels_come: bool = True) -> dict[str, Model]:
+    """The models of the config with the references that the store holds for them.
+
+    labels_come: whether anything brings labels; where nothing does, no prediction waits for one.
+    """
     rules = tuple(rule_from(rule) for rule in cfg.alerts.rules)
-    return {m.name: build_model(cfg, m, rules, store) for m in cfg.models}
+    return {m.name: replace(build_model(cfg, m, rules, store), wants_labels=labels_come) for m in cfg.models}
 
 
 def build_model(cfg: Config, settings: ModelSettings, rules: tuple[Rule, ...], store: Any) -> Model:
