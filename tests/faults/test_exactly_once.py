@@ -99,6 +99,15 @@ def zombie(tmp_path, kafka, postgres, **environment):
     Then the first wakes up and goes on where it was. Returns the world, everything produced.
     """
     world = make(tmp_path, kafka, postgres, 16_000 if not FULL else 60_000)
+    try:
+        _stop_and_wake(world, environment)
+    except BaseException:
+        world.close()
+        raise
+    return world
+
+
+def _stop_and_wake(world, environment):
     first = world.daemon("a", STOP_AT="before_commit:5", **environment)
     second = world.daemon("b", **environment)
     first.start()
@@ -118,7 +127,6 @@ def zombie(tmp_path, kafka, postgres, **environment):
     time.sleep(1.0)
     world.produce()
     world.wait_read()
-    return world
 
 
 def assigned(daemon):
