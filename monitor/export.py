@@ -124,6 +124,11 @@ def _write_parquet(pieces: Iterator[list[dict[str, Any]]], what: str, out: str) 
             writer.write_table(pa.Table.from_pylist(rows, schema=schema))
 
 
+def _console() -> Console:
+    """Tables are cut to a terminal's width, never to a pipe's."""
+    return Console() if sys.stdout.isatty() else Console(width=250)
+
+
 def print_models(cfg: Config, store: Any) -> None:
     """A table of the models: last window, rows, reference, alerts that fire."""
     table = Table(box=None)
@@ -140,14 +145,14 @@ def print_models(cfg: Config, store: Any) -> None:
             active or (last["reference"] if last else "none yet"),
             str(sum(a["model"] == m.name for a in firing)),
         )  # fmt: skip
-    Console().print(table)
+    _console().print(table)
 
 
 def print_alerts(store: Any, all_: bool) -> None:
     """A table of the alerts."""
     rows = [a for a in store.alerts() if all_ or a["status"] in ("pending", "firing")]
     if not rows:
-        Console().print("no alerts" if all_ else "no alert is pending or firing")
+        _console().print("no alerts" if all_ else "no alert is pending or firing")
         return
     table = Table(box=None)
     for name in (
@@ -171,4 +176,4 @@ def print_alerts(store: Any, all_: bool) -> None:
             a["alert"][:12], a["status"], a["severity"], a["rule"], a["model"], a["segment"], a["subject"], a["score"],
             value, limit, iso(a["since_ms"]) or "",
         )  # fmt: skip
-    Console().print(table)
+    _console().print(table)
