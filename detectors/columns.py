@@ -1,18 +1,21 @@
 """The columns that summaries eat: rows of one model, as numpy arrays, never one object per row.
 
 DictColumn   codes into a short list of distinct strings, -1 where missing
-Columns      features, prediction, latency and status of `rows` events
+Columns      features, prediction, latency and status of `rows` events, and what optional summaries eat
 Outcomes     predictions joined with the labels that came for them
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
+Matrix = npt.NDArray[np.float32]  # shape (n, dim)
+Ids = npt.NDArray[np.uint64]  # shape (n, 2): the 128-bit hash of an event id
 Ints = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.int32]
 Bools = npt.NDArray[np.bool_]
@@ -58,6 +61,8 @@ class Columns:
 
     score: probability of the positive class (binary), of the predicted class (multiclass),
     or the predicted value (regression). error: status was not "ok".
+    numbers: other numeric fields of the event by name (schema.numbers), vectors: fields that hold lists of
+    schema.vectors[name] numbers, a row of NaN where missing. ids and ts_ms are there for schemas with parts.
     """
 
     rows: int
@@ -67,6 +72,10 @@ class Columns:
     label: DictColumn
     latency_ms: Floats
     error: Bools
+    numbers: dict[str, Floats] = field(default_factory=dict)
+    vectors: dict[str, Matrix] = field(default_factory=dict)
+    ids: Ids | None = None
+    ts_ms: Ints | None = None
 
     def take(self, index: Ints | Bools | slice) -> Columns:
         score = self.score[index]
@@ -78,6 +87,10 @@ class Columns:
             label=self.label.take(index),
             latency_ms=self.latency_ms[index],
             error=self.error[index],
+            numbers={name: values[index] for name, values in self.numbers.items()},
+            vectors={name: values[index] for name, values in self.vectors.items()},
+            ids=None if self.ids is None else self.ids[index],
+            ts_ms=None if self.ts_ms is None else self.ts_ms[index],
         )
 
     @staticmethod
@@ -91,7 +104,16 @@ class Columns:
             label=DictColumn.concat([p.label for p in parts]),
             latency_ms=np.concatenate([p.latency_ms for p in parts]),
             error=np.concatenate([p.error for p in parts]),
+            numbers={k: np.concatenate([p.numbers[k] for p in parts]) for k in first.numbers},
+            vectors={k: np.concatenate([p.vectors[k] for p in parts]) for k in first.vectors},
+            ids=_joined([p.ids for p in parts]),
+            ts_ms=_joined([p.ts_ms for p in parts]),
         )
+
+
+def _joined(arrays: list[Any]) -> Any:
+    """The arrays as one, None where a part lacks it."""
+    return None if any(a is None for a in arrays) else np.concatenate(arrays)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +121,7 @@ class Outcomes:
     """Predictions whose label has come. Classification fills the labels, regression the values.
 
     weight is +1 for a new outcome and -1 to retract one whose label was corrected.
+    ts_ms and label_ts_ms are the times of the prediction and of its label.
     """
 
     predicted_label: DictColumn
@@ -106,6 +129,8 @@ class Outcomes:
     true_label: DictColumn
     true_value: Floats
     weight: npt.NDArray[np.int64]
+    ts_ms: Ints | None = None
+    label_ts_ms: Ints | None = None
 
     @property
     def rows(self) -> int:
@@ -114,11 +139,17 @@ class Outcomes:
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """Which columns a model has. task: "binary", "multiclass", "regression" or "none"."""
+    """Which columns a model has. task: "binary", "multiclass", "regression" or "none".
+
+    numbers: other numeric fields of the event. vectors: fields that hold a list of numbers, and its length.
+    parts: optional summaries (detectors/summaries.py) by name, each with its plain options.
+    """
 
     numeric: tuple[str, ...]
     categorical: tuple[str, ...]
     task: str = "none"
     positive_label: str | None = None
     category_limit: int = 200  # distinct values of a feature that are counted by name; the rest is __other__
-    extra: dict[str, str] = field(default_factory=dict)
+    numbers: tuple[str, ...] = ()
+    vectors: dict[str, int] = field(default_factory=dict)
+    parts: dict[str, dict[str, Any]] = field(default_factory=dict)

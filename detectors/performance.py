@@ -11,11 +11,13 @@ import json
 import math
 import struct
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from detectors import frame
 from detectors.columns import Floats, Ints, Outcomes, Schema
+from detectors.summaries import OUTCOME_PARTS, empty_parts, merge_parts, restore_parts
 
 FORMAT = 1
 LABELS = 100  # more classes share OTHER
@@ -35,10 +37,11 @@ class PerformanceSummary:
     confusion: dict[tuple[str, str], int] = field(default_factory=dict)
     sums: dict[str, float] = field(default_factory=lambda: dict.fromkeys(_SUMS, 0.0))
     cells: Ints | None = None
+    parts: dict[str, Any] = field(default_factory=dict)  # optional ones by name, see detectors/summaries.py
 
     @staticmethod
     def empty(schema: Schema) -> PerformanceSummary:
-        out = PerformanceSummary(schema)
+        out = PerformanceSummary(schema, parts=empty_parts(OUTCOME_PARTS, schema))
         if schema.task == "binary":
             out.cells = np.zeros((2, len(SCORE_EDGES) + 1), dtype=np.int64)
         return out
@@ -53,6 +56,8 @@ class PerformanceSummary:
             self._add_values(outcomes)
         else:
             self._add_labels(outcomes)
+        for part in self.parts.values():
+            part.add(outcomes)
 
     def _add_values(self, o: Outcomes) -> None:
         there = np.isfinite(o.true_value) & np.isfinite(o.predicted_score)
@@ -112,13 +117,16 @@ class PerformanceSummary:
             self.sums[name] += value
         if self.cells is not None and other.cells is not None:
             self.cells += other.cells
+        merge_parts(self.parts, other.parts)
 
     def to_bytes(self) -> bytes:
         confusion = sorted([*key, rows] for key, rows in self.confusion.items())
-        parts = [json.dumps(confusion).encode(), struct.pack(f"<{len(_SUMS)}d", *(self.sums[n] for n in _SUMS))]
+        head = [confusion, self.cells is not None, list(self.parts)]
+        parts = [json.dumps(head).encode(), struct.pack(f"<{len(_SUMS)}d", *(self.sums[n] for n in _SUMS))]
         if self.cells is not None:
             filled = np.flatnonzero(self.cells)
             parts += [filled.astype("<i4").tobytes(), self.cells.reshape(-1)[filled].astype("<i8").tobytes()]
+        parts += [part.to_bytes() for part in self.parts.values()]
         return bytes([FORMAT]) + frame.join(parts)
 
     @staticmethod
@@ -128,10 +136,13 @@ class PerformanceSummary:
             raise ValueError(f"performance summary of format {data[:1]!r}: this release reads {FORMAT}.")
         parts = frame.split(data[1:])
         out = PerformanceSummary.empty(schema)
-        out.confusion = {(predicted, true): rows for predicted, true, rows in json.loads(parts[0])}
+        confusion, has_cells, others = json.loads(parts[0])
+        out.confusion = {(predicted, true): rows for predicted, true, rows in confusion}
         out.sums = dict(zip(_SUMS, struct.unpack(f"<{len(_SUMS)}d", parts[1]), strict=True))
-        if out.cells is not None and len(parts) == 4:
+        if out.cells is not None and has_cells:
             out.cells.reshape(-1)[np.frombuffer(parts[2], dtype="<i4")] = np.frombuffer(parts[3], dtype="<i8")
+        stored = dict(zip(others, parts[4 if has_cells else 2 :], strict=True))
+        out.parts = restore_parts(OUTCOME_PARTS, schema, stored)
         return out
 
     def roc_auc(self) -> float:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import zlib
 from dataclasses import dataclass
+from typing import Any
 
 from detectors import frame
 from detectors.adaptive import AdaptiveSummary
@@ -16,6 +17,7 @@ from detectors.columns import Columns, Schema
 from detectors.latency import LatencySummary
 from detectors.numeric import GridSummary
 from detectors.profile import PREDICTION, Profile
+from detectors.summaries import INPUT_PARTS, empty_parts, merge_parts, restore_parts
 
 FORMAT = 1
 Numeric = GridSummary | AdaptiveSummary
@@ -33,6 +35,7 @@ class WindowSummary:
     score: Numeric
     label: CategorySummary
     latency: LatencySummary
+    parts: dict[str, Any]  # optional ones by name, see detectors/summaries.py
 
     @staticmethod
     def empty(schema: Schema, profile: Profile | None) -> WindowSummary:
@@ -45,6 +48,7 @@ class WindowSummary:
             score=_numeric(PREDICTION, profile),
             label=CategorySummary(),
             latency=LatencySummary(),
+            parts=empty_parts(INPUT_PARTS, schema),
         )
 
     def add(self, columns: Columns) -> None:
@@ -58,6 +62,8 @@ class WindowSummary:
         self.score.add(columns.score)
         self.label.add(columns.label)
         self.latency.add(columns.latency_ms)
+        for part in self.parts.values():
+            part.add(columns)
 
     def merge(self, other: WindowSummary) -> None:
         """Raises ValueError for a summary that counts in other cells."""
@@ -70,12 +76,15 @@ class WindowSummary:
         _merge(self.score, other.score)
         self.label.merge(other.label)
         self.latency.merge(other.latency)
+        merge_parts(self.parts, other.parts)
 
     def to_bytes(self) -> bytes:
-        names = json.dumps([self.rows, self.errors, list(self.numeric), list(self.categorical)]).encode()
+        head = [self.rows, self.errors, list(self.numeric), list(self.categorical), list(self.parts)]
+        names = json.dumps(head).encode()
         parts = [names, self.score.to_bytes(), self.label.to_bytes(), self.latency.to_bytes()]
         parts += [summary.to_bytes() for summary in self.numeric.values()]
         parts += [counts.to_bytes() for counts in self.categorical.values()]
+        parts += [part.to_bytes() for part in self.parts.values()]
         return bytes([FORMAT]) + zlib.compress(frame.join(parts), 1)
 
     @staticmethod
@@ -91,16 +100,19 @@ class WindowSummary:
         except zlib.error as error:
             raise ValueError(f"damaged window summary: {error}") from error
         out = WindowSummary.empty(schema, profile)
-        out.rows, out.errors, numeric, categorical = json.loads(parts[0])
+        out.rows, out.errors, numeric, categorical, others = json.loads(parts[0])
         out.score = _numeric_from(parts[1], PREDICTION, profile)
         out.label = CategorySummary.from_bytes(parts[2])
         out.latency = LatencySummary.from_bytes(parts[3])
         for name, part in zip(numeric, parts[4:], strict=False):
             if name in out.numeric:
                 out.numeric[name] = _numeric_from(part, name, profile)
-        for name, part in zip(categorical, parts[4 + len(numeric) :], strict=True):
+        rest = parts[4 + len(numeric) :]
+        for name, part in zip(categorical, rest, strict=False):
             if name in out.categorical:
                 out.categorical[name] = CategorySummary.from_bytes(part)
+        stored = dict(zip(others, rest[len(categorical) :], strict=True))
+        out.parts = restore_parts(INPUT_PARTS, schema, stored)
         return out
 
 

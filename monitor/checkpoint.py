@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from detectors.columns import DictColumn, Floats, Ints
-from monitor.events import DeadLetter, Ids, PartitionKey
+from detectors.columns import DictColumn, Floats, Ids, Ints
+from monitor.events import DeadLetter, PartitionKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +194,8 @@ class ScoreRow:
     reference: str
     threshold: float | None
     level: str
+    rule: str = ""  # what gave the limit, "" where nothing judges the score
+    evidence: str = ""  # JSON, where the level is warn or breach
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 import numpy as np
@@ -210,7 +210,10 @@ class Engine:
 
     def _fill(self, part: Partition, model: Model, batch: EventBatch, start: Ints, keep: np.ndarray, accepted: int) -> None:
         all_rows = accepted == batch.rows
-        columns = batch.columns if all_rows else batch.columns.take(keep)
+        columns = batch.columns
+        if model.schema.parts:
+            columns = replace(columns, ids=batch.ids, ts_ms=batch.ts_ms)
+        columns = columns if all_rows else columns.take(keep)
         version = batch.version if all_rows else batch.version.take(keep)
         segments = batch.segments if all_rows else {d: c.take(keep) for d, c in batch.segments.items()}
         starts = start if all_rows else start[keep]

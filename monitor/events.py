@@ -11,12 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
-
-from detectors.columns import Columns, DictColumn, Floats, Ints
-
-Ids = npt.NDArray[np.uint64]  # shape (n, 2): the 128-bit hash of an event id
+from detectors.columns import Columns, DictColumn, Floats, Ids, Ints
 
 
 @dataclass(frozen=True, order=True, slots=True)

@@ -15,11 +15,12 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
+from detectors.columns import Ids
 from monitor.config import Config
 from monitor.config.model import ModelSettings
 from monitor.decode.ids import hash_column, hash_texts
 from monitor.decode.settings import DecodeSettings
-from monitor.events import DeadLetter, Decoded, EventBatch, Ids, LabelBatch, PartitionKey, RawBatch
+from monitor.events import DeadLetter, Decoded, EventBatch, LabelBatch, PartitionKey, RawBatch
 from monitor.replay import ReplayBatch
 from monitor.tabular import FileProblem, Reader, find, names_of, read_batches, texts_of, times_of
 

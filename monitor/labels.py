@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from detectors.columns import DictColumn
+from detectors.columns import DictColumn, Ids
 from monitor.checkpoint import ArrivedLabels
-from monitor.events import Ids, LabelBatch
+from monitor.events import LabelBatch
 
 
 def last_of_each(batches: Sequence[LabelBatch | ArrivedLabels]) -> ArrivedLabels:

@@ -86,4 +86,6 @@ def _outcomes(rows: JoinedRows, index: np.ndarray) -> Outcomes:
         true_label=rows.true_label.take(index) if len(rows.true_label.codes) else DictColumn.missing(len(index)),
         true_value=rows.true_value[index],
         weight=rows.weight[index],
+        ts_ms=rows.ts_ms[index],
+        label_ts_ms=rows.label_ts_ms[index],
     )

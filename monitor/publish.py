@@ -2,7 +2,7 @@
 
 1. the watermark over all partitions says which windows are due, unsettled panes which lack or are out of date;
 2. the partials of all partitions are merged in a fixed order;
-3. the merged summaries are scored, judged, and stepped through the alert book;
+3. the merged summaries are scored (analysis.py), judged (verdicts.py), and stepped through the alert book;
 4. window, scores, alert states and notifications are written, with the pane versions that went in.
 
 Any replica may do it: the result is a function of the stored partials, whoever merges them.
@@ -16,17 +16,15 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from alerts.book import AlertBook
-from detectors.limits import judge
-from detectors.performance import PerformanceSummary
 from detectors.score import Finding
-from detectors.scoring import score_performance, score_window
-from detectors.window import WindowSummary
+from monitor.analysis import GroupView, Memory, WindowView, analyse
 from monitor.baseline import LEARNING, Baseline
 from monitor.checkpoint import OutboxRow, Partial, PartitionState, ScoreRow, WindowRow
 from monitor.events import PartitionKey
 from monitor.model import Model
-from monitor.panes import Group, Pane
+from monitor.panes import Pane
 from monitor.performance_pane import PerformancePane
+from monitor.verdicts import judge_window
 from monitor.watermark import global_watermark_ms
 
 OWN_TOPICS = "http-events@"  # partitions that belong to one replica: monitor/sources/http_queue.py
@@ -34,17 +32,14 @@ DESERTED_MS = 300_000
 STALE = "stale"  # state: starts of windows to publish anew, because what they were compared with has changed
 
 
-class Publishing(Protocol):
+class Publishing(Memory, Protocol):
     """The open transaction that holds a model's lock; see monitor/store/publish.py."""
 
     def partitions(self) -> list[PartitionState]: ...
     def unsettled(self) -> list[tuple[str, int, int]]: ...
-    def windows(self, from_ms: int) -> list[WindowRow]: ...
     def partials(self, from_ms: int, to_ms: int) -> list[Partial]: ...
     def settle(self, panes: list[tuple[str, int]]) -> None: ...
     def write_window(self, window: WindowRow, scores: list[ScoreRow]) -> None: ...
-    def load_state(self, name: str) -> bytes | None: ...
-    def save_state(self, name: str, blob: bytes) -> None: ...
     def write_alerts(self, rows: list[dict[str, Any]]) -> None: ...
     def enqueue(self, rows: list[OutboxRow]) -> None: ...
 
@@ -169,8 +164,9 @@ def _publish_one(
     alert_rows: list[dict[str, Any]] = []
     outbox: list[OutboxRow] = []
     reference = profile.name if profile else baseline.name(start)
-    for version, segment in sorted(set(inputs.groups) | set(performance.groups)):
-        findings = _judge_group(model, start, (version, segment), inputs, performance, baseline)
+    view = _view(tx, model, start, inputs, performance, late_rows, baseline, now_ms)
+    analyse(view)
+    for (version, segment), findings in judge_window(view).items():
         scores.extend(_rows(model, version, segment, start, end, revision, findings))
         for step in book.step(model.rules, model.name, version, segment, start, end, revision, findings, now_ms):
             alert_rows.append(step.alert_row())
@@ -224,20 +220,34 @@ def merge_partials(model: Model, partials: Iterable[Partial]) -> tuple[Pane, Per
     return max(by_profile.values(), key=lambda pane: (pane.rows, pane.profile)), performance, late_rows
 
 
-def _judge_group(
-    model: Model, start: int, group: Group, inputs: Pane, performance: PerformancePane, baseline: Baseline
-) -> list[Finding]:
-    summary: WindowSummary | None = inputs.groups.get(group)
+def _view(
+    tx: Publishing,
+    model: Model,
+    start: int,
+    inputs: Pane,
+    performance: PerformancePane,
+    late_rows: int,
+    baseline: Baseline,
+    now_ms: int,
+) -> WindowView:
     profile = model.profile_named(inputs.profile)
-    found = []
-    if summary is not None:
-        learned = baseline.summary(start, group[1], model) if profile is None else None
-        found.extend(score_window(summary, profile, learned, model.size_ms / 1000.0, baseline.name(start)))
-    perf: PerformanceSummary | None = performance.groups.get(group)
-    predictions = summary.rows if summary is not None else 0
-    if perf is not None:
-        found.extend(score_performance(perf, model.schema, predictions))
-    return judge(found, model.thresholds, model.min_rows)
+    end = start + model.size_ms
+    groups = {}
+    for version, segment in sorted(set(inputs.groups) | set(performance.groups)):
+        group = version, segment
+        groups[group] = GroupView(
+            model=model,
+            start_ms=start,
+            end_ms=end,
+            version=version,
+            segment=segment,
+            inputs=inputs.groups.get(group),
+            performance=performance.groups.get(group),
+            profile=profile,
+            learned=baseline.summary(start, segment, model) if profile is None else None,
+            reference=profile.name if profile is not None else baseline.name(start),
+        )
+    return WindowView(model, start, end, now_ms, groups, late_rows, tx, {})
 
 
 def _rows(model: Model, version: str, segment: str, start: int, end: int, revision: int, findings: list[Finding]) -> list[ScoreRow]:
@@ -256,6 +266,8 @@ def _rows(model: Model, version: str, segment: str, start: int, end: int, revisi
             reference=f.score.reference,
             threshold=f.threshold,
             level=f.level,
+            rule=f.rule,
+            evidence=json.dumps(f.score.evidence, default=str) if f.score.evidence and f.level in ("warn", "breach") else "",
         )
         for f in findings
     ]

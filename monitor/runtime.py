@@ -16,6 +16,7 @@ from monitor.decode.settings import DecodeSettings, ModelSchema
 from monitor.engine import Engine
 from monitor.events import Decoder
 from monitor.model import Model
+from monitor.parts import parts_of
 
 
 def build_models(cfg: Config, store: Any, labels_come: bool = True) -> dict[str, Model]:
@@ -34,7 +35,8 @@ def build_model(cfg: Config, settings: ModelSettings, rules: tuple[Rule, ...], s
         profiles[stored.name] = Profile.from_bytes(stored.blob)
         if stored.active:
             active = stored.name
-    schema = replace(schema_of(settings, profiles.get(active)), category_limit=cfg.limits.categories)
+    schema = schema_of(settings, profiles.get(active))
+    schema = replace(schema, category_limit=cfg.limits.categories, parts=parts_of(settings))
     return Model(
         name=settings.name,
         schema=schema,

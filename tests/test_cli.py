@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from monitor.cli import main
+from monitor.store.migrations import LATEST
 from tests.faults.config import differences, results
 
 START = 1_767_225_600_000
@@ -180,7 +181,7 @@ def test_exit_codes_and_messages(tmp_path):
     out = run("check", bad, code=2)
     assert "bad.yaml:1: models[0].task" in out and "did you mean 'binary'?" in out
     good = config(tmp_path / "x")
-    assert "valid" in run("check", good) and "schema version 1" in run("migrate", "-c", good)
+    assert "valid" in run("check", good) and f"schema version {LATEST}" in run("migrate", "-c", good)
     assert "channel console: ok" in run("check", good, "--connect", "--quiet")
     away = tmp_path / "away.yaml"
     away.write_text('store: {url: "postgresql+psycopg://u@127.0.0.1:1/d"}\nsources: [{name: h, type: http}]\nmodels: [{name: m}]\n')

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from monitor.events import Ids
+from detectors.columns import Ids
 
 _U = np.uint64
 _LANES = (

@@ -65,7 +65,12 @@ V1 = (
       created_ms BIGINT NOT NULL, active BOOLEAN NOT NULL, blob {blob} NOT NULL, PRIMARY KEY (model, name))""",
 )
 
-STEPS: tuple[tuple[str, ...], ...] = (V1,)
+V2 = (
+    "ALTER TABLE score ADD COLUMN rule TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE score ADD COLUMN evidence TEXT NOT NULL DEFAULT ''",
+)
+
+STEPS: tuple[tuple[str, ...], ...] = (V1, V2)
 LATEST = len(STEPS)
 
 _TYPES = {

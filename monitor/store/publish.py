@@ -108,6 +108,28 @@ class PublishingTransaction:
     def save_state(self, name: str, blob: bytes) -> None:
         self._conn.execute(_STATE, {"model": self._model, "name": name, "blob": blob})
 
+    def state_names(self, prefix: str) -> list[str]:
+        """The names of states that begin with a prefix, sorted."""
+        c = model_state.c
+        query = select(c.name).where(c.model == self._model, c.name.startswith(prefix, autoescape=True))
+        return sorted(self._conn.execute(query).scalars())
+
+    def drop_state(self, name: str) -> None:
+        self._conn.execute(delete(model_state).where(model_state.c.model == self._model, model_state.c.name == name))
+
+    def scores(self, subject: str, score_name: str, from_ms: int, to_ms: int) -> list[ScoreRow]:
+        """Stored scores of the windows with from_ms <= start < to_ms, of all groups, in order of time."""
+        c = score.c
+        query = (
+            select(score)
+            .where(
+                c.model == self._model, c.subject == subject, c.score == score_name,
+                c.window_start_ms >= from_ms, c.window_start_ms < to_ms,
+            )
+            .order_by(c.window_start_ms, c.version, c.segment)
+        )  # fmt: skip
+        return [ScoreRow(**r) for r in self._conn.execute(query).mappings()]
+
     def write_alerts(self, rows: list[dict[str, Any]]) -> None:
         known = [{c: row.get(c) for c in ALERT_COLUMNS} for row in rows]
         self._conn.execute(_ALERT, known)

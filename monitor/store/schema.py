@@ -136,6 +136,8 @@ score = Table(
     Column("reference", Text, nullable=False),
     Column("threshold", Float(53)),
     Column("level", Text, nullable=False),
+    Column("rule", Text, nullable=False),
+    Column("evidence", Text, nullable=False),
 )
 Index("score_by_subject", score.c.model, score.c.subject, score.c.score, score.c.window_start_ms)
 

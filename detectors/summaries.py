@@ -1,0 +1,63 @@
+"""The optional parts of a window's summary, by name: what a model counts beyond features, prediction and latency.
+
+A part is a monoid over columns (INPUT_PARTS) or over outcomes, predictions whose label has come (OUTCOME_PARTS):
+empty, add, merge, to_bytes, from_bytes. A model has those that its schema names in `parts`, with their options.
+
+To add one: a file with the class, a line here, and what turns the config into its options in monitor/parts.py.
+tests/test_summaries.py holds the algebra over both registries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, Self, TypeVar
+
+from detectors.columns import Columns, Outcomes, Schema
+
+Rows = TypeVar("Rows", Columns, Outcomes)
+RowsIn = TypeVar("RowsIn", Columns, Outcomes, contravariant=True)
+
+
+class Part(Protocol[RowsIn]):
+    """A bounded, order-independent summary of rows."""
+
+    def add(self, rows: RowsIn) -> None: ...
+    def merge(self, other: Self) -> None: ...
+    def to_bytes(self) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class PartKind(Generic[Rows]):
+    """How a part begins and comes back. Both are given the schema; options stand in schema.parts[name].
+
+    from_bytes raises ValueError for a format that this release does not know.
+    """
+
+    empty: Callable[[Schema], Part[Rows]]
+    from_bytes: Callable[[bytes, Schema], Part[Rows]]
+
+
+INPUT_PARTS: dict[str, PartKind[Columns]] = {}
+OUTCOME_PARTS: dict[str, PartKind[Outcomes]] = {}
+
+
+def empty_parts(kinds: dict[str, PartKind[Rows]], schema: Schema) -> dict[str, Any]:
+    """The empty parts that a schema names, in the registry's order."""
+    return {name: kind.empty(schema) for name, kind in kinds.items() if name in schema.parts}
+
+
+def restore_parts(kinds: dict[str, PartKind[Rows]], schema: Schema, stored: dict[str, bytes]) -> dict[str, Any]:
+    """Stored parts; one that the schema has gained since is empty, one that it lost is dropped."""
+    out = empty_parts(kinds, schema)
+    for name in out:
+        if name in stored:
+            out[name] = kinds[name].from_bytes(stored[name], schema)
+    return out
+
+
+def merge_parts(mine: dict[str, Any], other: dict[str, Any]) -> None:
+    """Merge other's parts into mine, in place."""
+    for name, part in mine.items():
+        if name in other:
+            part.merge(other[name])

@@ -1,0 +1,17 @@
+"""Which optional summaries a model has, and their options: the config's sections become schema.parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from monitor.config.model import ModelSettings
+
+# name of the part -> its options, None where the config does not ask for it
+PARTS: dict[str, Callable[[ModelSettings], dict[str, Any] | None]] = {}
+
+
+def parts_of(settings: ModelSettings) -> dict[str, dict[str, Any]]:
+    """The parts that a model's config asks for, by name."""
+    found = {name: options(settings) for name, options in PARTS.items()}
+    return {name: options for name, options in found.items() if options is not None}
