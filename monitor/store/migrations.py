@@ -70,7 +70,23 @@ V2 = (
     "ALTER TABLE score ADD COLUMN evidence TEXT NOT NULL DEFAULT ''",
 )
 
-STEPS: tuple[tuple[str, ...], ...] = (V1, V2)
+_LIFECYCLE = ("grp", "level", "reference", "evidence", "labels")
+V3 = (
+    *(f"ALTER TABLE {table} ADD COLUMN {name} TEXT" for table in ("alert", "alert_history") for name in _LIFECYCLE),
+    "CREATE INDEX alert_by_group ON alert (grp)",
+    """CREATE TABLE alert_audit (id {serial}, at_ms BIGINT NOT NULL, kind TEXT NOT NULL, alert TEXT NOT NULL,
+      grp TEXT NOT NULL, model TEXT NOT NULL, author TEXT NOT NULL, reason TEXT NOT NULL, detail TEXT NOT NULL)""",
+    "CREATE INDEX alert_audit_by_alert ON alert_audit (alert, id)",
+    "CREATE INDEX alert_audit_by_group ON alert_audit (grp, id)",
+    "CREATE INDEX alert_audit_by_time ON alert_audit (at_ms)",
+    """CREATE TABLE alert_ack (alert TEXT NOT NULL PRIMARY KEY, since_ms BIGINT NOT NULL, author TEXT NOT NULL,
+      comment TEXT NOT NULL, at_ms BIGINT NOT NULL)""",
+    """CREATE TABLE silence (id TEXT NOT NULL PRIMARY KEY, matchers TEXT NOT NULL, starts_ms BIGINT NOT NULL,
+      ends_ms BIGINT NOT NULL, author TEXT NOT NULL, reason TEXT NOT NULL, created_ms BIGINT NOT NULL)""",
+    "CREATE INDEX silence_by_end ON silence (ends_ms)",
+)
+
+STEPS: tuple[tuple[str, ...], ...] = (V1, V2, V3)
 LATEST = len(STEPS)
 
 _TYPES = {

@@ -65,6 +65,8 @@ def retire(
     )
     run("model_window", f"DELETE FROM model_window WHERE {old}", t=now_ms - windows_ms)
     run("alert_history", "DELETE FROM alert_history WHERE at_ms < :t", t=now_ms - windows_ms)
+    run("alert_audit", "DELETE FROM alert_audit WHERE at_ms < :t", t=now_ms - windows_ms)
+    run("silence", "DELETE FROM silence WHERE ends_ms < :t", t=now_ms - windows_ms)
     run("outbox", "DELETE FROM outbox WHERE state <> 'due' AND created_ms < :t", t=now_ms - windows_ms)
     run("dead_letter", "DELETE FROM dead_letter WHERE at_ms < :t", t=now_ms - dead_letters_ms)
     if clock is not None and wait_ms:

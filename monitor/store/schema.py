@@ -156,6 +156,7 @@ _ALERT = (
     ("subject", Text), ("score", Text), ("status", Text), ("reason", Text), ("value", Float(53)),
     ("threshold", Float(53)), ("rows", BigInteger), ("window_start_ms", BigInteger),
     ("window_end_ms", BigInteger), ("since_ms", BigInteger), ("revision", Integer), ("at_ms", BigInteger),
+    ("grp", Text), ("level", Text), ("reference", Text), ("evidence", Text), ("labels", Text),
 )  # fmt: skip
 ALERT_COLUMNS = ("alert", *(name for name, _ in _ALERT))
 alert = Table("alert", metadata, Column("alert", Text, primary_key=True), *(Column(n, t) for n, t in _ALERT))
@@ -168,6 +169,46 @@ alert_history = Table(
     *(Column(n, t) for n, t in _ALERT),
 )
 Index("alert_history_by_alert", alert_history.c.alert)
+Index("alert_by_group", alert.c.grp)
+
+# What people and the lifecycle did; detail is JSON. monitor/store/actions.py lists the kinds.
+alert_audit = Table(
+    "alert_audit",
+    metadata,
+    Column("id", Integer().with_variant(BigInteger(), "postgresql"), primary_key=True, autoincrement=True),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("alert", Text, nullable=False),  # "" where it is about more than one
+    Column("grp", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+)
+Index("alert_audit_by_alert", alert_audit.c.alert, alert_audit.c.id)
+Index("alert_audit_by_group", alert_audit.c.grp, alert_audit.c.id)
+Index("alert_audit_by_time", alert_audit.c.at_ms)
+alert_ack = Table(
+    "alert_ack",
+    metadata,
+    Column("alert", Text, primary_key=True),
+    Column("since_ms", BigInteger, nullable=False),  # of the episode that was acknowledged
+    Column("author", Text, nullable=False),
+    Column("comment", Text, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+)
+silence = Table(
+    "silence",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("matchers", Text, nullable=False),  # JSON: label -> patterns
+    Column("starts_ms", BigInteger, nullable=False),
+    Column("ends_ms", BigInteger, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+)
+Index("silence_by_end", silence.c.ends_ms)
 
 outbox = Table(
     "outbox",

@@ -13,6 +13,7 @@ from sqlalchemy import Engine, and_, or_, select, text, update
 from monitor.checkpoint import Absorb, Claim, PaneBlob, PartitionCut, SeenIds
 from monitor.events import PartitionKey
 from monitor.store import migrations, retention
+from monitor.store.actions import Actions
 from monitor.store.commit import Committer
 from monitor.store.errors import DATABASE_ERRORS, StoreError, classify
 from monitor.store.outbox import Outbox
@@ -52,6 +53,7 @@ class Store:
         self._terms = Terms(engine)
         self.committer = Committer(engine, self._terms)
         self.outbox = Outbox(engine)
+        self.actions = Actions(engine)
         self._on_close = on_close
 
     def close(self) -> None:
