@@ -38,13 +38,13 @@ class Daemon:
     def __init__(self, config: Path, log: Path, **environment: str) -> None:
         self.config, self.log, self.environment = config, log, environment
         self.process: subprocess.Popen[bytes] | None = None
+        self.before: list[str] = []  # a command that runs the daemon and leaves it its process id
 
     def start(self) -> None:
         env = {**os.environ, **self.environment, "PYTHONUNBUFFERED": "1"}
         out = self.log.open("ab")
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.daemon", str(self.config)], stdout=out, stderr=out, env=env, cwd=ROOT
-        )
+        command = [*self.before, sys.executable, "-m", "tests.faults.daemon", str(self.config)]
+        self.process = subprocess.Popen(command, stdout=out, stderr=out, env=env, cwd=ROOT)
 
     @property
     def alive(self) -> bool:

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# The real servers that the tests run: java and maven (for Kafka), PostgreSQL, Prometheus. Needs root on Debian or
-# Ubuntu where one is missing; elsewhere it says what to install.
+# What the tests run for real: java and maven (for Kafka), PostgreSQL, Prometheus, strace (to make an fsync fail).
+# Needs root on Debian or Ubuntu where one is missing; elsewhere it says what to install.
 set -euo pipefail
 missing=()
 command -v java >/dev/null || missing+=(default-jre-headless)
 command -v mvn >/dev/null || missing+=(maven)
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || missing+=(postgresql)
 command -v promtool >/dev/null || missing+=(prometheus)
+command -v strace >/dev/null || missing+=(strace)
 [ ${#missing[@]} -eq 0 ] && exit 0
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
   echo "the tests need: ${missing[*]} (install them; the tests that need a server are skipped without)" >&2
