@@ -2,16 +2,17 @@
 PYTHON ?= python3
 BIN := .venv/bin
 QUIET := NML_DISABLE_USAGE_LOGGING=1 DO_NOT_TRACK=1
+C_PARTS := setup.py $(wildcard monitor/decode/*.[ch] detectors/*.[ch])
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .PHONY: demo test test-faults bench lint docs servers
 
-.venv/.demo: pyproject.toml constraints.txt
+.venv/.demo: pyproject.toml constraints.txt $(C_PARTS)
 	$(PYTHON) -m venv .venv
 	$(PIP) -e .
 	touch $@
 
-.venv/.test: pyproject.toml constraints.txt
+.venv/.test: pyproject.toml constraints.txt $(C_PARTS)
 	$(PYTHON) -m venv .venv
 	$(PIP) -e '.[test]'
 	touch .venv/.demo $@
@@ -22,13 +23,13 @@ demo: .venv/.demo            ## watch a simulated model drift, alert and ask for
 servers:
 	tests/servers/install.sh
 
-test: .venv/.test servers    ## all tests, the faults in a shortened, seeded form
+test: servers .venv/.test    ## all tests, the faults in a shortened, seeded form
 	$(QUIET) $(BIN)/python -m pytest -q
 
-test-faults: .venv/.test servers    ## the faults at length: 200,000 events, 30 and more kills
+test-faults: servers .venv/.test    ## the faults at length: 200,000 events, 30 and more kills
 	$(QUIET) DRIFTD_FAULTS=full $(BIN)/python -m pytest -q tests/faults
 
-bench: .venv/.test servers   ## throughput and peers, as ratios measured side by side in this run
+bench: servers .venv/.test   ## throughput and peers, as ratios measured side by side in this run
 	$(PIP) 'whylogs>=1.6' || echo "whylogs cannot be installed here: its row is left out"
 	$(QUIET) $(BIN)/python -m tests.bench.stream
 	$(QUIET) $(BIN)/python -m tests.bench.stream --labels --events 500000
@@ -40,7 +41,6 @@ lint: .venv/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-docs: .venv/.test            ## what is made from the code: the dashboards, the README's tables and picture
+docs: .venv/.test            ## what is made from the code: the dashboards and the README's picture
 	$(BIN)/python -m dashboards.make
-	$(BIN)/python -m tests.readme_tables
 	$(BIN)/python -m tests.screenshot

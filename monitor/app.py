@@ -24,6 +24,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from alerts.delivery import Courier
 from monitor.channels import build_channels
 from monitor.config import Config
+from monitor.decode.scan import DECODED_BY
 from monitor.health import Health
 from monitor.logs import log_event
 from monitor.loop import DataLoop, LoopSettings
@@ -81,7 +82,6 @@ def run(
         store.migrate()
         store.label_wait_ms = {m.name: m.labels.wait_ms for m in cfg.models}
         store.max_pending = {m.name: m.labels.max_pending for m in cfg.models}
-        store.sample_keep_ms = {m.name: m.sample.keep_ms for m in cfg.models if m.sample is not None}
         carried = [s.carries for s in [*cfg.sources, *(extra_sources or [])]]
         models = build_models(cfg, store, labels_come=any(c != "events" for c in carried))
         metrics = Metrics(series_limit=cfg.limits.metric_series)
@@ -138,7 +138,7 @@ def run(
 
         if handle_signals:
             _stop_on_signals(loop, cfg.drain_timeout_ms)
-        log_event(logger, logging.INFO, "started", address=web.address, models=sorted(models))
+        log_event(logger, logging.INFO, "started", address=web.address, models=sorted(models), decoder=DECODED_BY)
         ready(Daemon(loop, web, metrics, health, store))
         loop.run(until)
         log_event(logger, logging.INFO, "stopped")

@@ -39,10 +39,12 @@ def main() -> None:
 
 @main.command()
 def version() -> None:
-    """Print the version."""
+    """Print the version, and how this installation decodes: in C, or more slowly where that was not built."""
     from importlib.metadata import version as installed
 
-    click.echo(f"driftd {installed('driftd')}")
+    from monitor.decode.scan import DECODED_BY
+
+    click.echo(f"driftd {installed('driftd')} (decodes with {DECODED_BY})")
 
 
 def _load(path: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 
 import numpy as np
 import orjson
@@ -12,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors.columns import Schema
-from monitor.decode import DECODERS
+from monitor.decode import DECODERS, scan
 from monitor.decode.ids import hash_column, hash_texts
+from monitor.decode.native import NativeDecoder
 from monitor.decode.settings import DecodeSettings, ModelSchema
 from monitor.decode.together import decode_together
 from monitor.events import REASONS, PartitionKey, RawBatch
@@ -42,6 +44,16 @@ def event(**changes):
         "latency_ms": 12.5, "status": "ok", "segment": {"channel": "web"},
     }  # fmt: skip
     return {k: v for k, v in {**base, **changes}.items() if v is not ...}
+
+
+@pytest.fixture(scope="module", autouse=True, params=["scanner", "arrow"])
+def way(request):
+    """Everything here holds whether the part in C was built or not."""
+    if request.param == "scanner" and not scan.AVAILABLE and not os.environ.get("CI"):
+        pytest.skip("monitor/decode/_scan was not built")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scan, "AVAILABLE", request.param == "scanner")
+        yield request.param
 
 
 def decoder(name="native"):
@@ -73,7 +85,9 @@ def flat(decoded):
 def one_by_one(values, role="events"):
     found = ([], [], [])
     for i, value in enumerate(values):
-        for out, part in zip(found, flat(getattr(decoder(), role)(raw([value], first=i))), strict=True):
+        for out, part in zip(
+            found, flat(getattr(NativeDecoder(SETTINGS, scanner=False), role)(raw([value], first=i))), strict=True
+        ):
             out += part
     return tuple(sorted(part) for part in found)
 

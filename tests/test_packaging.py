@@ -55,3 +55,11 @@ def test_the_image_copies_every_package_and_is_not_root():
         and "USER 65532" in text
         and "HEALTHCHECK" in text
     )
+
+
+def test_the_parts_in_c_are_built_in_the_image_and_from_all_their_files():
+    text = (ROOT / "Dockerfile").read_text()
+    assert "gcc" in text and "setup.py" in text and "abi3" in text
+    named = (ROOT / "setup.py").read_text()
+    for path in [*(ROOT / "monitor").rglob("*.[ch]"), *(ROOT / "detectors").rglob("*.[ch]")]:
+        assert path.name in named, f"setup.py does not name {path.name}"

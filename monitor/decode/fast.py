@@ -16,10 +16,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pj
 
-from detectors.columns import Bools, Columns, DictColumn, Floats, Ints
+from detectors.columns import Bools, DictColumn, Floats, Ints
 from monitor.decode.ids import hash_column
 from monitor.decode.settings import ID_BYTES, LABEL_CHARS, MAX_TS_MS, DecodeSettings
-from monitor.events import EventBatch, LabelBatch
+from monitor.decode.split import EventFields, split
+from monitor.events import LabelBatch
 
 LEAST_BLOCK_BYTES = 256 << 10  # a block is parsed by one thread
 _TYPES = {"string": pa.string(), "integer": pa.int64(), "number": pa.float64(), "boolean": pa.bool_()}
@@ -57,7 +58,7 @@ class FastParser:
     """Parses messages that each hold one JSON object in one line. Keeps no state but the last guess of types."""
 
     def __init__(self, settings: DecodeSettings) -> None:
-        self._models = settings.models
+        self._settings = settings
         self._future_ms = settings.future_ms
         numeric = {f for m in settings.models.values() for f in m.schema.numeric}
         categorical = {f for m in settings.models.values() for f in m.schema.categorical}
@@ -69,7 +70,6 @@ class FastParser:
     def events(self, values: list[bytes], offsets: Ints, record_ts_ms: Ints) -> Parsed:
         """Raises Unfit if the messages do not parse under one schema."""
         table = self._read(values, self._event_schema(values[0]))
-        rows = len(values)
         ids = _column(table, "event_id")
         ts, ts_bad = _times(_column(table, "ts"))
         id_bad, hashes = _ids(ids)
@@ -88,33 +88,11 @@ class FastParser:
         score = np.where(np.isnan(value), score, value)
         latency = _numbers(_column(table, "latency_ms"), bad)
         error = _errors(_column(table, "status"))
-        batches = []
-        known = np.array([name in self._models for name in model.values] + [False])
-        bad |= ~known[model.codes]
-        for code, name in enumerate(model.values):
-            if name not in self._models:
-                continue
-            spec = self._models[name]
-            keep = (model.codes == code) & ~bad
-            whole = bool(keep.all())
-            index: Any = slice(None) if whole else np.flatnonzero(keep)
-            if not whole and not len(index):
-                continue
-            columns = Columns(
-                rows=rows if whole else len(index),
-                numeric={f: numeric[f][index] for f in spec.schema.numeric},
-                categorical={f: categorical[f].take(index) for f in spec.schema.categorical},
-                score=score[index],
-                label=label.take(index),
-                latency_ms=latency[index],
-                error=error[index],
-            )
-            batches.append(
-                EventBatch(
-                    name, offsets[index], ts[index], hashes[index], version.take(index),
-                    {s: segments[s].take(index) for s in spec.segments}, columns,
-                )
-            )  # fmt: skip
+        fields = EventFields(
+            offsets=offsets, ts_ms=ts, ids=hashes, model=model, version=version, numeric=numeric, categorical=categorical,
+            segments=segments, label=label, score=score, latency_ms=latency, error=error,
+        )  # fmt: skip
+        batches = split(fields, bad, self._settings)
         return Parsed(batches, np.flatnonzero(bad))
 
     def labels(self, values: list[bytes], offsets: Ints, record_ts_ms: Ints) -> Parsed:

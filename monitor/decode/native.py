@@ -5,8 +5,9 @@
      "latency_ms": 12.4, "status": "ok", "segment": {"channel": "web"}}
     {"event_id": "…", "label": "repaid", "label_ts": "2026-01-08T00:00:00Z"}
 
-Messages that are plainly one clean object go through the fast path together. The rest, and what the fast
-path cannot judge, is parsed one by one: one bad message costs itself and nothing else.
+Messages that are plainly one clean object go through the scanner (in C, scan.py) together, or, where that was not
+built, through the fast path (pyarrow.json, fast.py). What these cannot judge is parsed one by one: one bad message
+costs itself and nothing else.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import numpy as np
 
 from monitor.decode.fast import FastParser, Parsed, Unfit
 from monitor.decode.rows import EventRows, LabelRows, in_log_order
+from monitor.decode.scan import EventScanner, LabelScanner
 from monitor.decode.settings import DecodeSettings
 from monitor.decode.strict import parse
 from monitor.decode.values import Refused
@@ -31,13 +33,21 @@ _OPEN, _CLOSE = ord("{"), ord("}")
 class NativeDecoder:
     """Decodes messages of the native format."""
 
-    def __init__(self, settings: DecodeSettings) -> None:
+    def __init__(self, settings: DecodeSettings, scanner: bool = True) -> None:
+        """scanner: whether to use the part in C where it is there."""
         self._settings = settings
+        self._scanner = scanner
         self._fast = FastParser(settings)
+        self._event_scanner, self._label_scanner = EventScanner(settings), LabelScanner(settings)
 
     def events(self, raw: RawBatch) -> Decoded:
         out = Decoded()
-        left = self._quick(raw, self._fast.events, out.events) if self._fast.usable else range(raw.rows)
+        left: Iterable[int] = range(raw.rows)
+        if self._scanner and self._event_scanner.usable:
+            out.events, rows = self._event_scanner.read(raw.values, raw.offsets, raw.record_ts_ms)
+            left = rows.tolist()
+        elif self._fast.usable:
+            left = self._quick(raw, self._fast.events, out.events)
         collected = EventRows(self._settings)
         self._one_by_one(raw, left, collected.add, "events", collected.dead)
         out.events = in_log_order(out.events + collected.batches())
@@ -46,7 +56,11 @@ class NativeDecoder:
 
     def labels(self, raw: RawBatch) -> Decoded:
         out = Decoded()
-        left = self._quick(raw, self._fast.labels, out.labels)
+        if self._scanner and self._label_scanner.usable:
+            out.labels, rows = self._label_scanner.read(raw.values, raw.offsets, raw.record_ts_ms)
+            left = rows.tolist()
+        else:
+            left = self._quick(raw, self._fast.labels, out.labels)
         collected = LabelRows()
         self._one_by_one(raw, left, collected.add, "labels", collected.dead)
         out.labels += collected.batches()

@@ -8,6 +8,7 @@ Broker, database and daemon share two cores (taskset), as in production on one s
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
@@ -130,8 +131,23 @@ def decode_alone(values: list[bytes]) -> float:
     return statistics.median(rates)
 
 
-def daemon(kafka: Kafka, url: str, count: int, with_labels: bool, client: str, group: str) -> dict[str, float]:
-    """Events/s of the daemon from its first assignment until all offsets are committed; its peak memory."""
+def cpu_seconds(pid: int) -> float:
+    """CPU time of a process and of all that it started, also of children that have ended."""
+    total = 0.0
+    root = psutil.Process(pid)
+    for process in [root, *root.children(recursive=True)]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            times = process.cpu_times()
+            total += times.user + times.system + times.children_user + times.children_system
+    return total
+
+
+def daemon(kafka: Kafka, postgres: Postgres, count: int, with_labels: bool, client: str, group: str) -> dict[str, float]:
+    """Events/s of the daemon from its first assignment until all offsets are committed; its peak memory.
+
+    cpu_*: microseconds of CPU an event, of the daemon, the broker and the database meanwhile.
+    """
+    url = postgres.url(postgres.new_database())
     folder = Path(tempfile.mkdtemp(prefix="driftd-bench-"))
     features = {**dict.fromkeys(events.NUMERIC, "numeric"), **dict.fromkeys(events.CATEGORICAL, "category")}
     labels = (
@@ -149,6 +165,9 @@ def daemon(kafka: Kafka, url: str, count: int, with_labels: bool, client: str, g
         process = subprocess.Popen(
             [sys.executable, "-m", "monitor.cli", "run", "-c", str(folder / "c.yaml")], stdout=out, stderr=out, cwd=ROOT
         )
+    assert kafka.process is not None and postgres.process is not None
+    pids = {"daemon": process.pid, "broker": kafka.process.pid, "database": postgres.process.pid}
+    before = spent = dict.fromkeys(pids, 0.0)
     peak = 0.0
     started = ended = 0.0
     store: Any = None
@@ -159,11 +178,13 @@ def daemon(kafka: Kafka, url: str, count: int, with_labels: bool, client: str, g
             peak = max(peak, psutil.Process(process.pid).memory_info().rss / 1e6)
             if not started and '"assigned"' in log.read_text():
                 started = time.perf_counter()
+                before = {name: cpu_seconds(pid) for name, pid in pids.items()}
             if started:
                 store = store or open_store(url, read_only=True)
                 done = sum(max(0, r["next_offset"]) for r in store.rows(cursor.select()))
                 if done >= wanted:
                     ended = time.perf_counter()
+                    spent = {name: cpu_seconds(pid) - before[name] for name, pid in pids.items()}
                     break
             time.sleep(0.05)
         assert ended, log.read_text()[-3000:]
@@ -173,9 +194,9 @@ def daemon(kafka: Kafka, url: str, count: int, with_labels: bool, client: str, g
         process.kill()
         if store is not None:
             store.close()
-    cpu = 0.0
     shutil.rmtree(folder, ignore_errors=True)
-    return {"events_per_s": count / (ended - started), "seconds": ended - started, "peak_rss_mb": peak, "cpu": cpu}
+    found = {"events_per_s": count / (ended - started), "seconds": ended - started, "peak_rss_mb": peak}
+    return found | {f"cpu_{name}": seconds / count * 1e6 for name, seconds in spent.items()}
 
 
 def main() -> None:
@@ -200,10 +221,12 @@ def main() -> None:
         print(f"decode alone        {decode:12,.0f} events/s (pyarrow.json)")
         found = []
         for run in range(arguments.runs):
-            url = postgres.url(postgres.new_database())
-            found.append(daemon(kafka, url, arguments.events, arguments.labels, arguments.client, f"g{run}"))
+            one = daemon(kafka, postgres, arguments.events, arguments.labels, arguments.client, f"g{run}")
+            found.append(one)
+            cpu = ", ".join(f"{name} {one['cpu_' + name]:.2f}" for name in ("daemon", "broker", "database"))
             print(
-                f"run {run + 1}               {found[-1]['events_per_s']:12,.0f} events/s, peak {found[-1]['peak_rss_mb']:.0f} MB"
+                f"run {run + 1}               {one['events_per_s']:12,.0f} events/s, peak {one['peak_rss_mb']:.0f} MB, "
+                f"CPU us an event: {cpu}"
             )
         rate = statistics.median(f["events_per_s"] for f in found)
         print(f"driftd              {rate:12,.0f} events/s (median), {rate / min(fetch, decode):.2f} of the ceiling")

@@ -8,6 +8,9 @@ command -v mvn >/dev/null || missing+=(maven)
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || missing+=(postgresql)
 command -v promtool >/dev/null || missing+=(prometheus)
 command -v strace >/dev/null || missing+=(strace)
+command -v cc >/dev/null || missing+=(gcc libc6-dev)  # for the parts in C, which a test wants to be there
+headers=$(${PYTHON:-python3} -c 'import sysconfig; print(sysconfig.get_path("include"))' 2>/dev/null || true)
+[ -z "$headers" ] || [ -f "$headers/Python.h" ] || missing+=(python3-dev)
 [ ${#missing[@]} -eq 0 ] && exit 0
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
   echo "the tests need: ${missing[*]} (install them; the tests that need a server are skipped without)" >&2
