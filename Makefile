@@ -41,6 +41,7 @@ lint: .venv/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-docs: .venv/.test            ## what is made from the code: the dashboards and the README's picture
+docs: .venv/.test            ## what is made from the code: the dashboards, the README's tables and picture
 	$(BIN)/python -m dashboards.make
+	$(BIN)/python -m tests.readme_tables
 	$(BIN)/python -m tests.screenshot

@@ -136,6 +136,17 @@ class Outcomes:
     def rows(self) -> int:
         return len(self.predicted_score)
 
+    def take(self, index: Ints | Bools | slice) -> Outcomes:
+        return Outcomes(
+            predicted_label=self.predicted_label.take(index),
+            predicted_score=self.predicted_score[index],
+            true_label=self.true_label.take(index),
+            true_value=self.true_value[index],
+            weight=self.weight[index],
+            ts_ms=None if self.ts_ms is None else self.ts_ms[index],
+            label_ts_ms=None if self.label_ts_ms is None else self.label_ts_ms[index],
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Schema:

@@ -1,13 +1,14 @@
 """The reference: what windows are compared with, and the cells that they are counted in.
 
-Small whatever it was built from: about 5 kB a numeric feature, no rows.
+Small whatever it was built from: about 5 kB a numeric feature, no rows. Where the rows had labels it also holds
+the performance on them; what else was fitted at reference time stands in `extras`, as bytes by name.
 """
 
 from __future__ import annotations
 
 import json
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -15,14 +16,20 @@ from detectors import frame
 from detectors.category import CategorySummary
 from detectors.columns import Columns, Schema
 from detectors.numeric import GridSummary, make_grid
+from detectors.performance import PerformanceSummary
 
 PREDICTION = "prediction"
 FORMAT = 1
+_PERFORMANCE = "performance:"  # frames of this prefix, then the segment
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """numeric holds the features and, as PREDICTION, the scores; label the predicted labels."""
+    """numeric holds the features and, as PREDICTION, the scores; label the predicted labels.
+
+    performance: on the labelled rows, by segment ("" for all of them), empty where no row had a label.
+    extras: frames that others fitted and read, by name. A reader without a use for one carries it on.
+    """
 
     name: str
     schema: Schema
@@ -30,6 +37,8 @@ class Profile:
     numeric: dict[str, GridSummary]
     categorical: dict[str, CategorySummary]
     label: CategorySummary
+    performance: dict[str, PerformanceSummary] = field(default_factory=dict)
+    extras: dict[str, bytes] = field(default_factory=dict)
 
     @staticmethod
     def build(columns: Columns, schema: Schema, name: str, cells: int = 512) -> Profile:
@@ -51,11 +60,13 @@ class Profile:
 
     def to_bytes(self) -> bytes:
         s = self.schema
-        head = json.dumps([self.name, self.rows, list(s.numeric), list(s.categorical), s.task, s.positive_label]).encode()
-        parts = [head, self.label.to_bytes()]
+        extras = {_PERFORMANCE + segment: summary.to_bytes() for segment, summary in self.performance.items()} | self.extras
+        head = [self.name, self.rows, list(s.numeric), list(s.categorical), s.task, s.positive_label, list(extras)]
+        parts = [json.dumps(head).encode(), self.label.to_bytes()]
         for feature in (*s.numeric, PREDICTION):
             parts += [self.numeric[feature].edges.astype("<f8").tobytes(), self.numeric[feature].to_bytes()]
         parts += [self.categorical[feature].to_bytes() for feature in s.categorical]
+        parts += extras.values()
         return bytes([FORMAT]) + zlib.compress(frame.join(parts), 6)
 
     @staticmethod
@@ -64,12 +75,20 @@ class Profile:
         if not data or data[0] != FORMAT:
             raise ValueError(f"reference of format {data[:1]!r}: this release reads {FORMAT}. Upgrade driftd.")
         parts = frame.split(zlib.decompress(data[1:]))
-        name, rows, names, categories, task, positive = json.loads(parts[0])
+        name, rows, names, categories, task, positive, *rest = json.loads(parts[0])
         schema = Schema(tuple(names), tuple(categories), task, positive)
         numeric, at = {}, 2
         for feature in (*names, PREDICTION):
             edges = np.frombuffer(parts[at], dtype="<f8").astype(np.float64)
             numeric[feature] = GridSummary.from_bytes(parts[at + 1], edges)
             at += 2
-        categorical = {f: CategorySummary.from_bytes(p) for f, p in zip(categories, parts[at:], strict=True)}
-        return Profile(name, schema, rows, numeric, categorical, CategorySummary.from_bytes(parts[1]))
+        categorical = {f: CategorySummary.from_bytes(p) for f, p in zip(categories, parts[at:], strict=False)}
+        named = rest[0] if rest else []  # references of the first release have no frames beyond their features
+        extras = dict(zip(named, parts[at + len(categories) :], strict=True))
+        performance = {
+            frame_name.removeprefix(_PERFORMANCE): PerformanceSummary.from_bytes(extras.pop(frame_name), schema)
+            for frame_name in named
+            if frame_name.startswith(_PERFORMANCE)
+        }
+        label = CategorySummary.from_bytes(parts[1])
+        return Profile(name, schema, rows, numeric, categorical, label, performance, extras)

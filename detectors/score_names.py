@@ -1,10 +1,68 @@
-"""The names of all scores, as they stand in results, thresholds and rules."""
+"""The names of all scores, as they stand in results, thresholds and rules, each with a line that says what it is.
 
-SCORE_NAMES = frozenset(
-    """
-    count missing_share mean std min max p01 p05 p25 p50 p75 p95 p99
-    psi ks ks_p js wasserstein new_categories new_category_share chi2 chi2_p
-    latency_p50_ms latency_p95_ms latency_p99_ms rows throughput_eps error_share
-    coverage accuracy precision recall f1 roc_auc brier log_loss mae rmse r2
-    """.split()
-)
+A family is a plain dict of name -> Doc. To add a score that is no statistic of drift: a line in its family here.
+The README's tables are made from these and from detectors/registry.py (`make docs`), and a test keeps them equal.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Doc(NamedTuple):
+    """What a score is. worse: which way it gets worse, "above", "below", or "" where neither is. unit: "" for a plain number."""
+
+    text: str
+    worse: str = "above"
+    unit: str = ""
+
+
+DESCRIPTION = {
+    "count": Doc("values that are there", "below", "rows"),
+    "missing_share": Doc("missing values / rows"),
+    "mean": Doc("mean of the finite values", "", "the feature's"),
+    "std": Doc("standard deviation (ddof 0)", "", "the feature's"),
+    "min": Doc("least finite value", "", "the feature's"),
+    "max": Doc("greatest finite value", "", "the feature's"),
+    **{f"p{q}": Doc(f"{int(q)} % quantile, within its cell", "", "the feature's") for q in "01 05 25 50 75 95 99".split()},
+}
+DRIFT = {
+    "psi": Doc("population stability index"),
+    "ks": Doc("Kolmogorov-Smirnov distance"),
+    "ks_p": Doc("its p-value", "below"),
+    "js": Doc("Jensen-Shannon distance, base 2"),
+    "wasserstein": Doc("first Wasserstein distance", "above", "standard deviations of the reference"),
+    "chi2": Doc("chi-square statistic"),
+    "chi2_p": Doc("its p-value", "below"),
+    "new_categories": Doc("values that the reference never had", "above", "values"),
+    "new_category_share": Doc("rows with such a value / rows"),
+}
+TRAFFIC = {
+    "rows": Doc("events of the window", "", "rows"),
+    "throughput_eps": Doc("events a second", "", "1/s"),
+    "error_share": Doc("events whose status is not ok / rows"),
+    "latency_p50_ms": Doc("median latency, within 1 %", "above", "ms"),
+    "latency_p95_ms": Doc("95 % quantile, within 1 %", "above", "ms"),
+    "latency_p99_ms": Doc("99 % quantile, within 1 %", "above", "ms"),
+}
+PERFORMANCE = {
+    "coverage": Doc("labelled rows / rows", "below"),
+    "accuracy": Doc("right predictions / labelled rows", "below"),
+    "precision": Doc("of the positive class, or the mean over classes", "below"),
+    "recall": Doc("of the positive class, or the mean over classes", "below"),
+    "f1": Doc("of the positive class, or the mean over classes", "below"),
+    "roc_auc": Doc("area under the ROC curve (binary)", "below"),
+    "brier": Doc("mean squared error of the probability (binary)"),
+    "log_loss": Doc("mean negative log likelihood (binary)"),
+    "mae": Doc("mean absolute error (regression)", "above", "the label's"),
+    "rmse": Doc("root of the mean squared error (regression)", "above", "the label's"),
+    "r2": Doc("coefficient of determination (regression)", "below"),
+}
+
+FAMILIES: dict[str, dict[str, Doc]] = {
+    "a feature, `prediction`": DESCRIPTION,
+    "a feature, `prediction`, against the reference": DRIFT,
+    "`traffic`, `latency`": TRAFFIC,
+    "`performance`": PERFORMANCE,
+}
+SCORE_NAMES = frozenset(name for family in FAMILIES.values() for name in family)

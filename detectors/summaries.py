@@ -10,10 +10,11 @@ tests/test_summaries.py holds the algebra over both registries.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 from detectors.columns import Columns, Outcomes, Schema
+from detectors.sample import RowSample
 
 Rows = TypeVar("Rows", Columns, Outcomes)
 RowsIn = TypeVar("RowsIn", Columns, Outcomes, contravariant=True)
@@ -31,20 +32,40 @@ class Part(Protocol[RowsIn]):
 class PartKind(Generic[Rows]):
     """How a part begins and comes back. Both are given the schema; options stand in schema.parts[name].
 
-    from_bytes raises ValueError for a format that this release does not know.
+    from_bytes raises ValueError for a format that this release does not know. whole: it is kept for all rows of a
+    version, not for each of its segments too. A part that rests on what was fitted to the reference has a method
+    `bind(profile)`, which is called once before anything is added; the profile is None where there is none.
     """
 
     empty: Callable[[Schema], Part[Rows]]
     from_bytes: Callable[[bytes, Schema], Part[Rows]]
+    whole: bool = False
 
 
-INPUT_PARTS: dict[str, PartKind[Columns]] = {}
+INPUT_PARTS: dict[str, PartKind[Columns]] = {
+    "sample": PartKind(RowSample.empty, RowSample.from_bytes, whole=True),
+}
 OUTCOME_PARTS: dict[str, PartKind[Outcomes]] = {}
 
 
 def empty_parts(kinds: dict[str, PartKind[Rows]], schema: Schema) -> dict[str, Any]:
     """The empty parts that a schema names, in the registry's order."""
     return {name: kind.empty(schema) for name, kind in kinds.items() if name in schema.parts}
+
+
+def segment_schema(schema: Schema, segment: str) -> Schema:
+    """The schema of a segment's summary: without the parts that are kept for all rows only."""
+    if segment == "" or not any(name in INPUT_PARTS and INPUT_PARTS[name].whole for name in schema.parts):
+        return schema
+    kept = {n: o for n, o in schema.parts.items() if n not in INPUT_PARTS or not INPUT_PARTS[n].whole}
+    return replace(schema, parts=kept)
+
+
+def bind_parts(parts: dict[str, Any], profile: object) -> None:
+    """Give the parts that want it the reference that they count in."""
+    for part in parts.values():
+        if hasattr(part, "bind"):
+            part.bind(profile)
 
 
 def restore_parts(kinds: dict[str, PartKind[Rows]], schema: Schema, stored: dict[str, bytes]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from detectors.columns import Columns, Schema
 from detectors.latency import LatencySummary
 from detectors.numeric import GridSummary
 from detectors.profile import PREDICTION, Profile
-from detectors.summaries import INPUT_PARTS, empty_parts, merge_parts, restore_parts
+from detectors.summaries import INPUT_PARTS, bind_parts, empty_parts, merge_parts, restore_parts
 
 FORMAT = 1
 Numeric = GridSummary | AdaptiveSummary
@@ -39,6 +39,8 @@ class WindowSummary:
 
     @staticmethod
     def empty(schema: Schema, profile: Profile | None) -> WindowSummary:
+        parts = empty_parts(INPUT_PARTS, schema)
+        bind_parts(parts, profile)
         return WindowSummary(
             schema=schema,
             rows=0,
@@ -48,7 +50,7 @@ class WindowSummary:
             score=_numeric(PREDICTION, profile),
             label=CategorySummary(),
             latency=LatencySummary(),
-            parts=empty_parts(INPUT_PARTS, schema),
+            parts=parts,
         )
 
     def add(self, columns: Columns) -> None:
@@ -113,7 +115,21 @@ class WindowSummary:
                 out.categorical[name] = CategorySummary.from_bytes(part)
         stored = dict(zip(others, rest[len(categorical) :], strict=True))
         out.parts = restore_parts(INPUT_PARTS, schema, stored)
+        bind_parts(out.parts, profile)
         return out
+
+
+def without_part(data: bytes, name: str) -> bytes:
+    """The bytes of the same summary less one part, whatever its schema was."""
+    if not data or data[0] != FORMAT:
+        raise ValueError(f"window summary of format {data[:1]!r}: this release reads {FORMAT}. Upgrade driftd.")
+    parts = frame.split(zlib.decompress(data[1:]))
+    head = json.loads(parts[0])
+    if name not in head[-1]:
+        return data
+    at = len(parts) - len(head[-1]) + head[-1].index(name)
+    head[-1].remove(name)
+    return data[:1] + zlib.compress(frame.join([json.dumps(head).encode(), *parts[1:at], *parts[at + 1 :]]), 1)
 
 
 def _numeric(name: str, profile: Profile | None) -> Numeric:

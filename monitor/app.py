@@ -82,6 +82,7 @@ def run(
         store.migrate()
         store.label_wait_ms = {m.name: m.labels.wait_ms for m in cfg.models}
         store.max_pending = {m.name: m.labels.max_pending for m in cfg.models}
+        store.sample_keep_ms = {m.name: m.sample.keep_ms for m in cfg.models if m.sample is not None}
         carried = [s.carries for s in [*cfg.sources, *(extra_sources or [])]]
         models = build_models(cfg, store, labels_come=any(c != "events" for c in carried))
         metrics = Metrics(series_limit=cfg.limits.metric_series)

@@ -13,7 +13,8 @@ import json
 import struct
 from dataclasses import dataclass, field
 
-from detectors.window import WindowSummary
+from detectors.sample import PART as SAMPLE
+from detectors.window import WindowSummary, without_part
 from monitor.model import Model
 from monitor.panes import Pane
 
@@ -43,7 +44,7 @@ class Baseline:
             return
         segments: dict[str, WindowSummary] = {}
         for (_, segment), summary in sorted(pane.groups.items()):
-            copied = WindowSummary.from_bytes(summary.to_bytes(), summary.schema, None)
+            copied = WindowSummary.from_bytes(without_part(summary.to_bytes(), SAMPLE), summary.schema, None)
             if segment in segments:
                 segments[segment].merge(copied)
             else:

@@ -14,11 +14,13 @@ import numpy as np
 
 from detectors.columns import Columns, DictColumn
 from detectors.profile import Profile
-from detectors.window import WindowSummary
+from detectors.sample import PART as SAMPLE
+from detectors.summaries import segment_schema
+from detectors.window import WindowSummary, without_part
 from monitor.model import Model
 
 OTHER = "__other__"
-FORMAT = 1
+FORMAT, WITH_ROWS = 1, 2  # the first byte; that of a pane that holds a sample of rows is another, so that retention finds it
 Group = tuple[str, str]
 
 
@@ -56,7 +58,7 @@ class Pane:
     def _group(self, model: Model, profile: Profile | None, group: Group) -> WindowSummary:
         found = self.groups.get(group)
         if found is None:
-            found = self.groups[group] = WindowSummary.empty(model.schema, profile)
+            found = self.groups[group] = WindowSummary.empty(segment_schema(model.schema, group[1]), profile)
         return found
 
     def merge(self, other: Pane) -> None:
@@ -72,22 +74,40 @@ class Pane:
         parts = [summary.to_bytes() for summary in self.groups.values()]
         head = json.dumps([self.profile, [list(group) for group in self.groups], [len(p) for p in parts]])
         encoded = head.encode()
-        return struct.pack("<BI", FORMAT, len(encoded)) + encoded + b"".join(parts)
+        holds_rows = any(SAMPLE in summary.parts and summary.parts[SAMPLE].rows for summary in self.groups.values())
+        return struct.pack("<BI", WITH_ROWS if holds_rows else FORMAT, len(encoded)) + encoded + b"".join(parts)
 
     @staticmethod
     def from_bytes(data: bytes, model: Model) -> Pane:
         """Raises ValueError for a format that this release does not know."""
-        form, length = struct.unpack_from("<BI", data)
-        if form != FORMAT:
-            raise ValueError(f"pane of format {form}: this release reads format {FORMAT}. Upgrade driftd.")
-        profile, groups, lengths = json.loads(data[5 : 5 + length])
+        profile, groups, lengths, at = _opened(data)
         pane = Pane(profile)
         known = model.profile_named(profile)
-        at = 5 + length
         for (version, segment), size in zip(groups, lengths, strict=True):
-            pane.groups[version, segment] = WindowSummary.from_bytes(data[at : at + size], model.schema, known)
+            schema = segment_schema(model.schema, segment)
+            pane.groups[version, segment] = WindowSummary.from_bytes(data[at : at + size], schema, known)
             at += size
         return pane
+
+
+def without_rows(data: bytes) -> bytes:
+    """The bytes of the same pane less its sample of rows; needs no model."""
+    profile, groups, lengths, at = _opened(data)
+    parts = []
+    for size in lengths:
+        parts.append(without_part(data[at : at + size], SAMPLE))
+        at += size
+    encoded = json.dumps([profile, groups, [len(p) for p in parts]]).encode()
+    return struct.pack("<BI", FORMAT, len(encoded)) + encoded + b"".join(parts)
+
+
+def _opened(data: bytes) -> tuple[str, list[list[str]], list[int], int]:
+    """The reference's name, the groups, the lengths of their summaries, and where these begin."""
+    form, length = struct.unpack_from("<BI", data)
+    if form not in (FORMAT, WITH_ROWS):
+        raise ValueError(f"pane of format {form}: this release reads formats {FORMAT} and {WITH_ROWS}. Upgrade driftd.")
+    profile, groups, lengths = json.loads(data[5 : 5 + length])
+    return profile, groups, lengths, 5 + length
 
 
 def _by_value(column: DictColumn, limit: int, seen: set[str]) -> list[tuple[str, np.ndarray | None]]:

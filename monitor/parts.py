@@ -8,7 +8,9 @@ from typing import Any
 from monitor.config.model import ModelSettings
 
 # name of the part -> its options, None where the config does not ask for it
-PARTS: dict[str, Callable[[ModelSettings], dict[str, Any] | None]] = {}
+PARTS: dict[str, Callable[[ModelSettings], dict[str, Any] | None]] = {
+    "sample": lambda m: None if m.sample is None else {"rows": m.sample.rows, "mask": sorted(m.sample.mask)},
+}
 
 
 def parts_of(settings: ModelSettings) -> dict[str, dict[str, Any]]:

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from alerts.book import AlertBook
 from detectors.score import Finding
-from monitor.analysis import GroupView, Memory, WindowView, analyse
+from monitor.analysis import analyse
 from monitor.baseline import LEARNING, Baseline
 from monitor.checkpoint import OutboxRow, Partial, PartitionState, ScoreRow, WindowRow
 from monitor.events import PartitionKey
@@ -25,6 +25,7 @@ from monitor.model import Model
 from monitor.panes import Pane
 from monitor.performance_pane import PerformancePane
 from monitor.verdicts import judge_window
+from monitor.view import GroupView, Memory, WindowView
 from monitor.watermark import global_watermark_ms
 
 OWN_TOPICS = "http-events@"  # partitions that belong to one replica: monitor/sources/http_queue.py

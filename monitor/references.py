@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.progress import Progress
 
-from detectors.columns import Columns, Schema
+from detectors.columns import Columns, DictColumn, Outcomes, Schema
+from detectors.performance import PerformanceSummary
 from detectors.profile import PREDICTION, Profile
+from detectors.scoring import score_performance
 from monitor.config import Config
 from monitor.config.model import ModelSettings
+from monitor.panes import OTHER
 from monitor.store import StoredReference
 from monitor.tabular import Reader, infer_schema, names_of, read_batches
 
@@ -30,14 +35,15 @@ def build_reference(cfg: Config, store: Any, model: str, path: Path, types: tupl
     numeric = tuple(sorted(f for f, k in kinds.items() if k == "numeric"))
     categorical = tuple(sorted(f for f, k in kinds.items() if k == "category"))
     schema = Schema(numeric, categorical, settings.task, settings.positive_label)
-    columns = _read(path, schema, settings, rows)
+    columns, performance = _read(path, schema, settings, rows, cfg.limits.segments)
     taken = {r.name for r in store.references(model)}
     name = next(f"{path.stem}-{n}" for n in range(1, len(taken) + 2) if f"{path.stem}-{n}" not in taken)
-    profile = Profile.build(columns, schema, name)
+    profile = replace(Profile.build(columns, schema, name), performance=performance)
     blob = profile.to_bytes()
     store.save_reference(StoredReference(model, name, profile.rows, time.time_ns() // 1_000_000, activate, blob))
     state = "active for panes that begin after the daemon's next start" if activate else "not active"
-    yield f"saved {name}: {profile.rows} rows, {len(kinds)} features, {len(blob)} bytes, {state}"
+    labelled = f", {performance[''].rows} with labels" if performance else ""
+    yield f"saved {name}: {profile.rows} rows{labelled}, {len(kinds)} features, {len(blob)} bytes, {state}"
 
 
 def _model(cfg: Config, model: str) -> ModelSettings:
@@ -63,17 +69,39 @@ def _kinds(settings: ModelSettings, path: Path, types: tuple[str, ...]) -> tuple
     return kinds, rows
 
 
-def _read(path: Path, schema: Schema, settings: ModelSettings, rows: int) -> Columns:
-    reader = Reader(path, names_of(path), schema, (), settings.columns, events=False)
+def _read(
+    path: Path, schema: Schema, settings: ModelSettings, rows: int, segment_limit: int
+) -> tuple[Columns, dict[str, PerformanceSummary]]:
+    """The rows, and the performance on those that have labels: of all, and of each segment that the file names."""
+    reader = Reader(path, names_of(path), schema, tuple(settings.segments), settings.columns, events=False)
     if reader.missing:
         raise ValueError(f"{path}: no column for {', '.join(reader.missing)}; name it in the model's `columns`")
     parts = []
+    found: dict[str, PerformanceSummary] = {}
     with Progress(transient=True) as bar:
         task = bar.add_task("reading", total=rows)
         for batch in read_batches(path, reader.wanted)[0]:
-            parts.append(reader.columns(batch))
+            columns = reader.columns(batch)
+            parts.append(columns)
+            if reader.label is not None and schema.task != "none":
+                _count(found, schema, reader.outcomes(batch, columns), reader.segments(batch), segment_limit)
             bar.advance(task, batch.num_rows)
-    return Columns.concat(parts)
+    labelled = found[""].rows if "" in found else 0
+    return Columns.concat(parts), {name: summary for name, summary in found.items() if summary.rows} if labelled else {}
+
+
+def _count(
+    found: dict[str, PerformanceSummary], schema: Schema, outcomes: Outcomes, segments: dict[str, DictColumn], limit: int
+) -> None:
+    """Add outcomes to all rows' performance and to that of their segments, at most `limit` a dimension."""
+    found.setdefault("", PerformanceSummary.empty(schema)).add(outcomes)
+    for dimension, column in segments.items():
+        for code in np.unique(column.codes[column.codes >= 0]).tolist():
+            name = f"{dimension}={column.values[code]}"
+            if name not in found and sum(known.startswith(f"{dimension}=") for known in found) >= limit:
+                name = f"{dimension}={OTHER}"
+            rows = np.flatnonzero(column.codes == code)
+            found.setdefault(name, PerformanceSummary.empty(schema)).add(outcomes.take(rows))
 
 
 def list_references(cfg: Config, store: Any, model: str | None) -> Iterator[str]:
@@ -91,6 +119,9 @@ def show_reference(store: Any, model: str, name: str) -> Iterator[str]:
     """Raises ValueError if there is none of that name."""
     profile = Profile.from_bytes(_stored(store, model, name).blob)
     yield f"{model} {profile.name}: {profile.rows} rows"
+    if "" in profile.performance:
+        for score in score_performance(profile.performance[""], profile.schema, profile.rows):
+            yield f"  {score.subject} {score.name}: {score.value:.6g} ({score.rows} rows)"
     for feature in (*profile.schema.numeric, PREDICTION):
         g = profile.numeric[feature]
         m = g.moments

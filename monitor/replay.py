@@ -17,8 +17,7 @@ from monitor.checkpoint import PartitionCut
 from monitor.engine import Engine
 from monitor.events import Decoded, PartitionKey, RawBatch
 from monitor.publish import Published, publish_due
-
-FAR_FUTURE_MS = 253_402_300_800_000  # year 10000: later than any event, so that every window is due
+from monitor.watermark import FAR_FUTURE_MS
 
 
 @dataclass(frozen=True, slots=True)

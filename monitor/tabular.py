@@ -19,7 +19,7 @@ import pyarrow.csv as pacsv
 import pyarrow.json as pajson
 import pyarrow.parquet as pq
 
-from detectors.columns import Bools, Columns, DictColumn, Floats, Ints, Schema
+from detectors.columns import Bools, Columns, DictColumn, Floats, Ints, Outcomes, Schema
 
 BATCH_ROWS = 131_072
 KINDS = (".parquet", ".csv", ".jsonl", ".ndjson", ".json")
@@ -109,11 +109,12 @@ class Reader:
             f: find(names, f, mapping)
             for f in ("event_id", "ts", "version", "prediction.label", "prediction.score", "latency_ms", "status")
         }
+        self.label = None if events else find(names, "label", mapping)
         self.missing = [f for f, c in {**self._numeric, **self._categorical}.items() if c is None]
 
     @property
     def wanted(self) -> list[str]:
-        found = {*self._numeric.values(), *self._categorical.values(), *self._segment.values(), *self.fixed.values()}
+        found = {*self._numeric.values(), *self._categorical.values(), *self._segment.values(), *self.fixed.values(), self.label}
         return sorted(c for c in found if c is not None)
 
     def columns(self, batch: pa.RecordBatch) -> Columns:
@@ -127,6 +128,18 @@ class Reader:
             label=self._texts(batch, self.fixed["prediction.label"]),
             latency_ms=self._floats(batch, self.fixed["latency_ms"]),
             error=_errors(status, rows),
+        )
+
+    def outcomes(self, batch: pa.RecordBatch, columns: Columns) -> Outcomes:
+        """The labels that stand beside the rows of a reference; missing ones where it has no column for them."""
+        regression = self._schema.task == "regression"
+        rows = batch.num_rows
+        return Outcomes(
+            predicted_label=columns.label,
+            predicted_score=columns.score,
+            true_label=DictColumn.missing(rows) if regression else self._texts(batch, self.label),
+            true_value=self._floats(batch, self.label) if regression else np.full(rows, np.nan),
+            weight=np.ones(rows, dtype=np.int64),
         )
 
     def version(self, batch: pa.RecordBatch) -> DictColumn:

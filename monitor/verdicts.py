@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from detectors.limits import judge
 from detectors.score import Finding
-from monitor.analysis import WindowView
 from monitor.panes import Group
+from monitor.view import WindowView
 
 
 def judge_window(view: WindowView) -> dict[Group, list[Finding]]:

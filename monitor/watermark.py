@@ -16,6 +16,7 @@ import numpy as np
 from detectors.columns import Ints
 from monitor.checkpoint import PartitionState
 
+FAR_FUTURE_MS = 253_402_300_800_000  # year 10000, the time of a replay: later than any event, so that every window is due
 BEFORE_TIME = np.iinfo(np.int64).min  # the clock of a partition that has shown nothing
 
 

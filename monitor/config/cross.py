@@ -155,6 +155,12 @@ def _model(model: dict[str, Any], path: Path) -> Found:
     for name in names if isinstance(names, dict) else ():
         if name not in SCORE_NAMES:
             yield (*path, "thresholds", name), f"there is no score {name!r}", _nearest(name, SCORE_NAMES)
+    features, sample = model.get("features"), model.get("sample")
+    if isinstance(features, dict) and features and isinstance(sample, dict):
+        maskable = [*features, "prediction"]
+        for i, name in enumerate(_list(sample.get("mask"))):
+            if name not in maskable:
+                yield (*path, "sample", "mask", i), f"there is no feature {name!r}", _nearest(str(name), maskable)
     columns = model.get("columns")
     allowed = [*FILE_FIELDS, *(f"features.{f}" for f in model.get("features") or ())]
     allowed += [f"segment.{s}" for s in _list(model.get("segments"))]

@@ -92,6 +92,12 @@ class ReferenceSettings(Section):
     first_windows: int = Field(5, ge=1, le=1000)
 
 
+class SampleSettings(Section):
+    rows: int = Field(1000, ge=10, le=100_000)
+    mask: list[str] = []
+    keep_ms: Duration = Field(86_400_000, alias="keep", ge=60_000)
+
+
 class LabelSettings(Section):
     wait_ms: Duration = Field(7 * 86_400_000, alias="wait")
     max_pending: int = Field(5_000_000, ge=1)
@@ -142,6 +148,7 @@ class ModelSettings(Section):
     dedup: DedupSettings = DedupSettings.model_validate({})
     non_finite: Literal["reject", "missing"] = "reject"
     min_rows: int = Field(200, ge=1)
+    sample: SampleSettings | None = None
     thresholds: dict[str, LimitSettings] = {}
 
 

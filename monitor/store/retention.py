@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, func, select, text
 
 from monitor.store.errors import DATABASE_ERRORS, classify
+from monitor.store.samples import forget_rows
 from monitor.store.schema import cursor, pane
 
 DAY_MS = 86_400_000
@@ -26,8 +27,9 @@ def retire(
     dead_letters_ms: int,
     wait_ms: dict[str, int],
     max_pending: dict[str, int],
+    sample_keep_ms: dict[str, int],
 ) -> dict[str, int]:
-    """Delete what is over its age; returns rows removed by table.
+    """Delete what is over its age; returns rows removed by table, and panes that lost their sample of rows.
 
     Panes are kept at least a day longer than labels are waited for: a late label needs its pane.
     """
@@ -56,6 +58,10 @@ def retire(
     for model, last in newest.items():
         age = max(panes_ms, wait_ms.get(model, 0) + DAY_MS)
         run("pane", "DELETE FROM pane WHERE model = :m AND pane_start_ms < :t AND NOT unsettled", m=model, t=last - age)
+    try:
+        removed["samples"] = forget_rows(engine, now_ms, newest, sample_keep_ms)
+    except DATABASE_ERRORS as error:
+        raise classify(error) from error
     old = "published_ms < :t"
     run(
         "score",

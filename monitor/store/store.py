@@ -50,6 +50,7 @@ class Store:
         self._reader = engine.execution_options(reads=True)
         self.label_wait_ms: dict[str, int] = {}
         self.max_pending: dict[str, int] = {}
+        self.sample_keep_ms: dict[str, int] = {}
         self._terms = Terms(engine)
         self.committer = Committer(engine, self._terms)
         self.outbox = Outbox(engine)
@@ -139,7 +140,9 @@ class Store:
 
     def retire(self, now_ms: int, panes_ms: int, windows_ms: int, dead_letters_ms: int) -> dict[str, int]:
         """Delete what is over its age; returns rows removed by table."""
-        return retention.retire(self.engine, now_ms, panes_ms, windows_ms, dead_letters_ms, self.label_wait_ms, self.max_pending)
+        return retention.retire(
+            self.engine, now_ms, panes_ms, windows_ms, dead_letters_ms, self.label_wait_ms, self.max_pending, self.sample_keep_ms
+        )
 
     # references
 

@@ -1,0 +1,45 @@
+"""The tables of README.md and docs/scores.md, made from the registries: `python -m tests.readme_tables` writes them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from detectors.score_names import FAMILIES
+
+ROOT = Path(__file__).resolve().parents[1]
+WORSE = {"above": "higher", "below": "lower", "": "-"}
+
+
+def family_table() -> str:
+    """One row a family: what the scores are of, and their names."""
+    lines = ["| subject | scores |", "|---|---|"]
+    return "\n".join([*lines, *(f"| {subject} | {', '.join(family)} |" for subject, family in FAMILIES.items())])
+
+
+def score_table() -> str:
+    """One row a score."""
+    lines = ["| subject | score | what it is | unit | worse |", "|---|---|---|---|---|"]
+    for subject, family in FAMILIES.items():
+        lines += [f"| {subject} | `{name}` | {doc.text} | {doc.unit} | {WORSE[doc.worse]} |" for name, doc in family.items()]
+    return "\n".join(lines)
+
+
+TABLES = {"README.md": {"scores": family_table}, "docs/scores.md": {"scores": score_table}}
+
+
+def filled(text: str, file: str) -> str:
+    """The file's text with every table made anew. Raises ValueError where a marker is missing."""
+    for name, make in TABLES[file].items():
+        begin, end = f"<!-- {name}: made by `make docs` -->\n", f"\n<!-- {name}: end -->"
+        before, found, rest = text.partition(begin)
+        _, closed, after = rest.partition(end)
+        if not found or not closed:
+            raise ValueError(f"{file} lacks the markers {begin!r} and {end!r}")
+        text = before + begin + make() + end + after
+    return text
+
+
+if __name__ == "__main__":
+    for file in TABLES:
+        path = ROOT / file
+        path.write_text(filled(path.read_text(), file))

@@ -1,0 +1,234 @@
+"""Every summary is a monoid: empty is neutral, merging is associative and commutative, order and split do not matter,
+and bytes lead back. Over all classes of detectors/ that merge, and both registries of optional parts.
+
+A new part needs its options in INPUT_OPTIONS or OUTCOME_OPTIONS; a test fails until it has them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import detectors
+from detectors.adaptive import AdaptiveSummary
+from detectors.category import CategorySummary
+from detectors.columns import Columns, DictColumn, Outcomes, Schema
+from detectors.latency import LatencySummary
+from detectors.moments import Moments
+from detectors.numeric import GridSummary
+from detectors.performance import PerformanceSummary
+from detectors.profile import Profile
+from detectors.summaries import INPUT_PARTS, OUTCOME_PARTS
+from detectors.window import WindowSummary
+
+# options of each part, as monitor/parts.py would make them of a config
+INPUT_OPTIONS: dict[str, dict[str, Any]] = {}
+# and the task of the model that it is for
+OUTCOME_OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {}
+
+EDGES = np.array([-2.0, -0.5, 0.0, 0.5, 1.0, 3.0])
+
+
+def schema(task: str = "binary", parts: dict[str, dict[str, Any]] | None = None) -> Schema:
+    return Schema(
+        ("x", "y"), ("c", "d"), task, "yes" if task == "binary" else None, numbers=("n",), vectors={"e": 4}, parts=parts or {}
+    )
+
+
+def numbers(rng: np.random.Generator, n: int) -> np.ndarray:
+    """Normal, whole, huge, zero, missing and infinite values together."""
+    pool = np.array([0.0, -0.0, np.nan, np.inf, -np.inf, 1e12, -3.0])
+    return np.where(rng.random(n) < 0.3, rng.choice(pool, n), rng.normal(size=n))
+
+
+def texts(rng: np.random.Generator, n: int, values: str) -> DictColumn:
+    names = list(values)
+    rng.shuffle(names)
+    return DictColumn(rng.integers(-1, len(names), n).astype(np.int32), names)
+
+
+def some_columns(rng: np.random.Generator, n: int) -> Columns:
+    return Columns(
+        rows=n,
+        numeric={"x": numbers(rng, n), "y": rng.integers(0, 4, n).astype(float)},
+        categorical={"c": texts(rng, n, "abcdefg"), "d": texts(rng, n, "pq")},
+        score=np.where(rng.random(n) < 0.1, np.nan, rng.random(n)),
+        label=texts(rng, n, "yn"),
+        latency_ms=np.where(rng.random(n) < 0.1, np.nan, rng.lognormal(size=n)),
+        error=rng.random(n) < 0.2,
+        numbers={"n": rng.gamma(2.0, size=n)},
+        vectors={"e": rng.normal(size=(n, 4)).astype(np.float32)},
+        ids=rng.integers(0, 2**63, (n, 2)).astype(np.uint64),
+        ts_ms=rng.integers(1_700_000_000_000, 1_700_000_060_000, n),
+    )
+
+
+def some_outcomes(rng: np.random.Generator, n: int) -> Outcomes:
+    labels = ["yes", "no", "maybe"]
+    return Outcomes(
+        predicted_label=DictColumn(rng.integers(-1, 3, n).astype(np.int32), labels),
+        predicted_score=np.where(rng.random(n) < 0.1, np.nan, rng.random(n)),
+        true_label=DictColumn(rng.integers(0, 3, n).astype(np.int32), labels),
+        true_value=rng.normal(size=n),
+        weight=np.ones(n, dtype=np.int64),
+        ts_ms=rng.integers(1_700_000_000_000, 1_700_000_060_000, n),
+        label_ts_ms=rng.integers(1_700_000_060_000, 1_700_000_900_000, n),
+    )
+
+
+def taken(rows: Any, index: np.ndarray) -> Any:
+    """Those rows, of whatever the summary eats."""
+    if isinstance(rows, Outcomes):
+        fields = {f.name: getattr(rows, f.name) for f in dataclasses.fields(rows)}
+        return Outcomes(**{k: v.take(index) if isinstance(v, DictColumn) else v[index] for k, v in fields.items()})
+    return rows.take(index) if isinstance(rows, Columns | DictColumn) else rows[index]
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    empty: Callable[[], Any]
+    rows: Callable[[np.random.Generator, int], Any]
+    back: Callable[[bytes], Any]
+
+
+def window(parts: dict[str, dict[str, Any]], with_profile: bool) -> Kind:
+    s = schema(parts=parts)
+    profile = Profile.build(some_columns(np.random.default_rng(9), 400), s, "r") if with_profile else None
+    return Kind(lambda: WindowSummary.empty(s, profile), some_columns, lambda b: WindowSummary.from_bytes(b, s, profile))
+
+
+def performance(task: str, parts: dict[str, dict[str, Any]]) -> Kind:
+    s = schema(task, parts)
+    return Kind(lambda: PerformanceSummary.empty(s), some_outcomes, lambda b: PerformanceSummary.from_bytes(b, s))
+
+
+def part(kinds: dict[str, Any], name: str, s: Schema, rows: Any) -> Kind:
+    return Kind(lambda: kinds[name].empty(s), rows, lambda b: kinds[name].from_bytes(b, s))
+
+
+SUMMARIES: dict[str, Kind] = {
+    "Moments": Kind(Moments, lambda rng, n: rng.normal(size=n), Moments.from_bytes),
+    "GridSummary": Kind(lambda: GridSummary.empty(EDGES), numbers, lambda b: GridSummary.from_bytes(b, EDGES)),
+    "AdaptiveSummary": Kind(AdaptiveSummary, numbers, AdaptiveSummary.from_bytes),
+    "CategorySummary": Kind(CategorySummary, lambda rng, n: texts(rng, n, "abcdefgh"), CategorySummary.from_bytes),
+    "LatencySummary": Kind(LatencySummary, lambda rng, n: rng.lognormal(size=n), LatencySummary.from_bytes),
+    "WindowSummary": window({}, False),
+    "WindowSummary on a grid": window({}, True),
+    "WindowSummary with all parts": window(INPUT_OPTIONS, True),
+    **{f"PerformanceSummary {task}": performance(task, {}) for task in ("binary", "multiclass", "regression")},
+    **{n: part(INPUT_PARTS, n, schema(parts={n: o}), some_columns) for n, o in INPUT_OPTIONS.items() if n in INPUT_PARTS},
+    **{
+        n: part(OUTCOME_PARTS, n, schema(task, {n: o}), some_outcomes)
+        for n, (task, o) in OUTCOME_OPTIONS.items()
+        if n in OUTCOME_PARTS
+    },
+}
+
+
+def alike(a: Any, b: Any, place: str = "") -> None:
+    """Equal whole numbers and texts; floats to 1e-9 of their size."""
+    assert type(a) is type(b) or isinstance(a, int | float) and isinstance(b, int | float), place
+    if isinstance(a, np.ndarray):
+        if a.dtype.kind == "f":
+            finite = a[np.isfinite(a)]
+            scale = float(np.abs(finite).max()) if len(finite) else 1.0
+            np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9 * scale, err_msg=place)
+        else:
+            np.testing.assert_array_equal(a, b, err_msg=place)
+    elif isinstance(a, float):
+        assert a == b or a == pytest.approx(b, rel=1e-7, abs=1e-7, nan_ok=True), place
+    elif isinstance(a, dict):
+        assert a.keys() == b.keys(), place
+        for key in a:
+            alike(a[key], b[key], f"{place}.{key}")
+    elif isinstance(a, list | tuple):
+        assert len(a) == len(b), place
+        for i, (x, y) in enumerate(zip(a, b, strict=True)):
+            alike(x, y, f"{place}[{i}]")
+    elif dataclasses.is_dataclass(a):
+        for f in dataclasses.fields(a):
+            if not f.name.startswith("_"):
+                alike(getattr(a, f.name), getattr(b, f.name), f"{place}.{f.name}")
+    elif hasattr(a, "__dict__") and not callable(a):
+        alike(vars(a), vars(b), place)
+    else:
+        assert a == b, place
+
+
+def filled(kind: Kind, rows: Any) -> Any:
+    out = kind.empty()
+    out.add(rows)
+    return out
+
+
+def merged(kind: Kind, *parts: Any) -> Any:
+    """The parts as one; they stay as they are."""
+    out = kind.back(parts[0].to_bytes())
+    for p in parts[1:]:
+        out.merge(kind.back(p.to_bytes()))
+    return out
+
+
+seeds = st.integers(0, 2**32)
+
+
+@pytest.mark.parametrize("name", SUMMARIES)
+@settings(max_examples=15, deadline=None)
+@given(seed=seeds, n=st.integers(0, 120), cuts=st.tuples(st.integers(0, 120), st.integers(0, 120)))
+def test_a_summary_is_a_commutative_monoid(name: str, seed: int, n: int, cuts: tuple[int, int]) -> None:
+    kind = SUMMARIES[name]
+    rng = np.random.default_rng(seed)
+    rows = kind.rows(rng, n)
+    order = np.arange(n)
+    a, b, c = (filled(kind, taken(rows, piece)) for piece in np.split(order, sorted(min(cut, n) for cut in cuts)))
+    whole = filled(kind, rows)
+    shuffled = filled(kind, taken(rows, rng.permutation(n)))
+    alike(merged(kind, a, b, c), whole, "any split")
+    alike(shuffled, whole, "any order")
+    alike(merged(kind, merged(kind, a, b), c), merged(kind, a, merged(kind, b, c)), "associative")
+    alike(merged(kind, a, b), merged(kind, b, a), "commutative")
+    alike(merged(kind, whole, kind.empty()), whole, "empty on the right")
+    alike(merged(kind, kind.empty(), whole), whole, "empty on the left")
+
+
+@pytest.mark.parametrize("name", SUMMARIES)
+@settings(max_examples=10, deadline=None)
+@given(seed=seeds, n=st.integers(0, 120))
+def test_bytes_lead_back(name: str, seed: int, n: int) -> None:
+    kind = SUMMARIES[name]
+    summary = filled(kind, kind.rows(np.random.default_rng(seed), n))
+    again = kind.back(summary.to_bytes())
+    alike(again, summary)
+    assert again.to_bytes() == summary.to_bytes()
+    assert kind.empty().to_bytes() == kind.back(kind.empty().to_bytes()).to_bytes()
+
+
+@pytest.mark.parametrize("name", [n for n in SUMMARIES if n not in ("Moments", "CategorySummary")])
+def test_bytes_of_another_format_or_length_are_refused(name: str) -> None:
+    kind = SUMMARIES[name]
+    data = filled(kind, kind.rows(np.random.default_rng(1), 20)).to_bytes()
+    with pytest.raises(ValueError):
+        kind.back(bytes([data[0] ^ 0xFF]) + data[1:-1])
+
+
+def test_every_part_of_the_registries_is_held_to_this_algebra() -> None:
+    assert set(INPUT_OPTIONS) == set(INPUT_PARTS), "give each INPUT_PARTS entry its options in INPUT_OPTIONS"
+    assert set(OUTCOME_OPTIONS) == set(OUTCOME_PARTS), "give each OUTCOME_PARTS entry its options in OUTCOME_OPTIONS"
+
+
+def test_every_class_that_merges_is_held_to_this_algebra() -> None:
+    held = {type(kind.empty()) for kind in SUMMARIES.values()}
+    for module in pkgutil.walk_packages(detectors.__path__, "detectors."):
+        for _, found in inspect.getmembers(importlib.import_module(module.name), inspect.isclass):
+            if found.__module__.startswith("detectors.") and hasattr(found, "merge") and not inspect.isabstract(found):
+                if not getattr(found, "_is_protocol", False):
+                    assert found in held, f"{found.__module__}.{found.__name__} merges, but is not in SUMMARIES"
