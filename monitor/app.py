@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from importlib.metadata import version as installed
 from typing import Any
 
 import pyarrow
@@ -23,7 +24,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 from alerts.delivery import Courier
 from monitor.channels import build_channels
-from monitor.config import Config
+from monitor.config import Config, effective
 from monitor.decode.scan import DECODED_BY
 from monitor.health import Health
 from monitor.logs import log_event
@@ -34,7 +35,7 @@ from monitor.runtime import build_engine, build_models
 from monitor.sources import build_sources
 from monitor.sources.http_queue import HttpSource
 from monitor.store import open_store
-from monitor.web import WebServer
+from monitor.web import Access, Shown, Token, WebServer
 
 logger = logging.getLogger("driftd")
 OUTBOX_LEASE_MS = 60_000
@@ -120,8 +121,16 @@ def run(
             metrics=metrics,
             health=health,
             submit=pushed.submit if pushed is not None else None,
-            token=cfg.http.token_value(),
+            access=Access((Token.of(*t) for t in cfg.http.token_values()), cfg.http.allow_actions, cfg.http.hosts),
             body_bytes=cfg.http.body_bytes,
+            shown=Shown(
+                store=store,
+                models=models,
+                segments={m.name: m.segments for m in cfg.models},
+                clock=wall_clock_ms,
+                config=effective(cfg),
+                version=installed("driftd"),
+            ),
         )
         web.start()
         stack.callback(web.stop)

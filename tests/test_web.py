@@ -17,7 +17,7 @@ from monitor.events import PartitionKey
 from monitor.health import Health
 from monitor.metrics import Metrics
 from monitor.sources.http_queue import HttpSource
-from monitor.web import WebServer, split
+from monitor.web import Access, Token, WebServer, split
 
 
 class Loop:
@@ -47,7 +47,7 @@ def served():
     source = HttpSource("push", 5, lambda: 1, "host")
     loop = Loop(source)
     metrics, health = Metrics(), Health()
-    server = WebServer("127.0.0.1:0", metrics, health, source.submit, "canary-token", 10_000)
+    server = WebServer("127.0.0.1:0", metrics, health, source.submit, Access([Token.of("t", ["admin"], "canary-token")]), 10_000)
     server.start()
     loop.thread.start()
     yield server, loop, metrics, health

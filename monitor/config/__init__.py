@@ -99,7 +99,7 @@ def parse_config(text: str, name: str) -> Config:
 def missing_secrets(cfg: Config, name: str, text: str = "") -> list[Problem]:
     """The secrets that the config names and that are not there. text: the file's, for lines."""
     document = parse(text) if text else Document({})
-    wanted: list[tuple[Path, Any]] = [(("store",), cfg.store.sqlalchemy_url), (("http",), cfg.http.token_value)]
+    wanted: list[tuple[Path, Any]] = [(("store",), cfg.store.sqlalchemy_url), (("http",), cfg.http.token_values)]
     wanted += [(("sources", i), s.client_options) for i, s in enumerate(cfg.sources)]
     wanted += [(("alerts", "channels", n), c.options) for n, c in cfg.alerts.channels.items()]
     out = []

@@ -52,11 +52,12 @@ def _list(value: Any) -> list[Any]:
 
 
 def _twice(items: list[Any], place: str) -> Found:
+    """place: dotted path of the list."""
     seen: set[Any] = set()
     for i, item in enumerate(items):
         name = item.get("name") if isinstance(item, dict) else None
         if isinstance(name, str) and name in seen:
-            yield (place, i, "name"), f"{name!r} is taken by an earlier entry", "give each its own name"
+            yield (*place.split("."), i, "name"), f"{name!r} is taken by an earlier entry", "give each its own name"
         seen.add(name if isinstance(name, str) else None)
 
 
@@ -90,8 +91,15 @@ def _store(store: Any) -> Found:
 
 
 def _http(http: Any) -> Found:
-    listen = http.get("listen") if isinstance(http, dict) else None
-    if not isinstance(listen, str) or http.get("token_env") or http.get("token_file"):
+    if not isinstance(http, dict):
+        return
+    tokens = _list(http.get("tokens"))
+    yield from _twice(tokens, "http.tokens")
+    for i, token in enumerate(tokens):
+        if isinstance(token, dict) and not (token.get("token_env") or token.get("token_file")):
+            yield ("http", "tokens", i), "names no secret", "write token_env: NAME_OF_A_VARIABLE or token_file: /path"
+    listen = http.get("listen")
+    if not isinstance(listen, str) or http.get("token_env") or http.get("token_file") or tokens:
         return
     host = listen.rpartition(":")[0].strip("[]")
     try:

@@ -59,20 +59,32 @@ class SourceSettings(Section):
         return resolve(self.options)
 
 
+class TokenSettings(Section):
+    name: Name
+    scopes: list[Literal["read", "ingest", "act", "admin"]] = Field(["read"], min_length=1)
+    token_env: str | None = None
+    token_file: str | None = None
+
+    def value(self) -> str:
+        """The bearer token. Raises SecretMissing."""
+        return read_secret(self.token_env, self.token_file) or ""
+
+
 class HttpSettings(Section):
     listen: str = Field("127.0.0.1:8321", pattern=r"^[^:\s]*:\d{1,5}$|^\[[0-9a-fA-F:]+\]:\d{1,5}$")
     token_env: str | None = None
     token_file: str | None = None
+    tokens: list[TokenSettings] = []
+    allow_actions: bool = False  # without tokens: acknowledging, silencing and approving by anyone who can connect
+    hosts: list[str] = []  # names that requests may be addressed to, besides loopback
     queue_rows: int = Field(50_000, ge=1)
     body_bytes: Size = 1_000_000
 
-    @property
-    def has_token(self) -> bool:
-        return bool(self.token_env or self.token_file)
-
-    def token_value(self) -> str | None:
-        """The bearer token. Raises SecretMissing."""
-        return read_secret(self.token_env, self.token_file)
+    def token_values(self) -> list[tuple[str, list[str], str]]:
+        """Name, scopes and bearer token of each; the single one may do everything. Raises SecretMissing."""
+        single = read_secret(self.token_env, self.token_file)
+        first = [] if single is None else [("http.token", ["admin"], single)]
+        return first + [(t.name, list(t.scopes), t.value()) for t in self.tokens]
 
 
 class WindowSettings(Section):

@@ -18,6 +18,7 @@ from monitor.store.commit import Committer
 from monitor.store.errors import DATABASE_ERRORS, StoreError, classify
 from monitor.store.outbox import Outbox
 from monitor.store.publish import PublishingTransaction
+from monitor.store.reading import Reading
 from monitor.store.schema import alert, event_count, pane, reference, seen_ids, window
 from monitor.store.terms import Terms
 
@@ -55,6 +56,7 @@ class Store:
         self.committer = Committer(engine, self._terms)
         self.outbox = Outbox(engine)
         self.actions = Actions(engine)
+        self.reading = Reading(engine)
         self._on_close = on_close
 
     def close(self) -> None:

@@ -1,0 +1,179 @@
+"""What people look at: models, windows, scores and alerts, in pages. `store.reading` has these; times are ms since 1970 UTC.
+
+A page is a list of rows and the cursor of the next one (None at the end). Cursors are opaque; they stay valid while new
+rows come.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import contextlib
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Select, and_, func, select, tuple_
+
+from monitor.store.errors import DATABASE_ERRORS, classify
+from monitor.store.publish import PublishingTransaction
+from monitor.store.schema import alert, cursor, dead_letter, event_count, outbox, score, window
+
+PAGE_MOST = 1000
+Page = tuple[list[dict[str, Any]], str | None]
+
+
+class BadCursor(ValueError):
+    """A cursor that no page gave."""
+
+
+class Reading:
+    """Read-only queries; none takes a lock that the data loop waits for."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._reader = engine.execution_options(reads=True)
+
+    @contextlib.contextmanager
+    def _conn(self) -> Iterator[Connection]:
+        try:
+            with self._reader.connect() as conn:
+                yield conn
+        except DATABASE_ERRORS as error:
+            raise classify(error) from error
+
+    @contextlib.contextmanager
+    def of_model(self, model: str) -> Iterator[PublishingTransaction]:
+        """Panes, states and windows of a model, to be read only."""
+        with self._conn() as conn:
+            yield PublishingTransaction(conn, model)
+
+    def fleet(self, models: list[str]) -> list[dict[str, Any]]:
+        """One row a model: its last window, how many scores of it are at which level, alerts that fire."""
+        out = []
+        with self._conn() as conn:
+            firing = (
+                select(alert.c.model, func.count()).where(alert.c.status.in_(("firing", "acknowledged"))).group_by(alert.c.model)
+            )
+            alerts = {m: n for m, n in conn.execute(firing)}
+            for name in models:
+                w = window.c
+                last = conn.execute(select(window).where(w.model == name).order_by(w.start_ms.desc()).limit(1)).mappings().first()
+                levels: dict[str, int] = {}
+                if last is not None:
+                    s = score.c
+                    query = select(s.level, func.count()).where(s.model == name, s.window_start_ms == last["start_ms"])
+                    levels = {level: n for level, n in conn.execute(query.group_by(s.level))}
+                row = None if last is None else {k: v for k, v in last.items() if k not in ("inputs", "model")}
+                out.append({"model": name, "window": row, "levels": levels, "alerts": alerts.get(name, 0)})
+        return out
+
+    def windows(self, model: str, from_ms: int | None, to_ms: int | None, limit: int, after: str | None) -> Page:
+        """Windows, newest first."""
+        c = window.c
+        query = select(window).where(c.model == model).order_by(c.start_ms.desc())
+        if from_ms is not None:
+            query = query.where(c.start_ms >= from_ms)
+        if to_ms is not None:
+            query = query.where(c.start_ms < to_ms)
+        if after is not None:
+            query = query.where(c.start_ms < _unpack(after, 1)[0])
+        rows, following = self._page(query, limit, ("start_ms",))
+        return [{k: v for k, v in r.items() if k != "inputs"} for r in rows], following
+
+    def scores(
+        self, model: str, from_ms: int | None, to_ms: int | None, limit: int, after: str | None,
+        **equal: str | None,
+    ) -> Page:  # fmt: skip
+        """Scores in order of window and name. equal: version, segment, subject, score, level."""
+        c = score.c
+        keys = ("window_start_ms", "version", "segment", "subject", "score")
+        query = select(score).where(c.model == model, *(c[k] == v for k, v in equal.items() if v is not None))
+        query = query.order_by(*(c[k] for k in keys))
+        if from_ms is not None:
+            query = query.where(c.window_start_ms >= from_ms)
+        if to_ms is not None:
+            query = query.where(c.window_start_ms < to_ms)
+        if after is not None:
+            query = query.where(tuple_(*(c[k] for k in keys)) > tuple_(*_unpack(after, len(keys))))
+        rows, following = self._page(query, limit, keys)
+        return [{**r, "evidence": json.loads(r["evidence"]) if r["evidence"] else {}} for r in rows], following
+
+    def subjects(self, model: str, start_ms: int) -> list[dict[str, Any]]:
+        """The subjects of one window, each with its worst level and its scores, all rows of all versions alike."""
+        c = score.c
+        query = select(c.version, c.segment, c.subject, c.score, c.value, c.rows, c.threshold, c.level, c.reference, c.rule).where(
+            c.model == model, c.window_start_ms == start_ms
+        )
+        with self._conn() as conn:
+            found = conn.execute(query.order_by(c.version, c.segment, c.subject, c.score)).mappings().all()
+        out: dict[tuple[str, str, str], dict[str, Any]] = {}
+        for row in found:
+            key = row["version"], row["segment"], row["subject"]
+            names = {"version": key[0], "segment": key[1], "subject": key[2]}
+            entry = out.setdefault(key, {**names, "level": "ok", "reference": "", "scores": {}})
+            entry["level"] = max(entry["level"], row["level"], key=LEVELS.index)
+            entry["reference"] = entry["reference"] or row["reference"]
+            fields = ("value", "rows", "threshold", "level", "rule")
+            entry["scores"][row["score"]] = {k: row[k] for k in fields}
+        return list(out.values())
+
+    def alerts(self, status: list[str] | None, model: str | None, limit: int, after: str | None) -> Page:
+        """Alerts, those that moved last first."""
+        c = alert.c
+        query = select(alert).order_by(c.at_ms.desc(), c.alert)
+        if status:
+            query = query.where(c.status.in_(status))
+        if model is not None:
+            query = query.where(c.model == model)
+        if after is not None:
+            at_ms, name = _unpack(after, 2)
+            query = query.where((c.at_ms < at_ms) | and_(c.at_ms == at_ms, c.alert > name))
+        rows, following = self._page(query, limit, ("at_ms", "alert"))
+        parsed = ({**r, **{k: json.loads(r[k] or "{}") for k in ("evidence", "labels") if k in r}} for r in rows)
+        return list(parsed), following
+
+    def dead_letters(self, limit: int) -> list[dict[str, Any]]:
+        """The newest dead letters, without their excerpts, which may be private."""
+        c = dead_letter.c
+        columns = (c.source, c.topic, c.part, c.log_offset, c.idx, c.reason, c.detail, c.ts_ms, c.at_ms)
+        with self._conn() as conn:
+            return [dict(r) for r in conn.execute(select(*columns).order_by(c.at_ms.desc()).limit(limit)).mappings()]
+
+    def status(self) -> dict[str, Any]:
+        """Partitions, what became of their messages, notifications by state."""
+        with self._conn() as conn:
+            hidden = ("token",)
+            partitions = [{k: v for k, v in r.items() if k not in hidden} for r in conn.execute(select(cursor)).mappings()]
+            counts: dict[str, int] = {}
+            for name, value in conn.execute(select(event_count.c.name, func.sum(event_count.c.value)).group_by(event_count.c.name)):
+                counts[name] = int(value)
+            states = {s: n for s, n in conn.execute(select(outbox.c.state, func.count()).group_by(outbox.c.state))}
+        return {"partitions": partitions, "counts": counts, "outbox": states}
+
+    def _page(self, query: Select[Any], limit: int, keys: tuple[str, ...]) -> Page:
+        limit = max(1, min(limit, PAGE_MOST))
+        with self._conn() as conn:
+            rows = [dict(r) for r in conn.execute(query.limit(limit + 1)).mappings()]
+        following = _pack([rows[limit - 1][k] for k in keys]) if len(rows) > limit else None
+        return rows[:limit], following
+
+
+LEVELS = ("ok", "unsure", "warn", "breach")
+
+
+def _pack(values: list[Any]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(values).encode()).decode().rstrip("=")
+
+
+def _unpack(text: str, length: int) -> list[Any]:
+    """Raises BadCursor."""
+    try:
+        values: Any = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+    except (binascii.Error, ValueError) as error:
+        raise BadCursor("cursor: give the `next` of the page before, as it stands") from error
+    good = isinstance(values, list) and len(values) == length and all(isinstance(v, int | str) for v in values)
+    if not good or isinstance(values[0], str) or any(isinstance(v, int) and abs(v) > 2**62 for v in values):
+        raise BadCursor("cursor: give the `next` of the page before, as it stands")
+    if not all(isinstance(v, str) for v in values[1:]) or any("\0" in v for v in values[1:]):
+        raise BadCursor("cursor: give the `next` of the page before, as it stands")
+    return list(values)
