@@ -58,11 +58,19 @@ PERFORMANCE = {
     "rmse": Doc("root of the mean squared error (regression)", "above", "the label's"),
     "r2": Doc("coefficient of determination (regression)", "below"),
 }
+FAIRNESS = {
+    "demographic_parity_difference": Doc("greatest less least share of a group that is predicted the favourable label"),
+    "disparate_impact": Doc("least / greatest such share; breach at or under 0.8, the four-fifths rule, by default", "below"),
+    "equal_opportunity_difference": Doc("greatest less least true positive rate of a group"),
+    "equalized_odds_difference": Doc("greater spread of the true and of the false positive rate"),
+    "predictive_parity_difference": Doc("greatest less least precision of a group"),
+}
 
 FAMILIES: dict[str, dict[str, Doc]] = {
     "a feature, `prediction`": DESCRIPTION,
     "a feature, `prediction`, against the reference": DRIFT,
     "`traffic`, `latency`": TRAFFIC,
     "`performance`": PERFORMANCE,
+    "`fairness:SEGMENT`": FAIRNESS,
 }
 SCORE_NAMES = frozenset(name for family in FAMILIES.values() for name in family)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 
 from detectors.score import Score
 from detectors.scoring import score_performance, score_window
+from monitor.fairness import fairness
 from monitor.panes import Group
 from monitor.view import GroupView, WindowView
 
@@ -36,7 +37,7 @@ def performance(view: GroupView) -> Iterable[Score]:
 
 
 GROUP_ANALYSERS: dict[str, GroupAnalyser] = {"inputs": inputs, "performance": performance}
-WINDOW_ANALYSERS: dict[str, WindowAnalyser] = {}
+WINDOW_ANALYSERS: dict[str, WindowAnalyser] = {"fairness": fairness}
 
 
 def analyse(view: WindowView) -> None:

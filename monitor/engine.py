@@ -47,6 +47,7 @@ from monitor.labels import last_of_each
 from monitor.model import Model
 from monitor.panes import Pane
 from monitor.performance_pane import add_outcomes
+from monitor.segments import with_derived
 from monitor.watermark import clock_before
 
 EXCERPT_ROWS = 1000  # late rows that leave a dead letter between two checkpoints; all are counted
@@ -216,6 +217,8 @@ class Engine:
         columns = columns if all_rows else columns.take(keep)
         version = batch.version if all_rows else batch.version.take(keep)
         segments = batch.segments if all_rows else {d: c.take(keep) for d, c in batch.segments.items()}
+        if model.derived:
+            segments = with_derived(model.derived, columns, segments, version)
         starts = start if all_rows else start[keep]
         first, last = int(starts.min()), int(starts.max())
         for pane_start in [first] if first == last else np.unique(starts).tolist():

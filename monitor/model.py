@@ -8,6 +8,7 @@ from alerts.rules import Rule
 from detectors.columns import Schema
 from detectors.limits import Limit
 from detectors.profile import Profile
+from monitor.segments import DerivedSegment, Fairness
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,8 @@ class Model:
     label_wait_ms: int = 7 * 86_400_000
     wants_labels: bool = True
     segment_limit: int = 50
+    derived: tuple[DerivedSegment, ...] = ()  # segments by expression
+    fairness: Fairness = field(default_factory=Fairness)
     version_limit: int = 20
     min_rows: int = 200
     min_coverage: float = 0.0

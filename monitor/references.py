@@ -19,6 +19,7 @@ from detectors.scoring import score_performance
 from monitor.config import Config
 from monitor.config.model import ModelSettings
 from monitor.panes import OTHER
+from monitor.segments import derived_segments, with_derived
 from monitor.store import StoredReference
 from monitor.tabular import Reader, infer_schema, names_of, read_batches
 
@@ -56,7 +57,7 @@ def _model(cfg: Config, model: str) -> ModelSettings:
 def _kinds(settings: ModelSettings, path: Path, types: tuple[str, ...]) -> tuple[dict[str, str], int]:
     known = {"event_id", "ts", "model", "version", "label", "label_ts", "latency_ms", "status", "score"}
     known |= {c for f, c in settings.columns.items() if not f.startswith("features.")}
-    known |= {*settings.segments, *(f"segment_{s}" for s in settings.segments)}
+    known |= {*settings.segment_keys, *(f"segment_{s}" for s in settings.segment_keys)}
     inferred, rows = infer_schema(path, settings.columns, known)
     kinds: dict[str, str] = dict(settings.features) if settings.features else inferred
     for override in types:
@@ -73,9 +74,10 @@ def _read(
     path: Path, schema: Schema, settings: ModelSettings, rows: int, segment_limit: int
 ) -> tuple[Columns, dict[str, PerformanceSummary]]:
     """The rows, and the performance on those that have labels: of all, and of each segment that the file names."""
-    reader = Reader(path, names_of(path), schema, tuple(settings.segments), settings.columns, events=False)
+    reader = Reader(path, names_of(path), schema, settings.segment_keys, settings.columns, events=False)
     if reader.missing:
         raise ValueError(f"{path}: no column for {', '.join(reader.missing)}; name it in the model's `columns`")
+    derived = derived_segments(settings, schema)
     parts = []
     found: dict[str, PerformanceSummary] = {}
     with Progress(transient=True) as bar:
@@ -84,7 +86,8 @@ def _read(
             columns = reader.columns(batch)
             parts.append(columns)
             if reader.label is not None and schema.task != "none":
-                _count(found, schema, reader.outcomes(batch, columns), reader.segments(batch), segment_limit)
+                segments = with_derived(derived, columns, reader.segments(batch), reader.version(batch))
+                _count(found, schema, reader.outcomes(batch, columns), segments, segment_limit)
             bar.advance(task, batch.num_rows)
     labelled = found[""].rows if "" in found else 0
     return Columns.concat(parts), {name: summary for name, summary in found.items() if summary.rows} if labelled else {}

@@ -7,6 +7,7 @@ from typing import Any
 
 from alerts.rules import Rule
 from detectors.columns import Schema
+from detectors.fairness import FOUR_FIFTHS
 from detectors.limits import Limit
 from detectors.profile import Profile
 from monitor.config import Config, config_hash
@@ -17,6 +18,7 @@ from monitor.engine import Engine
 from monitor.events import Decoder
 from monitor.model import Model
 from monitor.parts import parts_of
+from monitor.segments import Fairness, derived_segments
 
 
 def build_models(cfg: Config, store: Any, labels_come: bool = True) -> dict[str, Model]:
@@ -48,16 +50,24 @@ def build_model(cfg: Config, settings: ModelSettings, rules: tuple[Rule, ...], s
         dedup=settings.dedup.enabled,
         label_wait_ms=settings.labels.wait_ms,
         segment_limit=cfg.limits.segments,
+        derived=derived_segments(settings, schema),
+        fairness=Fairness(tuple(settings.fairness.protected), settings.fairness.favourable or settings.positive_label or ""),
         min_rows=settings.min_rows,
         first_windows=settings.reference.first_windows,
-        thresholds={
-            name: Limit(warn=limit.warn, breach=limit.breach, below=limit.below) for name, limit in settings.thresholds.items()
-        },
+        thresholds=_limits(settings),
         rules=rules,
         active_profile=active,
         profiles=profiles,
         config_hash=config_hash(cfg, settings.name),
     )
+
+
+def _limits(settings: ModelSettings) -> dict[str, Limit]:
+    """The config's limits, and the four-fifths rule where groups are compared and the config says nothing else."""
+    out = {name: Limit(warn=limit.warn, breach=limit.breach, below=limit.below) for name, limit in settings.thresholds.items()}
+    if settings.fairness.protected:
+        out.setdefault("disparate_impact", Limit(breach=FOUR_FIFTHS, below=True))
+    return out
 
 
 def schema_of(settings: ModelSettings, profile: Profile | None) -> Schema:
@@ -92,7 +102,7 @@ def decode_settings(cfg: Config, models: dict[str, Model]) -> DecodeSettings:
         nesting_depth=cfg.limits.nesting_depth,
         future_ms=cfg.limits.future_ms,
         excerpt_bytes=cfg.limits.excerpt_bytes,
-        models={m.name: ModelSchema(models[m.name].schema, tuple(m.segments), m.non_finite == "missing") for m in cfg.models},
+        models={m.name: ModelSchema(models[m.name].schema, m.segment_keys, m.non_finite == "missing") for m in cfg.models},
     )
 
 

@@ -12,6 +12,7 @@ from sqlalchemy.exc import ArgumentError
 
 from alerts.channels import build_channel
 from detectors.score_names import SCORE_NAMES
+from monitor.config.expressions import expression_problems
 from monitor.config.lines import Path
 from monitor.config.model import ChannelSettings
 from monitor.config.secret import is_secret
@@ -159,6 +160,7 @@ def _model(model: dict[str, Any], path: Path) -> Found:
             yield (*path, "window", "slide"), problem, "for tumbling windows leave slide out"
         if slide > 0 and size // slide > 1000:
             yield (*path, "window", "slide"), "more than 1000 panes a window", "make slide longer"
+    yield from expression_problems(model, path)
     names = model.get("thresholds")
     for name in names if isinstance(names, dict) else ():
         if name not in SCORE_NAMES:
@@ -171,7 +173,7 @@ def _model(model: dict[str, Any], path: Path) -> Found:
                 yield (*path, "sample", "mask", i), f"there is no feature {name!r}", _nearest(str(name), maskable)
     columns = model.get("columns")
     allowed = [*FILE_FIELDS, *(f"features.{f}" for f in model.get("features") or ())]
-    allowed += [f"segment.{s}" for s in _list(model.get("segments"))]
+    allowed += [f"segment.{s}" for s in _list(model.get("segments")) if isinstance(s, str)]
     for name in columns if isinstance(columns, dict) else ():
         if name not in allowed and not name.startswith("features."):
             yield (*path, "columns", name), f"there is no field {name!r} of an event", _nearest(name, allowed)

@@ -147,12 +147,41 @@ class LimitSettings(Section):
         return self
 
 
+class FairnessSettings(Section):
+    """protected: segments whose values are compared with each other. favourable: the predicted label that is one's
+    advantage (default: positive_label).."""
+
+    protected: list[str] = []
+    favourable: str | None = None
+
+
+class SegmentSettings(Section):
+    """A key of the event's `segment`, or, with `where`, an expression over features and event fields."""
+
+    name: Annotated[str, Field(min_length=1, max_length=100)]
+    where: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _key_alone(cls, data: Any) -> Any:
+        return {"name": data} if isinstance(data, str) else data
+
+
+class CheckSettings(Section):
+    """A rule that every row keeps: `expect` is an expression, what makes it false is a violation."""
+
+    name: Name
+    expect: str
+
+
 class ModelSettings(Section):
     name: Name
     task: Literal["binary", "multiclass", "regression", "none"] = "none"
     positive_label: str | None = None
     features: dict[str, Literal["numeric", "category"]] = {}
-    segments: list[str] = []
+    segments: Annotated[list[SegmentSettings], Field(max_length=50)] = []
+    checks: Annotated[list[CheckSettings], Field(max_length=100)] = []
+    fairness: FairnessSettings = FairnessSettings.model_validate({})
     columns: dict[str, str] = {}  # field of the event -> column of a parquet or csv file
     window: WindowSettings = WindowSettings.model_validate({})
     reference: ReferenceSettings = ReferenceSettings.model_validate({})
@@ -162,6 +191,11 @@ class ModelSettings(Section):
     min_rows: int = Field(200, ge=1)
     sample: SampleSettings | None = None
     thresholds: dict[str, LimitSettings] = {}
+
+    @property
+    def segment_keys(self) -> tuple[str, ...]:
+        """The keys of the event's `segment` that are dimensions."""
+        return tuple(s.name for s in self.segments if s.where is None)
 
 
 class RuleSettings(Section):

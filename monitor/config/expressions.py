@@ -1,0 +1,74 @@
+"""What the config says in expressions: segments, rules that rows keep, and which segments are compared for fairness."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from detectors.columns import Schema
+from detectors.expression import ExpressionError, fields_of, parse_expression
+from monitor.config.lines import Path
+
+Found = Iterator[tuple[Path, str, str]]  # path, what is wrong, what to do
+
+
+def expression_problems(model: dict[str, Any], path: Path) -> Found:
+    """Problems of one model's segments, checks and fairness; works on raw data that may be broken elsewhere."""
+    segments = model.get("segments") if isinstance(model.get("segments"), list) else []
+    assert isinstance(segments, list)
+    names = [s.get("name") if isinstance(s, dict) else s for s in segments]
+    keys = tuple(n for n, s in zip(names, segments, strict=True) if isinstance(n, str) and not _where(s))
+    for i, segment in enumerate(segments):
+        if names[i] in names[:i]:
+            yield (*path, "segments", i), f"{names[i]!r} is taken by an earlier segment", "give each its own name"
+        if _where(segment):
+            yield from _expression(segment["where"], _fields(model, keys), (*path, "segments", i, "where"))
+    checks = model.get("checks") if isinstance(model.get("checks"), list) else []
+    assert isinstance(checks, list)
+    for i, check in enumerate(checks):
+        if not isinstance(check, dict):
+            continue
+        if check.get("name") in [c.get("name") for c in checks[:i] if isinstance(c, dict)]:
+            yield (*path, "checks", i, "name"), f"{check.get('name')!r} is taken by an earlier check", "give each its own name"
+        if isinstance(check.get("expect"), str):
+            yield from _expression(check["expect"], _fields(model, None), (*path, "checks", i, "expect"))
+    fairness = model.get("fairness")
+    if isinstance(fairness, dict):
+        yield from _fairness(model, fairness, [n for n in names if isinstance(n, str)], (*path, "fairness"))
+
+
+def _where(segment: Any) -> bool:
+    return isinstance(segment, dict) and isinstance(segment.get("where"), str)
+
+
+def _fields(model: dict[str, Any], keys: tuple[str, ...] | None) -> Mapping[str, str] | None:
+    """The fields by name; None where the features come with a reference that is not known here."""
+    features = model.get("features")
+    if not isinstance(features, dict) or not features:
+        return None
+    numeric = tuple(f for f, kind in features.items() if kind == "numeric")
+    others = tuple(f for f, kind in features.items() if kind != "numeric")
+    return fields_of(Schema(numeric, others), keys)
+
+
+def _expression(text: str, fields: Mapping[str, str] | None, path: Path) -> Found:
+    try:
+        parse_expression(text, fields)
+    except ExpressionError as error:
+        message, _, fix = str(error).partition("; ")
+        yield path, message, fix
+
+
+def _fairness(model: dict[str, Any], fairness: dict[str, Any], names: list[str], path: Path) -> Found:
+    protected = fairness.get("protected")
+    for i, name in enumerate(protected if isinstance(protected, list) else []):
+        if name not in names:
+            close = get_close_matches(str(name), names, n=1)
+            fix = (f"did you mean {close[0]!r}? " if close else "") + f"allowed: {', '.join(names) or 'none; add it to segments'}"
+            yield (*path, "protected", i), f"there is no segment {name!r}", fix
+    if protected and model.get("task") == "regression":
+        yield (*path, "protected"), "fairness compares predicted labels, and a regression model has none", "remove fairness"
+    elif protected and not fairness.get("favourable") and not model.get("positive_label"):
+        problem = "fairness needs to know which predicted label is an advantage"
+        yield (*path, "favourable"), problem, "write favourable: the label, or positive_label for a binary model"

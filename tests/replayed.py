@@ -1,0 +1,62 @@
+"""A config and events in, windows and scores out: the whole path in one process, on SQLite."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from monitor.config import parse_config
+from monitor.files import replay_batches
+from monitor.replay import replay
+from monitor.runtime import build_engine, build_models, decode_settings
+from monitor.store import open_store
+from monitor.store.schema import score, window
+
+START = 1_767_225_600_000
+
+
+def open_replay(folder: Path, text: str) -> tuple[Any, Any]:
+    """A config whose store lies in folder, and that store, migrated."""
+    cfg = parse_config(f"store: {{url: 'sqlite:///{folder}/r.db'}}\n{text}", "test")
+    store = open_store(cfg.store.sqlalchemy_url())
+    store.migrate()
+    store.label_wait_ms = {m.name: m.labels.wait_ms for m in cfg.models}
+    return cfg, store
+
+
+def replay_events(cfg: Any, store: Any, folder: Path, events: list[dict[str, Any]], labels: list[dict[str, Any]] = ()) -> None:  # type: ignore[assignment]
+    """Send native events, then labels, through the engine and publish every window."""
+    models = build_models(cfg, store)
+    for name, rows in (("events", events), ("labels", labels)):
+        (folder / f"{name}.jsonl").write_bytes(b"\n".join(orjson.dumps(row) for row in rows))
+    beside = folder / "labels.jsonl" if labels else None
+    pieces, _ = replay_batches(folder / "events.jsonl", beside, cfg, decode_settings(cfg, models), None)
+    replay(pieces, build_engine(cfg, models, ("replay",)), store, 1)
+
+
+def scores_of(store: Any) -> dict[tuple[int, str, str, str], dict[str, Any]]:
+    """Scores by (window's number, segment, subject, score), evidence read."""
+    out = {}
+    for row in store.rows(score.select()):
+        key = (
+            (row["window_start_ms"] - START) // (row["window_end_ms"] - row["window_start_ms"]),
+            *(row[n] for n in ("segment", "subject", "score")),
+        )
+        out[key] = {**row, "evidence": json.loads(row["evidence"]) if row["evidence"] else {}}
+    return out
+
+
+def windows_of(store: Any) -> list[dict[str, Any]]:
+    return [dict(r) for r in store.rows(window.select().order_by(window.c.start_ms))]
+
+
+def scored(folder: Path, text: str, events: list[dict[str, Any]], labels: list[dict[str, Any]] = ()) -> dict[Any, dict[str, Any]]:  # type: ignore[assignment]
+    """The scores of one replay into a store of its own."""
+    cfg, store = open_replay(folder, text)
+    replay_events(cfg, store, folder, events, labels)
+    found = scores_of(store)
+    store.close()
+    return found
