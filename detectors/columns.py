@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from detectors.ragged import Ragged
+
 Floats = npt.NDArray[np.float64]
 Matrix = npt.NDArray[np.float32]  # shape (n, dim)
 Ids = npt.NDArray[np.uint64]  # shape (n, 2): the 128-bit hash of an event id
@@ -62,7 +64,9 @@ class Columns:
     score: probability of the positive class (binary), of the predicted class (multiclass),
     or the predicted value (regression). error: status was not "ok".
     numbers: other numeric fields of the event by name (schema.numbers), vectors: fields that hold lists of
-    schema.vectors[name] numbers, a row of NaN where missing. ids and ts_ms are there for schemas with parts.
+    schema.vectors[name] numbers, a row of NaN where missing (probabilities: in the order of schema.classes; labels:
+    1 for each predicted class; quantiles; embedding). lists: ranked items as 64-bit hashes, best first, where the task
+    is ranking. ids and ts_ms are there for schemas with parts.
     """
 
     rows: int
@@ -76,6 +80,7 @@ class Columns:
     vectors: dict[str, Matrix] = field(default_factory=dict)
     ids: Ids | None = None
     ts_ms: Ints | None = None
+    lists: dict[str, Ragged] = field(default_factory=dict)
 
     def take(self, index: Ints | Bools | slice) -> Columns:
         score = self.score[index]
@@ -91,6 +96,7 @@ class Columns:
             vectors={name: values[index] for name, values in self.vectors.items()},
             ids=None if self.ids is None else self.ids[index],
             ts_ms=None if self.ts_ms is None else self.ts_ms[index],
+            lists={name: rows.take(index) for name, rows in self.lists.items()},
         )
 
     @staticmethod
@@ -108,6 +114,7 @@ class Columns:
             vectors={k: np.concatenate([p.vectors[k] for p in parts]) for k in first.vectors},
             ids=_joined([p.ids for p in parts]),
             ts_ms=_joined([p.ts_ms for p in parts]),
+            lists={k: Ragged.concat([p.lists[k] for p in parts]) for k in first.lists},
         )
 
 
@@ -148,12 +155,17 @@ class Outcomes:
         )
 
 
+TASKS = ("binary", "multiclass", "multilabel", "regression", "ranking", "quantile", "none")
+
+
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """Which columns a model has. task: "binary", "multiclass", "regression" or "none".
+    """Which columns a model has. task: one of TASKS.
 
     numbers: other numeric fields of the event. vectors: fields that hold a list of numbers, and its length.
     parts: optional summaries (detectors/summaries.py) by name, each with its plain options.
+    classes: of a multiclass model whose events may carry probabilities, and of a multilabel one. quantiles: levels
+    that a quantile model forecasts, ascending. top_k: the k of metrics "at k".
     """
 
     numeric: tuple[str, ...]
@@ -164,3 +176,6 @@ class Schema:
     numbers: tuple[str, ...] = ()
     vectors: dict[str, int] = field(default_factory=dict)
     parts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    classes: tuple[str, ...] = ()
+    quantiles: tuple[float, ...] = ()
+    top_k: int = 5

@@ -22,7 +22,8 @@ from monitor.decode.ids import hash_column, hash_texts
 from monitor.decode.settings import DecodeSettings
 from monitor.events import DeadLetter, Decoded, EventBatch, LabelBatch, PartitionKey, RawBatch
 from monitor.replay import ReplayBatch
-from monitor.tabular import FileProblem, Reader, find, names_of, read_batches, texts_of, times_of
+from monitor.tabular import Reader, find, names_of, read_batches, texts_of, times_of
+from monitor.tabular_lists import FileProblem
 
 LINES = 20_000
 SOURCE = "replay"

@@ -19,6 +19,7 @@ from detectors.scoring import score_performance
 from monitor.config import Config
 from monitor.config.model import ModelSettings
 from monitor.panes import OTHER
+from monitor.runtime import schema_of
 from monitor.segments import derived_segments, with_derived
 from monitor.store import StoredReference
 from monitor.tabular import Reader, infer_schema, names_of, read_batches
@@ -35,7 +36,7 @@ def build_reference(cfg: Config, store: Any, model: str, path: Path, types: tupl
         yield f"{feature}: {kind} ({origin})"
     numeric = tuple(sorted(f for f, k in kinds.items() if k == "numeric"))
     categorical = tuple(sorted(f for f, k in kinds.items() if k == "category"))
-    schema = Schema(numeric, categorical, settings.task, settings.positive_label)
+    schema = replace(schema_of(settings, None), numeric=numeric, categorical=categorical)
     columns, performance = _read(path, schema, settings, rows, cfg.limits.segments)
     taken = {r.name for r in store.references(model)}
     name = next(f"{path.stem}-{n}" for n in range(1, len(taken) + 2) if f"{path.stem}-{n}" not in taken)
@@ -58,6 +59,9 @@ def _kinds(settings: ModelSettings, path: Path, types: tuple[str, ...]) -> tuple
     known = {"event_id", "ts", "model", "version", "label", "label_ts", "latency_ms", "status", "score"}
     known |= {c for f, c in settings.columns.items() if not f.startswith("features.")}
     known |= {*settings.segment_keys, *(f"segment_{s}" for s in settings.segment_keys)}
+    known |= {*settings.numbers, "embedding", "probabilities", "quantiles", "labels", "items"}
+    known |= {f"{prefix}{c}" for prefix in ("proba_", "probability_", "probabilities.") for c in settings.classes}
+    known |= {f"{prefix}{q:g}" for prefix in ("quantile_", "quantiles.") for q in settings.quantiles}
     inferred, rows = infer_schema(path, settings.columns, known)
     kinds: dict[str, str] = dict(settings.features) if settings.features else inferred
     for override in types:

@@ -20,6 +20,8 @@ from monitor.model import Model
 from monitor.parts import parts_of
 from monitor.segments import Fairness, derived_segments
 
+CLASSES = 100  # a reference with more makes no columns of probabilities
+
 
 def build_models(cfg: Config, store: Any, labels_come: bool = True) -> dict[str, Model]:
     """The models of the config with the references that the store holds for them.
@@ -71,13 +73,35 @@ def _limits(settings: ModelSettings) -> dict[str, Limit]:
 
 
 def schema_of(settings: ModelSettings, profile: Profile | None) -> Schema:
-    """The schema that the config declares; where it declares no feature, the reference's."""
+    """The schema that the config declares; where it declares no feature or class, the reference's."""
     if not settings.features and profile is not None:
         numeric, categorical = profile.schema.numeric, profile.schema.categorical
     else:
         numeric = tuple(sorted(name for name, kind in settings.features.items() if kind == "numeric"))
         categorical = tuple(sorted(name for name, kind in settings.features.items() if kind != "numeric"))
-    return Schema(numeric, categorical, settings.task, settings.positive_label)
+    classes = tuple(settings.classes)
+    if not classes and profile is not None and settings.task == "multiclass":
+        classes = tuple(sorted(profile.label.counts))
+        classes = classes if 2 <= len(classes) <= CLASSES else ()
+    quantiles = tuple(sorted(settings.quantiles))
+    vectors = {"probabilities": len(classes)} if classes and settings.task in ("multiclass", "multilabel") else {}
+    if settings.task == "multilabel":
+        vectors["labels"] = len(classes)
+    if settings.task == "quantile":
+        vectors["quantiles"] = len(quantiles)
+    if settings.embedding is not None:
+        vectors["embedding"] = settings.embedding.dim
+    return Schema(
+        numeric,
+        categorical,
+        settings.task,
+        settings.positive_label,
+        numbers=tuple(sorted(set(settings.numbers))),
+        vectors=vectors,
+        classes=classes,
+        quantiles=quantiles,
+        top_k=settings.top_k,
+    )
 
 
 def rule_from(rule: RuleSettings) -> Rule:

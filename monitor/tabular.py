@@ -20,13 +20,11 @@ import pyarrow.json as pajson
 import pyarrow.parquet as pq
 
 from detectors.columns import Bools, Columns, DictColumn, Floats, Ints, Outcomes, Schema
+from monitor.decode.vectors import derive
+from monitor.tabular_lists import FileProblem, ListReader
 
 BATCH_ROWS = 131_072
 KINDS = (".parquet", ".csv", ".jsonl", ".ndjson", ".json")
-
-
-class FileProblem(ValueError):
-    """A file that cannot be read; the message names the file, the column and the fix."""
 
 
 def read_batches(path: Path, columns: list[str] | None = None) -> tuple[Iterator[pa.RecordBatch], int | None]:
@@ -84,6 +82,13 @@ def find(names: Any, field: str, mapping: dict[str, str]) -> str | None:
     candidates = [field, field.replace(".", "_")]
     if field.startswith(("features.", "segment.")) or last in ("ts", "event_id"):
         candidates.append(last)
+    if field.startswith("prediction.probabilities."):
+        cls = field.removeprefix("prediction.probabilities.")
+        candidates += [f"probabilities.{cls}", f"probability_{cls}", f"proba_{cls}"]
+    elif field.startswith("prediction.quantiles."):
+        candidates += [field.removeprefix("prediction."), "quantile_" + field.removeprefix("prediction.quantiles.")]
+    elif field in ("prediction.probabilities", "prediction.quantiles", "prediction.labels", "prediction.items"):
+        candidates.append(last)
     if field == "prediction.score":
         candidates += ["score", "prediction", "prediction.value", "prediction_value"]
     return next((c for c in candidates if c in names), None)
@@ -110,24 +115,33 @@ class Reader:
             for f in ("event_id", "ts", "version", "prediction.label", "prediction.score", "latency_ms", "status")
         }
         self.label = None if events else find(names, "label", mapping)
+        self._numbers = {n: find(names, n, mapping) for n in schema.numbers}
+        self._lists = ListReader(names, schema, lambda field: find(names, field, mapping), path)
         self.missing = [f for f, c in {**self._numeric, **self._categorical}.items() if c is None]
 
     @property
     def wanted(self) -> list[str]:
         found = {*self._numeric.values(), *self._categorical.values(), *self._segment.values(), *self.fixed.values(), self.label}
+        found |= {*self._numbers.values(), *self._lists.wanted}
         return sorted(c for c in found if c is not None)
 
     def columns(self, batch: pa.RecordBatch) -> Columns:
         rows = batch.num_rows
         status = self._array(batch, self.fixed["status"])
+        vectors, lists = self._lists.read(batch)
+        label, score = self._texts(batch, self.fixed["prediction.label"]), self._floats(batch, self.fixed["prediction.score"])
+        label, score, vectors = derive(self._schema, label, score, vectors)
         return Columns(
             rows=rows,
             numeric={f: self._floats(batch, c) for f, c in self._numeric.items()},
             categorical={f: self._texts(batch, c) for f, c in self._categorical.items()},
-            score=self._floats(batch, self.fixed["prediction.score"]),
-            label=self._texts(batch, self.fixed["prediction.label"]),
+            score=score,
+            label=label,
             latency_ms=self._floats(batch, self.fixed["latency_ms"]),
             error=_errors(status, rows),
+            numbers={n: self._floats(batch, c) for n, c in self._numbers.items()},
+            vectors=vectors,
+            lists=lists,
         )
 
     def outcomes(self, batch: pa.RecordBatch, columns: Columns) -> Outcomes:

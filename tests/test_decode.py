@@ -16,7 +16,7 @@ from detectors.columns import Schema
 from monitor.decode import DECODERS, scan
 from monitor.decode.ids import hash_column, hash_texts
 from monitor.decode.native import NativeDecoder
-from monitor.decode.settings import DecodeSettings, ModelSchema
+from monitor.decode.settings import NUMBER_FIELDS, DecodeSettings, ModelSchema
 from monitor.decode.together import decode_together
 from monitor.events import REASONS, PartitionKey, RawBatch
 from tests.faults import traffic
@@ -26,7 +26,7 @@ NOW = 1_767_225_600_000
 SETTINGS = DecodeSettings(
     message_bytes=10_000,
     models={
-        "credit": ModelSchema(Schema(("age", "income"), ("region",), "binary", "default"), ("channel",)),
+        "credit": ModelSchema(Schema(("age", "income"), ("region",), "binary", "default", numbers=NUMBER_FIELDS), ("channel",)),
         "price": ModelSchema(Schema(("size",), (), "regression"), (), missing_ok=True),
     },
 )
@@ -72,6 +72,9 @@ def flat(decoded):
                 + tuple((f, repr(float(v[i]))) for f, v in c.numeric.items())
                 + tuple((f, v.to_list()[i]) for f, v in c.categorical.items())
                 + (repr(float(c.score[i])), c.label.to_list()[i], repr(float(c.latency_ms[i])), bool(c.error[i]))
+                + tuple((f, repr(float(v[i]))) for f, v in c.numbers.items())
+                + tuple((f, repr(v[i].tolist())) for f, v in c.vectors.items())
+                + tuple((f, None if (r := v.row(i)) is None else r.tolist()) for f, v in c.lists.items())
             )
     labels = [
         (int(b.offsets[i]), tuple(b.ids[i].tolist()), b.label.to_list()[i], repr(float(b.value[i])), int(b.label_ts_ms[i]))
@@ -105,6 +108,9 @@ ODD = [
     b'{"event_id":"p","ts":%d,"model":"price","features":{"size":NaN},"prediction":{"value":-Infinity}}' % NOW,
     orjson.dumps(event()) + b"\n", b" " + orjson.dumps(event()), orjson.dumps(event()) + orjson.dumps(event()),
     orjson.dumps([event(event_id="a"), event(event_id="b"), 5]), orjson.dumps({"events": [event(event_id="c")]}),
+    orjson.dumps(event(cost_usd=0.002, tokens_in=120, tokens_out=30, queue_ms=4.5)), orjson.dumps(event(cost_usd="much")),
+    orjson.dumps(event(tokens_in=True)), orjson.dumps(event())[:-1] + b',"queue_ms":NaN}', orjson.dumps(event(tokens_out=[1])),
+    orjson.dumps(event(model="price", cost_usd="much", prediction={"probabilities": 3})),
     orjson.dumps(event(extra={"deep": [[[[1]]]]})), orjson.dumps(event(), option=orjson.OPT_INDENT_2),
     b'{"event_id":"twice","event_id":"twice","ts":1,"model":"credit"}',
     orjson.dumps(event(extra="z" * 20_000)), b'{"a":' * 100 + b"1" + b"}" * 100, orjson.dumps(event(features={"income": 10**400 if False else 1e308})),

@@ -11,15 +11,19 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from alerts.channels import build_channel
+from detectors.columns import TASKS
 from detectors.score_names import SCORE_NAMES
 from monitor.config.expressions import expression_problems
 from monitor.config.lines import Path
 from monitor.config.model import ChannelSettings
 from monitor.config.secret import is_secret
 from monitor.config.units import parse_duration
+from monitor.decode.settings import NUMBER_FIELDS
 
 Found = Iterator[tuple[Path, str, str]]  # path, what is wrong, what to do
 
+EVENT_FIELDS = ("event_id", "ts", "model", "version", "features", "prediction", "latency_ms", "status", "segment", "embedding",
+                "label", "label_ts")  # fmt: skip
 FILE_FIELDS = ("event_id", "ts", "version", "prediction.label", "prediction.score", "prediction.value", "latency_ms",
                "status", "label", "label_ts")  # fmt: skip
 
@@ -146,8 +150,9 @@ def _model(model: dict[str, Any], path: Path) -> Found:
             "a binary model needs positive_label",
             "write positive_label: the class whose probability is the score",
         )
-    if task in ("multiclass", "regression", "none") and positive:
+    if task in TASKS and task != "binary" and positive:
         yield (*path, "positive_label"), f"means nothing for task {task}", "remove it"
+    yield from _outputs(model, path)
     window = model.get("window")
     if isinstance(window, dict):
         try:
@@ -174,9 +179,32 @@ def _model(model: dict[str, Any], path: Path) -> Found:
     columns = model.get("columns")
     allowed = [*FILE_FIELDS, *(f"features.{f}" for f in model.get("features") or ())]
     allowed += [f"segment.{s}" for s in _list(model.get("segments")) if isinstance(s, str)]
+    allowed += [*_list(model.get("numbers")), *NUMBER_FIELDS, "embedding"]
+    allowed += [f"prediction.{name}" for name in ("probabilities", "quantiles", "labels", "items")]
+    allowed += [f"prediction.probabilities.{c}" for c in _list(model.get("classes"))]
+    allowed += [f"prediction.quantiles.{q}" for q in _list(model.get("quantiles"))]
     for name in columns if isinstance(columns, dict) else ():
-        if name not in allowed and not name.startswith("features."):
+        if name not in allowed and not name.startswith(("features.", "prediction.probabilities.")):
             yield (*path, "columns", name), f"there is no field {name!r} of an event", _nearest(name, allowed)
+
+
+def _outputs(model: dict[str, Any], path: Path) -> Found:
+    """What a prediction holds: classes, quantiles, further numbers."""
+    task = model.get("task")
+    for key, tasks, example in (
+        ("classes", ("multiclass", "multilabel"), "[cat, dog, bird]"),
+        ("quantiles", ("quantile",), "[0.1, 0.5, 0.9]"),
+    ):
+        given = _list(model.get(key))
+        if given and task in TASKS and task not in tasks:
+            yield (*path, key), f"means nothing for task {task}", f"remove it, or write task: {tasks[0]}"
+        elif not given and task == tasks[-1]:
+            yield path, f"a {task} model needs {key}", f"write {key}: {example}"
+        if len({str(v) for v in given}) != len(given):
+            yield (*path, key), "names one of them twice", "name each once"
+    for i, name in enumerate(_list(model.get("numbers"))):
+        if name in EVENT_FIELDS:
+            yield (*path, "numbers", i), f"{name!r} is a field that every event has", "remove it"
 
 
 def _alerts(alerts: dict[str, Any], models: list[Any]) -> Found:

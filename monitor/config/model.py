@@ -10,6 +10,7 @@ from sqlalchemy import URL, make_url
 
 from monitor.config.secret import read_secret, resolve
 from monitor.config.units import Duration, Size
+from monitor.decode.settings import NUMBER_FIELDS
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")]
 
@@ -174,10 +175,23 @@ class CheckSettings(Section):
     expect: str
 
 
+class EmbeddingSettings(Section):
+    dim: int = Field(ge=1, le=4096)
+
+
+Class = Annotated[str, Field(min_length=1, max_length=1000)]
+Level = Annotated[float, Field(gt=0.0, lt=1.0)]
+
+
 class ModelSettings(Section):
     name: Name
-    task: Literal["binary", "multiclass", "regression", "none"] = "none"
+    task: Literal["binary", "multiclass", "multilabel", "regression", "ranking", "quantile", "none"] = "none"
     positive_label: str | None = None
+    classes: list[Class] = Field([], max_length=100)  # of prediction.probabilities and prediction.labels
+    quantiles: list[Level] = Field([], max_length=99)  # of prediction.quantiles
+    top_k: int = Field(5, ge=1, le=100)  # the k of metrics "at k"
+    numbers: list[Name] = Field(list(NUMBER_FIELDS), max_length=50)  # numeric fields of the event itself
+    embedding: EmbeddingSettings | None = None
     features: dict[str, Literal["numeric", "category"]] = {}
     segments: Annotated[list[SegmentSettings], Field(max_length=50)] = []
     checks: Annotated[list[CheckSettings], Field(max_length=100)] = []

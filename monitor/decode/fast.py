@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.json as pj
 
 from detectors.columns import Bools, DictColumn, Floats, Ints
+from monitor.decode.fast_vectors import FastVectors
 from monitor.decode.ids import hash_column
 from monitor.decode.settings import ID_BYTES, LABEL_CHARS, MAX_TS_MS, DecodeSettings
 from monitor.decode.split import EventFields, split
@@ -65,6 +66,8 @@ class FastParser:
         self.usable = not numeric & categorical  # one name, two types: only the exact path can tell them apart
         self._numeric, self._categorical = sorted(numeric), sorted(categorical)
         self._segments = sorted({s for m in settings.models.values() for s in m.segments})
+        self._others = sorted({n for m in settings.models.values() for n in m.schema.numbers})
+        self._vectors = FastVectors(settings.models)
         self._guess: dict[str, str] = {"ts": "integer"}
 
     def events(self, values: list[bytes], offsets: Ints, record_ts_ms: Ints) -> Parsed:
@@ -88,9 +91,12 @@ class FastParser:
         score = np.where(np.isnan(value), score, value)
         latency = _numbers(_column(table, "latency_ms"), bad)
         error = _errors(_column(table, "status"))
+        raw = self._vectors.read(table, prediction)
         fields = EventFields(
             offsets=offsets, ts_ms=ts, ids=hashes, model=model, version=version, numeric=numeric, categorical=categorical,
             segments=segments, label=label, score=score, latency_ms=latency, error=error,
+            numbers={name: _numbers(_column(table, name), bad) for name in self._others},
+            lists=lambda schema, unclear: self._vectors.of(schema, raw, unclear),
         )  # fmt: skip
         batches = split(fields, bad, self._settings)
         return Parsed(batches, np.flatnonzero(bad))
@@ -165,6 +171,8 @@ class FastParser:
             features.append((name, _TYPES[self._of(parts["features"], name, _TEXT, "string", "f.")]))
         label = self._of(parts["prediction"], "label", _TEXT, "string", "p.")
         segments = [(s, _TYPES[self._of(parts["segment"], s, _TEXT, "string", "s.")]) for s in self._segments]
+        prediction = [("label", _TYPES[label]), ("score", pa.float64()), ("value", pa.float64())]
+        prediction += self._vectors.fields(sample, "prediction")
         return pa.schema(
             [
                 ("event_id", pa.string()),
@@ -172,10 +180,12 @@ class FastParser:
                 ("model", pa.string()),
                 ("version", _TYPES[self._of(sample, "version", ("string", "integer"), "string")]),
                 ("features", pa.struct(features)),
-                ("prediction", pa.struct([("label", _TYPES[label]), ("score", pa.float64()), ("value", pa.float64())])),
+                ("prediction", pa.struct(prediction)),
                 ("segment", pa.struct(segments)),
                 ("latency_ms", pa.float64()),
                 ("status", _TYPES[self._of(sample, "status", ("string", "integer"), "string")]),
+                *((name, pa.float64()) for name in self._others),
+                *self._vectors.fields(sample, ""),
             ]
         )
 
@@ -203,6 +213,8 @@ def _nulls(array: pa.Array) -> Bools:
 
 def _numbers(array: pa.Array, bad: Bools | None = None) -> Floats:
     """Floats, NaN where null; booleans as 0 and 1. Rows that say NaN or Infinity are marked in `bad`."""
+    if array.null_count == len(array):
+        return np.full(len(array), np.nan)
     if not pa.types.is_floating(array.type):
         array = array.cast(pa.float64(), safe=False)
     values: Floats = array.to_numpy(zero_copy_only=False).astype(np.float64, copy=False)

@@ -19,13 +19,14 @@ from typing import Any
 from monitor.decode import values
 from monitor.decode.native import NativeDecoder
 from monitor.decode.rows import EventRows
-from monitor.decode.settings import DecodeSettings
+from monitor.decode.settings import NUMBER_FIELDS, DecodeSettings
 from monitor.decode.strict import parse
 from monitor.decode.values import Refused
 from monitor.events import DeadLetter, Decoded, PartitionKey, RawBatch
 
 PENDING = 10_000
 _LABEL_NAMES = ("label", "class", "predicted_label", "classes")
+_VECTOR_NAMES = ("probabilities", "probability", "proba", "scores")  # lists of numbers, in the order of the model's classes
 _SCORE_NAMES = ("score", "probability", "proba", "scores", "value", "output")
 
 
@@ -100,9 +101,19 @@ class KServeDecoder:
             raise Refused("duplicate", f"{side} {name[:100]!r} came before, at offset {other[1]}")
         request, response = (half, other[2]) if side == "request" else (other[2], half)
         events = _events(name, request, response)  # raises before the other half is given up
+        self._require_names(events)
         del waiting[name]
         for index, item in enumerate(events):
             rows.add(offset, index, record_ts, item, excerpt)
+
+    def _require_names(self, events: list[dict[str, Any]]) -> None:
+        """A prediction that is a list of numbers means nothing without the names of the classes."""
+        for event in events:
+            spec = self._settings.models.get(str(event["model"]))
+            if spec is not None and event["prediction"].keys() == {"probabilities"} and "probabilities" not in spec.schema.vectors:
+                raise Refused(
+                    "wrong_type", "a prediction is a list of numbers; write the model's task and `classes` in their order"
+                )
 
 
 def _events(name: str, request: dict[str, Any], response: dict[str, Any]) -> list[dict[str, Any]]:
@@ -124,9 +135,18 @@ def _events(name: str, request: dict[str, Any], response: dict[str, Any]) -> lis
                 "latency_ms": max(0, response["ts"] - request["ts"]),
                 "status": "error" if "error" in response["data"] else "ok",
                 "segment": request["data"].get("parameters"),
+                **_measured(response["data"].get("parameters"), len(features)),
             }
         )
     return out
+
+
+def _measured(parameters: Any, rows: int) -> dict[str, Any]:
+    """Numbers that the server reports of a request, as response parameters: shared evenly by its rows, but for times."""
+    found = parameters if isinstance(parameters, dict) else {}
+    numbers = {n: found[n] for n in NUMBER_FIELDS if found.get(n) is not None}
+    shared = {n: v / rows if isinstance(v, int | float) and not n.endswith("_ms") else v for n, v in numbers.items()}
+    return shared
 
 
 def _v1_rows(data: dict[str, Any]) -> list[dict[str, Any]]:
@@ -170,19 +190,33 @@ def _flatten(data: list[Any]) -> list[Any]:
     return data
 
 
+def _plain_name(prediction: Any) -> str:
+    """What a V1 prediction without a name is: a list of numbers, one number, or a class."""
+    if isinstance(prediction, list):
+        return "probabilities"
+    return "score" if isinstance(prediction, float) else "label"
+
+
 def _predictions(data: dict[str, Any]) -> list[dict[str, Any]]:
     if "outputs" in data:
         rows = _v2_rows(data["outputs"])
     elif isinstance(data.get("predictions"), list):
-        rows = [p if isinstance(p, dict) else {"score" if isinstance(p, float) else "label": p} for p in data["predictions"]]
+        rows = [p if isinstance(p, dict) else {_plain_name(p): p} for p in data["predictions"]]
     else:
         raise Refused("missing_field", "the response has neither `predictions` (V1) nor `outputs` (V2)")
     out = []
     for row in rows:
         prediction: dict[str, Any] = {}
+        chances = [v for n, v in row.items() if str(n).lower().rpartition("_")[0] in _VECTOR_NAMES and isinstance(v, float)]
+        if len(chances) > 1:  # a tensor of shape [n, k]
+            prediction["probabilities"] = chances
         for name, value in row.items():
             lowered = str(name).lower()
-            if lowered in _LABEL_NAMES:
+            if lowered in _VECTOR_NAMES and isinstance(value, list | dict):
+                prediction["probabilities"] = value
+            elif lowered in ("labels", "items", "quantiles"):
+                prediction[lowered] = value
+            elif lowered in _LABEL_NAMES:
                 prediction["label"] = value
             elif lowered in _SCORE_NAMES or (len(row) == 1 and isinstance(value, float)):
                 prediction["score"] = value

@@ -2,7 +2,7 @@
 
     {"event_id": "…", "ts": "2026-01-01T00:00:00.123Z", "model": "credit", "version": "3",
      "features": {"income": 5100.0, "region": "MA"}, "prediction": {"label": "default", "score": 0.83},
-     "latency_ms": 12.4, "status": "ok", "segment": {"channel": "web"}}
+     "latency_ms": 12.4, "status": "ok", "segment": {"channel": "web"}, "cost_usd": 0.0001, "embedding": [0.1]}
     {"event_id": "…", "label": "repaid", "label_ts": "2026-01-08T00:00:00Z"}
 
 Messages that are plainly one clean object go through the scanner (in C, scan.py) together, or, where that was not

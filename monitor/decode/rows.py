@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from detectors.columns import Columns, DictColumn
-from monitor.decode import values
+from monitor.decode import values, vectors
 from monitor.decode.ids import hash_texts
 from monitor.decode.settings import DecodeSettings, ModelSchema
 from monitor.decode.values import Refused
@@ -32,6 +32,8 @@ class Rows:
     numeric: list[list[float]] = field(default_factory=list)
     categorical: list[list[str | None]] = field(default_factory=list)
     segments: list[list[str | None]] = field(default_factory=list)
+    numbers: list[list[float]] = field(default_factory=list)
+    lists: list[list[Any]] = field(default_factory=list)  # what monitor/decode/vectors.py reads
 
     def add(self, offset: int, event: dict[str, Any], ts_ms: int) -> None:
         """Raises Refused and adds nothing."""
@@ -49,6 +51,8 @@ class Rows:
         score = values.number(prediction.get(written), f"prediction.{written}", lenient)
         latency = values.number(event.get("latency_ms"), "latency_ms", lenient)
         error = values.is_error(event.get("status"))
+        numbers = [values.number(event.get(n), n, lenient) for n in schema.numbers]
+        lists = [vectors.exact(n, v, schema, lenient) for n, v in vectors.places(event, prediction, schema)]
         self.offsets.append(offset)
         self.ts_ms.append(ts_ms)
         self.ids.append(event_id)
@@ -60,11 +64,18 @@ class Rows:
         self.numeric.append(numeric)
         self.categorical.append(categorical)
         self.segments.append(segments)
+        self.numbers.append(numbers)
+        self.lists.append(lists)
 
     def batch(self, model: str) -> EventBatch:
         rows = len(self.offsets)
         schema = self.spec.schema
         matrix = np.array(self.numeric, dtype=np.float64).reshape(rows, len(schema.numeric)).T
+        numbers = np.array(self.numbers, dtype=np.float64).reshape(rows, len(schema.numbers)).T
+        named = [*schema.vectors, *vectors.lists_of(schema)]
+        found, lists = vectors.columns_of(self.lists, named, schema)
+        label, score = DictColumn.from_list(self.label), np.array(self.score, dtype=np.float64)
+        label, score, found = vectors.derive(schema, label, score, found)
         return EventBatch(
             model=model,
             offsets=np.array(self.offsets, dtype=np.int64),
@@ -76,10 +87,13 @@ class Rows:
                 rows=rows,
                 numeric={f: np.ascontiguousarray(matrix[i]) for i, f in enumerate(schema.numeric)},
                 categorical={f: DictColumn.from_list([r[i] for r in self.categorical]) for i, f in enumerate(schema.categorical)},
-                score=np.array(self.score, dtype=np.float64),
-                label=DictColumn.from_list(self.label),
+                score=score,
+                label=label,
                 latency_ms=np.array(self.latency_ms, dtype=np.float64),
                 error=np.array(self.error, dtype=np.bool_),
+                numbers={f: np.ascontiguousarray(numbers[i]) for i, f in enumerate(schema.numbers)},
+                vectors=found,
+                lists=lists,
             ),
         )
 

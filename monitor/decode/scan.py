@@ -17,6 +17,7 @@ from detectors.columns import DictColumn, Floats, Ints
 from monitor.decode import values as exact
 from monitor.decode.settings import MAX_TS_MS, DecodeSettings
 from monitor.decode.split import EventFields, split
+from monitor.decode.vectors import lists_of
 from monitor.events import EventBatch, LabelBatch
 
 try:
@@ -128,7 +129,9 @@ class EventScanner:
         self._numeric = sorted({f for m in models for f in m.schema.numeric})
         self._categorical = sorted({f for m in models for f in m.schema.categorical})
         self._segments = sorted({s for m in models for s in m.segments})
-        self.usable = AVAILABLE and not set(self._numeric) & set(self._categorical)
+        self._others = sorted({n for m in models for n in m.schema.numbers})
+        flat = not any(m.schema.vectors or lists_of(m.schema) for m in models)  # lists are read by fast_vectors.py
+        self.usable = AVAILABLE and flat and not set(self._numeric) & set(self._categorical)
         if self.usable:
             self._reader = _Reader(self._plan(), settings)
 
@@ -142,6 +145,7 @@ class EventScanner:
         plan.add(TEXT, "version")
         plan.add(NUMBER, "latency_ms")
         plan.add(STATUS, "status")
+        plan.add_all(NUMBER, self._others, "")
         plan.add(TEXT, "label", "prediction")
         plan.add(NUMBER, "score", "prediction")
         plan.add(NUMBER, "value", "prediction")
@@ -171,6 +175,7 @@ class EventScanner:
             score=np.where(given, value, score) if given.any() else score,
             latency_ms=found.numbers["latency_ms"],
             error=found.flags["status"].view(np.bool_),
+            numbers={n: found.numbers[n] for n in self._others},
         )
         batches = split(fields, bad, self._settings)
         return batches, np.flatnonzero(bad)

@@ -9,6 +9,18 @@ from detectors.columns import Schema
 ID_BYTES = 512  # an event id longer than this is refused
 LABEL_CHARS = 1000
 MAX_TS_MS = 253_402_300_800_000  # year 10000
+ITEMS = 100  # of a ranked list; what comes after is not looked at
+LABEL_ITEMS = 1000  # of one label that is a list or an object; more is refused
+SUM_TOLERANCE = 0.02  # how far the probabilities of exclusive classes may miss 1: they are often rounded
+NUMBER_FIELDS = ("cost_usd", "queue_ms", "tokens_in", "tokens_out")  # of the event itself, read where the config names no others
+# vectors and lists of numbers or strings -> where they stand in the event
+VECTOR_FIELDS = {
+    "probabilities": ("prediction", "probabilities"),
+    "quantiles": ("prediction", "quantiles"),
+    "labels": ("prediction", "labels"),
+    "embedding": ("embedding",),
+}
+LIST_FIELDS = {"items": ("prediction", "items")}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,262 @@
+"""Probabilities, quantiles, predicted labels, ranked items, embeddings: one result however they come."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from detectors.columns import Schema
+from detectors.ragged import Ragged
+from monitor.config import ConfigError, parse_config
+from monitor.decode import DECODERS
+from monitor.decode.ids import hash_texts
+from monitor.decode.settings import ITEMS, NUMBER_FIELDS, DecodeSettings, ModelSchema
+from monitor.runtime import schema_of
+from monitor.tabular import Reader, names_of, read_batches
+from monitor.tabular_lists import FileProblem
+from tests.test_decode import KEY, NOW, flat, raw
+
+CLASSES = ("bird", "cat", "dog")
+SCHEMAS = {
+    "pets": Schema((), (), "multiclass", classes=CLASSES, vectors={"probabilities": 3, "embedding": 4}, numbers=NUMBER_FIELDS),
+    "tags": Schema((), (), "multilabel", classes=CLASSES, vectors={"probabilities": 3, "labels": 3}),
+    "search": Schema((), (), "ranking"),
+    "sales": Schema((), (), "quantile", quantiles=(0.1, 0.5, 0.9), vectors={"quantiles": 3}),
+    "loose": Schema((), (), "multiclass", classes=CLASSES, vectors={"probabilities": 3, "embedding": 2}),
+}
+SETTINGS = DecodeSettings(models={name: ModelSchema(s, (), name == "loose") for name, s in SCHEMAS.items()})
+
+
+def event(model, **more):
+    return {"event_id": "e", "ts": NOW, "model": model, **more}
+
+
+def predicted(model, _embedding=None, **prediction):
+    return event(model, prediction=prediction, embedding=_embedding)
+
+
+def decode(values, name="native"):
+    return DECODERS[name](SETTINGS).events(raw(values))
+
+
+def one_by_one(values):
+    found = ([], [], [])
+    for i, value in enumerate(values):
+        for out, part in zip(found, flat(DECODERS["native"](SETTINGS).events(raw([value], first=i))), strict=True):
+            out += part
+    return tuple(sorted(part) for part in found)
+
+
+GOOD = [
+    predicted("pets", [1, 2.5, 3, 4], probabilities={"cat": 0.7, "dog": 0.2, "bird": 0.1}),
+    predicted("pets", probabilities={"cat": 0.7, "dog": 0.3}, label="dog"),
+    predicted("pets", None, probabilities=None, label="dog", score=0.4),
+    predicted("loose", [0.5, 1], probabilities={"dog": 1}),
+    predicted("tags", labels=["dog", "cat"]),
+    predicted("tags", probabilities={"dog": 0.9, "cat": 0.8}),
+    predicted("tags", labels=[], probabilities={"dog": 0.9}),
+    predicted("search", items=["a", "b", "c"]),
+    predicted("search", items=[f"item {i}" for i in range(ITEMS + 20)]),
+    predicted("search", items=[]),
+    predicted("sales", quantiles={"0.1": 1.0, "0.5": 2, "0.9": 3.5}),
+    event("pets", cost_usd=0.01, tokens_in=5, embedding=None),
+]
+ODD = [
+    predicted("pets", probabilities={"cat": 0.7, "dog": 0.2}),
+    predicted("pets", probabilities={"cat": 0.7, "wolf": 0.3}),
+    predicted("pets", probabilities={"cat": 1.7, "dog": -0.7}),
+    predicted("pets", probabilities={"cat": "most"}),
+    predicted("pets", probabilities={}),
+    predicted("pets", probabilities=[0.1, 0.2, 0.7]),
+    predicted("pets", probabilities=[0.3, 0.7]),
+    predicted("pets", probabilities=[None, 0.3, 0.7]),
+    predicted("pets", [1, 2, 3], label="dog"),
+    predicted("pets", [1, 2, 3, None], label="dog"),
+    predicted("pets", [1, 2, 3, 1e300], label="dog"),
+    predicted("pets", "abc", label="dog"),
+    predicted("tags", labels=["wolf"]),
+    predicted("tags", labels="dog"),
+    predicted("tags", labels=["dog", None]),
+    predicted("search", items=["a", 7, None]),
+    predicted("search", items=["a", 7]),
+    predicted("search", items={"a": 1}),
+    predicted("search", items=["x" * 2000]),
+    predicted("sales", quantiles={"0.1": 1.0, "0.9": 3.5}),
+    predicted("sales", quantiles=[1, 2, 3]),
+    predicted("sales", quantiles=[1, 2]),
+    event("tags", embedding="not looked at", prediction={"labels": ["dog"], "items": 5}),
+]
+TEXT = [
+    b'{"event_id":"n","ts":%d,"model":"pets","prediction":{"label":"dog"},"embedding":[1,2,NaN,4]}' % NOW,
+    b'{"event_id":"n","ts":%d,"model":"loose","prediction":{"label":"dog"},"embedding":[1,NaN]}' % NOW,
+    b'{"event_id":"n","ts":%d,"model":"loose","prediction":{"probabilities":{"dog":NaN,"cat":0.5}}}' % NOW,
+    b'{"event_id":"n","ts":%d,"model":"pets","prediction":{"probabilities":{"dog":Infinity,"cat":0.5}}}' % NOW,
+    b'{"event_id":"n","ts":%d,"model":"pets","prediction":{},"cost_usd":Infinity}' % NOW,
+]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_many_at_once_equal_one_at_a_time(seed):
+    rng = np.random.default_rng(seed)
+    values = [orjson.dumps(e) for e in GOOD * 30 + (ODD if seed % 2 else [])] + (TEXT if seed % 2 else [])
+    values = [values[i] for i in rng.permutation(len(values))]
+    assert flat(decode(values)) == one_by_one(values)
+    if seed % 2 == 0:
+        assert not decode(values).dead
+
+
+def test_what_is_not_given_follows_from_what_is():
+    batches = {b.model: b.columns for b in decode([orjson.dumps(e) for e in GOOD]).events}
+    pets, tags = batches["pets"], batches["tags"]
+    assert pets.label.to_list() == ["cat", "dog", "dog", None]
+    assert pets.score.tolist() == pytest.approx([0.7, 0.3, 0.4, np.nan], nan_ok=True)
+    assert pets.vectors["probabilities"][0].tolist() == pytest.approx([0.1, 0.7, 0.2])
+    assert pets.vectors["embedding"][0].tolist() == [1, 2.5, 3, 4] and np.isnan(pets.vectors["embedding"][1:]).all()
+    assert pets.numbers["cost_usd"].tolist() == pytest.approx([np.nan, np.nan, np.nan, 0.01], nan_ok=True)
+    assert tags.vectors["labels"].tolist() == [[0, 1, 1], [0, 1, 1], [0, 0, 0]]
+    items = batches["search"].lists["items"]
+    assert items.lengths.tolist() == [3, ITEMS, 0] and (items.row(0) == hash_texts(["a", "b", "c"])[:, 0]).all()
+    assert batches["sales"].score.tolist() == [2.0] and batches["sales"].vectors["quantiles"].tolist() == [[1, 2, 3.5]]
+
+
+def test_reasons_say_what_is_allowed():
+    said = [d.detail for d in decode([orjson.dumps(e) for e in ODD]).dead]
+    for words in (
+        "sums to 0.9 over the model's classes", "'wolf' is not among the model's classes", "must lie between 0 and 1",
+        "prediction.probabilities is string, must be a number", "has 2 numbers, must have 3", "embedding has 3 numbers, must have 4",
+        "holds null", "beyond", "embedding is string, must be a list of 4 numbers", "'wolf', which is not among the model's classes",
+        "prediction.labels is string", "prediction.items is object", "names no 0.5", "at most 1000",
+    ):  # fmt: skip
+        assert any(words in s for s in said), (words, said)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.lists(st.integers(0, 9), max_size=5) | st.none(), max_size=12),
+    st.lists(st.integers(0, 11), max_size=12),
+    st.integers(0, 6),
+)
+def test_ragged_columns_are_lists(rows, order, longest):
+    column = Ragged(
+        np.array([-1 if r is None else len(r) for r in rows], dtype=np.int64),
+        np.array([v for r in rows if r is not None for v in r], dtype=np.uint64),
+    )
+    order = [i for i in order if i < len(rows)]
+
+    def plain(c):
+        return [None if (r := c.row(i)) is None else r.tolist() for i in range(c.rows)]
+
+    assert plain(column) == rows
+    assert plain(column.take(np.array(order, dtype=np.int64))) == [rows[i] for i in order]
+    assert plain(Ragged.concat([column, column])) == rows + rows
+    assert plain(column.head(longest)) == [r if r is None else r[:longest] for r in rows]
+
+
+@pytest.mark.parametrize("kind", ["parquet", "csv", "jsonl", "lists"])
+def test_files_give_the_columns_of_the_events(kind, tmp_path):
+    chances = np.array([[0.1, 0.7, 0.2], [0.5, 0.3, 0.2]])
+    table = {"ts": [NOW, NOW + 1], "cost_usd": [0.1, None], **{f"proba_{c}": chances[:, i] for i, c in enumerate(CLASSES)}}
+    path = tmp_path / f"f.{'parquet' if kind == 'lists' else kind}"
+    vectors = [[1.0, 2.0, 3.0, 4.0], None]
+    if kind == "parquet":
+        pq.write_table(pa.table(table), path)
+    elif kind == "csv":
+        pacsv.write_csv(pa.table(table), path)
+    elif kind == "lists":
+        del table["proba_bird"], table["proba_cat"], table["proba_dog"]
+        pq.write_table(pa.table({**table, "probabilities": chances.tolist(), "embedding": vectors}), path)
+    else:
+        nested = [dict(zip(CLASSES, row.tolist(), strict=True)) for row in chances]
+        lines = [
+            {"ts": NOW, "cost_usd": c, "prediction": {"probabilities": n}, "embedding": v}
+            for c, n, v in zip([0.1, None], nested, vectors, strict=True)
+        ]
+        path.write_text("\n".join(json.dumps(line) for line in lines))
+    reader = Reader(path, names_of(path), SCHEMAS["pets"], (), {})
+    columns = reader.columns(next(read_batches(path, reader.wanted)[0]))
+    np.testing.assert_allclose(columns.vectors["probabilities"], chances, rtol=1e-6)
+    assert columns.label.to_list() == ["cat", "bird"] and columns.score.tolist() == pytest.approx([0.7, 0.5])
+    assert columns.numbers["cost_usd"].tolist() == pytest.approx([0.1, np.nan], nan_ok=True)
+    if kind in ("lists", "jsonl"):
+        assert columns.vectors["embedding"].tolist()[0] == vectors[0] and np.isnan(columns.vectors["embedding"][1]).all()
+
+
+def test_a_file_with_a_class_too_few_is_refused(tmp_path):
+    path = tmp_path / "f.parquet"
+    pq.write_table(pa.table({"proba_cat": [0.5], "proba_dog": [0.5]}), path)
+    with pytest.raises(FileProblem, match="prediction.probabilities.bird"):
+        Reader(path, names_of(path), SCHEMAS["pets"], (), {})
+    pq.write_table(pa.table({"items": [5]}), path)
+    with pytest.raises(FileProblem, match="must hold lists of strings"):
+        Reader(path, names_of(path), SCHEMAS["search"], (), {}).columns(next(read_batches(path)[0]))
+
+
+def cloud(side, data):
+    return orjson.dumps(
+        {"specversion": "1.0", "id": "r", "type": f"org.kubeflow.serving.inference.{side}", "data": data,
+         "time": "2026-01-01T00:00:00Z", "inferenceservicename": "pets"}
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"predictions": [[0.1, 0.7, 0.2], [0.5, 0.3, 0.2]]},
+        {"predictions": [{"probabilities": {"cat": 0.7, "dog": 0.2, "bird": 0.1}}, {"label": "bird", "scores": [0.5, 0.3, 0.2]}]},
+        {"outputs": [{"name": "probabilities", "shape": [2, 3], "datatype": "FP32", "data": [0.1, 0.7, 0.2, 0.5, 0.3, 0.2]}],
+         "parameters": {"cost_usd": 0.5, "queue_ms": 3.0}},
+    ],
+    ids=["v1 lists", "v1 objects", "v2 tensor"],
+)  # fmt: skip
+def test_kserve_carries_probabilities_and_measured_numbers(answer):
+    decoder = DECODERS["kserve"](SETTINGS)
+    decoded = decoder.events(raw([cloud("request", {"instances": [{}, {}]}), cloud("response", answer)]))
+    [batch] = decoded.events
+    np.testing.assert_allclose(batch.columns.vectors["probabilities"], [[0.1, 0.7, 0.2], [0.5, 0.3, 0.2]], rtol=1e-6)
+    assert batch.columns.label.to_list() == ["cat", "bird"]
+    if "parameters" in answer:
+        assert batch.columns.numbers["cost_usd"].tolist() == [0.25, 0.25]
+        assert batch.columns.numbers["queue_ms"].tolist() == [3.0, 3.0]
+
+
+def test_kserve_refuses_numbers_without_names():
+    settings_ = DecodeSettings(models={"pets": ModelSchema(Schema((), (), "binary", "yes"))})
+    decoder = DECODERS["kserve"](settings_)
+    decoded = decoder.events(raw([cloud("request", {"instances": [{}]}), cloud("response", {"predictions": [[0.1, 0.9]]})], KEY))
+    assert [d.reason for d in decoded.dead] == ["wrong_type"] and "classes" in decoded.dead[0].detail
+
+
+def test_the_config_says_what_a_prediction_holds():
+    cfg = parse_config(
+        "models: [{name: a, task: multiclass, classes: [x, y], embedding: {dim: 3}, numbers: [steps]},"
+        " {name: b, task: quantile, quantiles: [0.9, 0.1]}, {name: c}]", "c.yaml",
+    )  # fmt: skip
+    a, b, c = (schema_of(m, None) for m in cfg.models)
+    assert a.vectors == {"probabilities": 2, "embedding": 3} and a.numbers == ("steps",) and a.classes == ("x", "y")
+    assert b.quantiles == (0.1, 0.9) and b.vectors == {"quantiles": 2} and c.numbers == NUMBER_FIELDS and c.vectors == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{name: m, task: binary, positive_label: y, classes: [a]}", "means nothing for task binary"),
+        ("{name: m, task: multilabel}", "needs classes"),
+        ("{name: m, task: quantile}", "needs quantiles"),
+        ("{name: m, task: quantile, quantiles: [0.5, 0.5]}", "twice"),
+        ("{name: m, task: quantile, quantiles: [1.5]}", "less than 1"),
+        ("{name: m, numbers: [latency_ms]}", "every event has"),
+        ("{name: m, embedding: {dim: 0}}", "greater than or equal to 1"),
+        ("{name: m, task: ranking, positive_label: y}", "means nothing for task ranking"),
+    ],
+)
+def test_the_config_refuses(text, words):
+    with pytest.raises(ConfigError, match=words):
+        parse_config(f"models: [{text}]", "c.yaml")
