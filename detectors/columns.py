@@ -154,6 +154,18 @@ class Outcomes:
             label_ts_ms=None if self.label_ts_ms is None else self.label_ts_ms[index],
         )
 
+    @staticmethod
+    def concat(parts: list[Outcomes]) -> Outcomes:
+        return Outcomes(
+            predicted_label=DictColumn.concat([p.predicted_label for p in parts]),
+            predicted_score=np.concatenate([p.predicted_score for p in parts]),
+            true_label=DictColumn.concat([p.true_label for p in parts]),
+            true_value=np.concatenate([p.true_value for p in parts]),
+            weight=np.concatenate([p.weight for p in parts]),
+            ts_ms=_joined([p.ts_ms for p in parts]),
+            label_ts_ms=_joined([p.label_ts_ms for p in parts]),
+        )
+
 
 TASKS = ("binary", "multiclass", "multilabel", "regression", "ranking", "quantile", "none")
 

@@ -16,16 +16,14 @@ from typing import Any
 import numpy as np
 
 from detectors import frame
-from detectors.columns import Floats, Ints, Outcomes, Schema
+from detectors.columns import Ints, Outcomes, Schema
+from detectors.score_cells import SCORE_EDGES
 from detectors.summaries import OUTCOME_PARTS, empty_parts, merge_parts, restore_parts
 
 FORMAT = 1
 LABELS = 100  # more classes share OTHER
 OTHER = "__other__"
 CLIP = float(np.finfo(np.float64).eps)  # scikit-learn's log_loss clips probabilities here
-_middle = np.linspace(0.0, 1.0, 4097)
-_tail = 2.0 ** -np.arange(13, 31, dtype=np.float64)
-SCORE_EDGES: Floats = np.unique(np.concatenate([_middle, _tail, 1.0 - _tail]))
 _SUMS = ("rows", "scored", "log_loss", "brier", "abs_error", "sq_error", "value", "value_sq")
 
 

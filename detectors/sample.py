@@ -78,6 +78,7 @@ class RowSample:
             label=DictColumn.missing(n) if hidden else columns.label,
             numbers={f: v for f, v in columns.numbers.items() if f not in self.mask},
             vectors={},
+            lists={},
         )
 
     def _keep(self, more: list[Columns]) -> None:

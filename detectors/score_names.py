@@ -65,6 +65,22 @@ FAIRNESS = {
     "equalized_odds_difference": Doc("greater spread of the true and of the false positive rate"),
     "predictive_parity_difference": Doc("greatest less least precision of a group"),
 }
+_OF = {
+    "accuracy": "accuracy", "precision": "precision", "recall": "recall", "f1": "F1", "specificity": "specificity (binary)",
+    "roc_auc": "area under the ROC curve (binary)",
+}  # fmt: skip
+_CELLS = {
+    **{f"{a}_{b}_share": f"{a} {b}s / rows (binary)" for a in ("true", "false") for b in ("positive", "negative")},
+}
+ESTIMATED = {
+    "calibration_error": Doc("expected calibration error of the scores on rows of the reference that were set aside"),
+    **{name: Doc(f"estimated {text}", "below") for name, text in _OF.items() if name not in PERFORMANCE},
+    **{name: Doc(f"estimated {text}", "above" if "false" in name else "below") for name, text in _CELLS.items()},
+    **{f"{name}_low": Doc(f"{name}: lower end of the band of three sampling errors", "") for name in _OF},
+    **{f"{name}_high": Doc(f"{name}: upper end", "") for name in _OF},
+    **{f"{name}_gap": Doc(f"{name}: estimated less realised, once labels have come", "") for name in _OF},
+    "label_shift": Doc("distance (total variation) of the classes' estimated shares from the reference's"),
+}
 
 FAMILIES: dict[str, dict[str, Doc]] = {
     "a feature, `prediction`": DESCRIPTION,
@@ -72,5 +88,6 @@ FAMILIES: dict[str, dict[str, Doc]] = {
     "`traffic`, `latency`": TRAFFIC,
     "`performance`": PERFORMANCE,
     "`fairness:SEGMENT`": FAIRNESS,
+    "`estimated_performance`, `target_estimated`": ESTIMATED,
 }
 SCORE_NAMES = frozenset(name for family in FAMILIES.values() for name in family)

@@ -15,6 +15,7 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 
 from detectors.columns import Columns, Outcomes, Schema
 from detectors.sample import RowSample
+from detectors.score_cells import ScoreCells
 
 Rows = TypeVar("Rows", Columns, Outcomes)
 RowsIn = TypeVar("RowsIn", Columns, Outcomes, contravariant=True)
@@ -44,6 +45,7 @@ class PartKind(Generic[Rows]):
 
 INPUT_PARTS: dict[str, PartKind[Columns]] = {
     "sample": PartKind(RowSample.empty, RowSample.from_bytes, whole=True),
+    "score_cells": PartKind(ScoreCells.empty, ScoreCells.from_bytes),
 }
 OUTCOME_PARTS: dict[str, PartKind[Outcomes]] = {}
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 
 from detectors.score import Score
 from detectors.scoring import score_performance, score_window
+from monitor.estimates import estimated_performance, target_estimated
 from monitor.fairness import fairness
 from monitor.panes import Group
 from monitor.view import GroupView, WindowView
@@ -36,7 +37,12 @@ def performance(view: GroupView) -> Iterable[Score]:
     return score_performance(view.performance, view.model.schema, view.rows)
 
 
-GROUP_ANALYSERS: dict[str, GroupAnalyser] = {"inputs": inputs, "performance": performance}
+GROUP_ANALYSERS: dict[str, GroupAnalyser] = {
+    "inputs": inputs,
+    "performance": performance,
+    "estimated_performance": estimated_performance,
+    "target_estimated": target_estimated,
+}
 WINDOW_ANALYSERS: dict[str, WindowAnalyser] = {"fairness": fairness}
 
 

@@ -8,8 +8,16 @@ from typing import Any
 from monitor.config.model import ModelSettings
 
 # name of the part -> its options, None where the config does not ask for it
+
+
+def _score_cells(m: ModelSettings) -> dict[str, Any] | None:
+    wanted = m.estimate.enabled and m.task in ("binary", "multiclass")
+    return {"limit": m.estimate.calibration_error} if wanted else None
+
+
 PARTS: dict[str, Callable[[ModelSettings], dict[str, Any] | None]] = {
     "sample": lambda m: None if m.sample is None else {"rows": m.sample.rows, "mask": sorted(m.sample.mask)},
+    "score_cells": _score_cells,
 }
 
 

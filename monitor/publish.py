@@ -268,7 +268,9 @@ def _rows(model: Model, version: str, segment: str, start: int, end: int, revisi
             threshold=f.threshold,
             level=f.level,
             rule=f.rule,
-            evidence=json.dumps(f.score.evidence, default=str) if f.score.evidence and f.level in ("warn", "breach") else "",
+            evidence=json.dumps(f.score.evidence, default=str)
+            if f.score.evidence and (f.level in ("warn", "breach") or "reason" in f.score.evidence)
+            else "",
         )
         for f in findings
     ]

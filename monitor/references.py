@@ -13,12 +13,14 @@ import numpy as np
 from rich.progress import Progress
 
 from detectors.columns import Columns, DictColumn, Outcomes, Schema
+from detectors.fits import fit_all
 from detectors.performance import PerformanceSummary
 from detectors.profile import PREDICTION, Profile
 from detectors.scoring import score_performance
 from monitor.config import Config
 from monitor.config.model import ModelSettings
 from monitor.panes import OTHER
+from monitor.parts import parts_of
 from monitor.runtime import schema_of
 from monitor.segments import derived_segments, with_derived
 from monitor.store import StoredReference
@@ -36,11 +38,11 @@ def build_reference(cfg: Config, store: Any, model: str, path: Path, types: tupl
         yield f"{feature}: {kind} ({origin})"
     numeric = tuple(sorted(f for f, k in kinds.items() if k == "numeric"))
     categorical = tuple(sorted(f for f, k in kinds.items() if k == "category"))
-    schema = replace(schema_of(settings, None), numeric=numeric, categorical=categorical)
-    columns, performance = _read(path, schema, settings, rows, cfg.limits.segments)
+    schema = replace(schema_of(settings, None), numeric=numeric, categorical=categorical, parts=parts_of(settings))
+    columns, outcomes, performance = _read(path, schema, settings, rows, cfg.limits.segments)
     taken = {r.name for r in store.references(model)}
     name = next(f"{path.stem}-{n}" for n in range(1, len(taken) + 2) if f"{path.stem}-{n}" not in taken)
-    profile = replace(Profile.build(columns, schema, name), performance=performance)
+    profile = replace(Profile.build(columns, schema, name), performance=performance, extras=fit_all(columns, outcomes, schema))
     blob = profile.to_bytes()
     store.save_reference(StoredReference(model, name, profile.rows, time.time_ns() // 1_000_000, activate, blob))
     state = "active for panes that begin after the daemon's next start" if activate else "not active"
@@ -76,13 +78,13 @@ def _kinds(settings: ModelSettings, path: Path, types: tuple[str, ...]) -> tuple
 
 def _read(
     path: Path, schema: Schema, settings: ModelSettings, rows: int, segment_limit: int
-) -> tuple[Columns, dict[str, PerformanceSummary]]:
-    """The rows, and the performance on those that have labels: of all, and of each segment that the file names."""
+) -> tuple[Columns, Outcomes | None, dict[str, PerformanceSummary]]:
+    """The rows, the labels beside them, and the performance on those that have one: of all, and of each segment."""
     reader = Reader(path, names_of(path), schema, settings.segment_keys, settings.columns, events=False)
     if reader.missing:
         raise ValueError(f"{path}: no column for {', '.join(reader.missing)}; name it in the model's `columns`")
     derived = derived_segments(settings, schema)
-    parts = []
+    parts, labels = [], []
     found: dict[str, PerformanceSummary] = {}
     with Progress(transient=True) as bar:
         task = bar.add_task("reading", total=rows)
@@ -91,10 +93,13 @@ def _read(
             parts.append(columns)
             if reader.label is not None and schema.task != "none":
                 segments = with_derived(derived, columns, reader.segments(batch), reader.version(batch))
-                _count(found, schema, reader.outcomes(batch, columns), segments, segment_limit)
+                labels.append(reader.outcomes(batch, columns))
+                _count(found, schema, labels[-1], segments, segment_limit)
             bar.advance(task, batch.num_rows)
     labelled = found[""].rows if "" in found else 0
-    return Columns.concat(parts), {name: summary for name, summary in found.items() if summary.rows} if labelled else {}
+    if not labelled:
+        return Columns.concat(parts), None, {}
+    return Columns.concat(parts), Outcomes.concat(labels), {name: summary for name, summary in found.items() if summary.rows}
 
 
 def _count(

@@ -22,6 +22,7 @@ import detectors
 from detectors.adaptive import AdaptiveSummary
 from detectors.category import CategorySummary
 from detectors.columns import Columns, DictColumn, Outcomes, Schema
+from detectors.fits import fit_all
 from detectors.latency import LatencySummary
 from detectors.moments import Moments
 from detectors.numeric import GridSummary
@@ -31,7 +32,7 @@ from detectors.summaries import INPUT_PARTS, OUTCOME_PARTS
 from detectors.window import WindowSummary
 
 # options of each part, as monitor/parts.py would make them of a config
-INPUT_OPTIONS: dict[str, dict[str, Any]] = {}
+INPUT_OPTIONS: dict[str, dict[str, Any]] = {"sample": {"rows": 20, "mask": ["d"]}, "score_cells": {}}
 # and the task of the model that it is for
 OUTCOME_OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {}
 
@@ -102,8 +103,15 @@ class Kind:
 
 def window(parts: dict[str, dict[str, Any]], with_profile: bool) -> Kind:
     s = schema(parts=parts)
-    profile = Profile.build(some_columns(np.random.default_rng(9), 400), s, "r") if with_profile else None
+    profile = reference(s) if with_profile else None
     return Kind(lambda: WindowSummary.empty(s, profile), some_columns, lambda b: WindowSummary.from_bytes(b, s, profile))
+
+
+def reference(s: Schema) -> Profile:
+    """A reference of labelled rows, with all that is fitted to it."""
+    rng = np.random.default_rng(9)
+    columns = some_columns(rng, 400)
+    return dataclasses.replace(Profile.build(columns, s, "r"), extras=fit_all(columns, some_outcomes(rng, 400), s))
 
 
 def performance(task: str, parts: dict[str, dict[str, Any]]) -> Kind:
@@ -112,7 +120,14 @@ def performance(task: str, parts: dict[str, dict[str, Any]]) -> Kind:
 
 
 def part(kinds: dict[str, Any], name: str, s: Schema, rows: Any) -> Kind:
-    return Kind(lambda: kinds[name].empty(s), rows, lambda b: kinds[name].from_bytes(b, s))
+    profile = reference(s)
+
+    def bound(made: Any) -> Any:
+        if hasattr(made, "bind"):
+            made.bind(profile)
+        return made
+
+    return Kind(lambda: bound(kinds[name].empty(s)), rows, lambda b: bound(kinds[name].from_bytes(b, s)))
 
 
 SUMMARIES: dict[str, Kind] = {

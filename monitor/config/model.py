@@ -111,6 +111,11 @@ class SampleSettings(Section):
     keep_ms: Duration = Field(86_400_000, alias="keep", ge=60_000)
 
 
+class EstimateSettings(Section):
+    enabled: bool = True
+    calibration_error: float = Field(0.05, ge=0.0, le=1.0)
+
+
 class LabelSettings(Section):
     wait_ms: Duration = Field(7 * 86_400_000, alias="wait")
     max_pending: int = Field(5_000_000, ge=1)
@@ -204,6 +209,7 @@ class ModelSettings(Section):
     non_finite: Literal["reject", "missing"] = "reject"
     min_rows: int = Field(200, ge=1)
     sample: SampleSettings | None = None
+    estimate: EstimateSettings = EstimateSettings.model_validate({})
     thresholds: dict[str, LimitSettings] = {}
 
     @property

@@ -1,0 +1,43 @@
+"""What is fitted to a reference when it is built, by name: bytes in Profile.extras, read by the parts and scores that need it.
+
+A fit is a function of the reference's rows, of the labels that stand beside them (None where there are none), and of
+the schema, whose `parts` hold the options. It returns None where there is nothing to fit, and raises ValueError with
+the reason where the rows will not do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from detectors.columns import Columns, Outcomes, Schema
+from detectors.sample import PART as SAMPLE
+from detectors.sample import RowSample, numbered
+from detectors.score_cells import PART as SCORE_CELLS
+from detectors.score_cells import ReferenceCells
+
+Fit = Callable[[Columns, Outcomes | None, Schema], bytes | None]
+
+
+def _sample(columns: Columns, outcomes: Outcomes | None, schema: Schema) -> bytes | None:
+    """Some of the reference's rows, where the config keeps samples of rows."""
+    if SAMPLE not in schema.parts:
+        return None
+    sample = RowSample.empty(schema)
+    sample.add(numbered(columns))
+    return sample.to_bytes()
+
+
+def _score_cells(columns: Columns, outcomes: Outcomes | None, schema: Schema) -> bytes | None:
+    if outcomes is None or SCORE_CELLS not in schema.parts:
+        return None
+    cells = ReferenceCells.build(outcomes, schema)
+    return None if cells is None else cells.to_bytes()
+
+
+FITS: dict[str, Fit] = {SAMPLE: _sample, SCORE_CELLS: _score_cells}
+
+
+def fit_all(columns: Columns, outcomes: Outcomes | None, schema: Schema) -> dict[str, bytes]:
+    """The extras of a reference. outcomes, where there are any, stand row by row beside columns."""
+    found = {name: fit(columns, outcomes, schema) for name, fit in FITS.items()}
+    return {name: data for name, data in found.items() if data is not None}
