@@ -58,6 +58,25 @@ PERFORMANCE = {
     "rmse": Doc("root of the mean squared error (regression)", "above", "the label's"),
     "r2": Doc("coefficient of determination (regression)", "below"),
 }
+QUALITY = {
+    "absent": Doc("1 where no row has the feature, though the reference has it; breach by default"),
+    "constant": Doc("1 where all rows have one value, though the reference has several; warn by default"),
+    "out_of_range_share": Doc("values beyond the reference's least and greatest / values"),
+    "outlier_share": Doc("values more than 1.5 interquartile ranges beyond the reference's quartiles / values"),
+    "extreme_share": Doc("values more than 3 interquartile ranges beyond them / values"),
+    "length_out_of_range_share": Doc("strings longer or shorter than any of the reference / strings"),
+    "range_violation_share": Doc("values outside the config's range / values"),
+    "length_violation_share": Doc("strings whose length is outside the config's / strings"),
+    "pattern_violation_share": Doc("strings that do not match the config's pattern / strings"),
+}
+CHECKS = {
+    "violation_share": Doc("rows that violate the rule / rows for which it can be said"),
+}
+FRESHNESS = {
+    "newest_event_age_ms": Doc("end of the window less the time of its newest event", "above", "ms"),
+    "ingest_delay_p50_ms": Doc("median time from an event to its record in the log, within 1 %", "above", "ms"),
+    "ingest_delay_p95_ms": Doc("95 % quantile of it", "above", "ms"),
+}
 FAIRNESS = {
     "demographic_parity_difference": Doc("greatest less least share of a group that is predicted the favourable label"),
     "disparate_impact": Doc("least / greatest such share; breach at or under 0.8, the four-fifths rule, by default", "below"),
@@ -85,7 +104,9 @@ ESTIMATED = {
 FAMILIES: dict[str, dict[str, Doc]] = {
     "a feature, `prediction`": DESCRIPTION,
     "a feature, `prediction`, against the reference": DRIFT,
-    "`traffic`, `latency`": TRAFFIC,
+    "a feature: its quality": QUALITY,
+    "`check:NAME`": CHECKS,
+    "`traffic`, `latency`": {**TRAFFIC, **FRESHNESS},
     "`performance`": PERFORMANCE,
     "`fairness:SEGMENT`": FAIRNESS,
     "`estimated_performance`, `target_estimated`": ESTIMATED,

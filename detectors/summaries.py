@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 from detectors.columns import Columns, Outcomes, Schema
+from detectors.rules import RuleSummary
 from detectors.sample import RowSample
 from detectors.score_cells import ScoreCells
 
@@ -44,6 +45,7 @@ class PartKind(Generic[Rows]):
 
 
 INPUT_PARTS: dict[str, PartKind[Columns]] = {
+    "rules": PartKind(RuleSummary.empty, RuleSummary.from_bytes),
     "sample": PartKind(RowSample.empty, RowSample.from_bytes, whole=True),
     "score_cells": PartKind(ScoreCells.empty, ScoreCells.from_bytes),
 }

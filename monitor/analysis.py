@@ -16,6 +16,7 @@ from detectors.scoring import score_performance, score_window
 from monitor.estimates import estimated_performance, target_estimated
 from monitor.fairness import fairness
 from monitor.panes import Group
+from monitor.quality import quality
 from monitor.view import GroupView, WindowView
 
 GroupAnalyser = Callable[[GroupView], Iterable[Score]]
@@ -42,6 +43,7 @@ GROUP_ANALYSERS: dict[str, GroupAnalyser] = {
     "performance": performance,
     "estimated_performance": estimated_performance,
     "target_estimated": target_estimated,
+    "quality": quality,
 }
 WINDOW_ANALYSERS: dict[str, WindowAnalyser] = {"fairness": fairness}
 

@@ -126,7 +126,7 @@ def run(
             shown=Shown(
                 store=store,
                 models=models,
-                segments={m.name: m.segments for m in cfg.models},
+                segments={m.name: [s.name for s in m.segments] for m in cfg.models},
                 clock=wall_clock_ms,
                 config=effective(cfg),
                 version=installed("driftd"),

@@ -20,7 +20,7 @@ from typing import cast
 
 import numpy as np
 
-from detectors.columns import DictColumn, Ints
+from detectors.columns import DictColumn, Ints, Schema
 from monitor.checkpoint import (
     Claim,
     JoinedRows,
@@ -167,7 +167,7 @@ class Engine:
             part.counts[letter.reason] += 1
         part.dead.extend(decoded.dead)
         if decoded.events:
-            self._add_events(part, decoded.events)
+            self._add_events(part, [with_ingest_delay(self.models[b.model].schema, b, raw) for b in decoded.events])
         for labels in decoded.labels:
             part.counts["consumed"] += len(labels.label_ts_ms)
             part.counts["labels"] += len(labels.label_ts_ms)
@@ -330,6 +330,20 @@ class Engine:
             if model is not None:
                 written.update({(p.model, p.pane_start_ms): p for p in add_outcomes(model, rows, latest)})
         return list(written.values())
+
+
+def with_ingest_delay(schema: Schema, batch: EventBatch, raw: RawBatch) -> EventBatch:
+    """The batch with numbers["ingest_delay_ms"], its record's time less its own, for models that want it; NaN where
+    the log has no record time."""
+    if not schema.parts.get("rules", {}).get("freshness") or not batch.rows:
+        return batch
+    delay = np.full(batch.rows, np.nan)
+    if len(raw.record_ts_ms):  # a table has none
+        at = np.minimum(np.searchsorted(raw.offsets, batch.offsets), len(raw.offsets) - 1)
+        known = (raw.offsets[at] == batch.offsets) & (raw.record_ts_ms[at] >= 0)  # a paired half may be of an earlier batch
+        delay[known] = np.maximum(0, raw.record_ts_ms[at] - batch.ts_ms)[known]
+    numbers = {**batch.columns.numbers, "ingest_delay_ms": delay}
+    return replace(batch, columns=replace(batch.columns, numbers=numbers))
 
 
 def _clocks(part: Partition, batches: list[EventBatch]) -> list[Ints]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from monitor.config.model import ModelSettings
+from monitor.quality import rule_options
 
 # name of the part -> its options, None where the config does not ask for it
 
@@ -16,6 +17,7 @@ def _score_cells(m: ModelSettings) -> dict[str, Any] | None:
 
 
 PARTS: dict[str, Callable[[ModelSettings], dict[str, Any] | None]] = {
+    "rules": rule_options,
     "sample": lambda m: None if m.sample is None else {"rows": m.sample.rows, "mask": sorted(m.sample.mask)},
     "score_cells": _score_cells,
 }

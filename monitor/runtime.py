@@ -18,6 +18,7 @@ from monitor.engine import Engine
 from monitor.events import Decoder
 from monitor.model import Model
 from monitor.parts import parts_of
+from monitor.quality import DEFAULT_LIMITS
 from monitor.segments import Fairness, derived_segments
 
 CLASSES = 100  # a reference with more makes no columns of probabilities
@@ -67,6 +68,7 @@ def build_model(cfg: Config, settings: ModelSettings, rules: tuple[Rule, ...], s
 def _limits(settings: ModelSettings) -> dict[str, Limit]:
     """The config's limits, and the four-fifths rule where groups are compared and the config says nothing else."""
     out = {name: Limit(warn=limit.warn, breach=limit.breach, below=limit.below) for name, limit in settings.thresholds.items()}
+    out = {**DEFAULT_LIMITS, **out}
     if settings.fairness.protected:
         out.setdefault("disparate_impact", Limit(breach=FOUR_FIFTHS, below=True))
     return out

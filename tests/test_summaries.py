@@ -32,7 +32,14 @@ from detectors.summaries import INPUT_PARTS, OUTCOME_PARTS
 from detectors.window import WindowSummary
 
 # options of each part, as monitor/parts.py would make them of a config
-INPUT_OPTIONS: dict[str, dict[str, Any]] = {"sample": {"rows": 20, "mask": ["d"]}, "score_cells": {}}
+INPUT_OPTIONS: dict[str, dict[str, Any]] = {
+    "sample": {"rows": 20, "mask": ["d"]},
+    "score_cells": {},
+    "rules": {
+        "rules": [["check:a", "violation_share", "x <= y or c == 'a'"], ["c", "pattern_violation_share", "matches(c, '[a-c]')"]],
+        "freshness": True,
+    },
+}
 # and the task of the model that it is for
 OUTCOME_OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {}
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from detectors.columns import Schema
 from detectors.expression import ExpressionError, fields_of, parse_expression
+from detectors.rules import feature_rules
 from monitor.config.lines import Path
 
 Found = Iterator[tuple[Path, str, str]]  # path, what is wrong, what to do
@@ -33,6 +34,10 @@ def expression_problems(model: dict[str, Any], path: Path) -> Found:
             yield (*path, "checks", i, "name"), f"{check.get('name')!r} is taken by an earlier check", "give each its own name"
         if isinstance(check.get("expect"), str):
             yield from _expression(check["expect"], _fields(model, None), (*path, "checks", i, "expect"))
+    quality = model.get("quality")
+    if isinstance(quality, dict) and isinstance(quality.get("features"), dict):
+        for name, wanted in quality["features"].items():
+            yield from _feature(model, name, wanted, (*path, "quality", "features", name))
     fairness = model.get("fairness")
     if isinstance(fairness, dict):
         yield from _fairness(model, fairness, [n for n in names if isinstance(n, str)], (*path, "fairness"))
@@ -58,6 +63,35 @@ def _expression(text: str, fields: Mapping[str, str] | None, path: Path) -> Foun
     except ExpressionError as error:
         message, _, fix = str(error).partition("; ")
         yield path, message, fix
+
+
+def _feature(model: dict[str, Any], name: str, wanted: Any, path: Path) -> Found:
+    """A feature that is not there, a pattern that is none, a range of a category: what its rules would refuse."""
+    fields = _fields(model, None)
+    if fields is not None and f"features.{name}" not in fields:
+        known = sorted(f.removeprefix("features.") for f in fields if f.startswith("features."))
+        close = get_close_matches(str(name), known, n=1)
+        yield (
+            path,
+            f"there is no feature {name!r}",
+            (f"did you mean {close[0]!r}? " if close else "") + f"known: {', '.join(known)}",
+        )
+        return
+    for key, rule in _rules(name, wanted):
+        for _, message, fix in _expression(rule, fields, path):
+            yield (*path, key), message.partition(": ")[2], fix
+
+
+def _rules(name: str, wanted: Any) -> Iterator[tuple[str, str]]:
+    if not isinstance(wanted, dict):
+        return
+    for key in ("range", "length"):
+        pair = wanted.get(key)
+        if isinstance(pair, list) and len(pair) == 2 and all(isinstance(v, int | float) for v in pair):
+            given = (float(pair[0]), float(pair[1]))
+            yield key, feature_rules(name, given if key == "range" else None, given if key == "length" else None, None)[0][1]
+    if isinstance(wanted.get("pattern"), str):
+        yield "pattern", feature_rules(name, None, None, wanted["pattern"])[0][1]
 
 
 def _fairness(model: dict[str, Any], fairness: dict[str, Any], names: list[str], path: Path) -> Found:

@@ -155,7 +155,7 @@ class LimitSettings(Section):
 
 class FairnessSettings(Section):
     """protected: segments whose values are compared with each other. favourable: the predicted label that is one's
-    advantage (default: positive_label).."""
+    advantage (default: positive_label)."""
 
     protected: list[str] = []
     favourable: str | None = None
@@ -188,6 +188,28 @@ Class = Annotated[str, Field(min_length=1, max_length=1000)]
 Level = Annotated[float, Field(gt=0.0, lt=1.0)]
 
 
+class FeatureQualitySettings(Section):
+    """What the values of one feature must be like. length counts characters; pattern is RE2's and matches whole strings."""
+
+    range: Annotated[list[float], Field(min_length=2, max_length=2)] | None = None
+    length: Annotated[list[int], Field(min_length=2, max_length=2)] | None = None
+    pattern: str | None = None
+
+    @model_validator(mode="after")
+    def _in_order(self) -> FeatureQualitySettings:
+        if self.range is None and self.length is None and self.pattern is None:
+            raise ValueError("give range, length, pattern, or several of them")
+        for name, pair in (("range", self.range), ("length", self.length)):
+            if pair is not None and not pair[0] <= pair[1]:
+                raise ValueError(f"{name} {list(pair)} must be [least, greatest]")
+        return self
+
+
+class QualitySettings(Section):
+    features: dict[str, FeatureQualitySettings] = {}
+    freshness: bool = False
+
+
 class ModelSettings(Section):
     name: Name
     task: Literal["binary", "multiclass", "multilabel", "regression", "ranking", "quantile", "none"] = "none"
@@ -200,6 +222,7 @@ class ModelSettings(Section):
     features: dict[str, Literal["numeric", "category"]] = {}
     segments: Annotated[list[SegmentSettings], Field(max_length=50)] = []
     checks: Annotated[list[CheckSettings], Field(max_length=100)] = []
+    quality: QualitySettings = QualitySettings.model_validate({})
     fairness: FairnessSettings = FairnessSettings.model_validate({})
     columns: dict[str, str] = {}  # field of the event -> column of a parquet or csv file
     window: WindowSettings = WindowSettings.model_validate({})

@@ -1,0 +1,44 @@
+"""Data quality of a closed window: from what is counted anyway, and from the rules that the config adds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from detectors.limits import Limit
+from detectors.quality import score_quality
+from detectors.rules import RuleSummary, feature_rules, score_rules
+from detectors.score import Score
+from monitor.config.model import ModelSettings
+from monitor.view import GroupView
+
+# Limits that hold where the config says nothing: facts that need no statistics to be news.
+DEFAULT_LIMITS = {"absent": Limit(breach=1.0), "constant": Limit(warn=1.0)}
+
+
+def quality(view: GroupView) -> Iterable[Score]:
+    """Scores of one group's columns and rules."""
+    if view.inputs is None:
+        return
+    yield from score_quality(view.inputs, view.profile, view.learned, view.reference)
+    rules = view.inputs.parts.get("rules")
+    if isinstance(rules, RuleSummary):
+        yield from score_rules(rules, view.end_ms)
+
+
+def rule_options(settings: ModelSettings) -> dict[str, Any] | None:
+    """Options of the part `rules`; None where the config has no rule and does not ask for freshness."""
+    rules = list(rules_of(settings))
+    if not rules and not settings.quality.freshness:
+        return None
+    return {"rules": rules, "freshness": settings.quality.freshness}
+
+
+def rules_of(settings: ModelSettings) -> Iterator[list[str]]:
+    """[subject, score, expression] of each rule of the config."""
+    for check in settings.checks:
+        yield [f"check:{check.name}", "violation_share", check.expect]
+    for feature, wanted in sorted(settings.quality.features.items()):
+        span = None if wanted.range is None else (wanted.range[0], wanted.range[1])
+        length = None if wanted.length is None else (wanted.length[0], wanted.length[1])
+        yield from ([feature, score, text] for score, text in feature_rules(feature, span, length, wanted.pattern))
