@@ -1,16 +1,18 @@
-"""Distances between a window and its reference, each a small pure function of counts over the same cells.
+"""Distances between a window and its reference, each a small pure function of the shares or counts of bins.
 
-p is the reference's share of each cell, q the window's; both have shape (k,).
+p is the reference's share of each bin, q the window's; both have shape (k,). Which bins: see detectors/pairs.py.
+Bins are joined from whole cells, so given the bins these have no error of their own.
 """
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from detectors.cells import Cells
 from detectors.columns import Floats, Ints
 
-FLOOR = 1e-4  # the least share that PSI's logarithm sees
+FLOOR = 1e-4  # the least share that a logarithm sees
 
 
 def shares(counts: Ints) -> Floats:
@@ -19,75 +21,93 @@ def shares(counts: Ints) -> Floats:
     return counts / total if total else np.zeros(len(counts))
 
 
+def decile_starts(reference: Ints, groups: int = 10) -> Ints:
+    """The first cell of each group of neighbours, so that each holds about 1/groups of the reference: deciles."""
+    total = reference.sum()
+    if total == 0 or len(reference) <= groups:
+        return np.arange(len(reference))
+    upto = np.cumsum(reference)
+    cuts = np.unique(np.searchsorted(upto, np.arange(1, groups) * (total / groups), side="left") + 1)
+    return np.concatenate([[0], cuts[cuts < len(reference)]])
+
+
 def psi(p: Floats, q: Floats) -> float:
     """Population stability index, sum of (q - p) ln(q / p), shares floored at FLOOR (Siddiqi 2006)."""
     p, q = np.maximum(p, FLOOR), np.maximum(q, FLOOR)
     return float(((q - p) * np.log(q / p)).sum())
 
 
+def kullback_leibler(p: Floats, q: Floats) -> float:
+    """Kullback-Leibler divergence of the window from the reference, sum of q ln(q / p), p floored at FLOOR (nats)."""
+    held = q > 0
+    return float((q[held] * np.log(q[held] / np.maximum(p[held], FLOOR))).sum())
+
+
 def jensen_shannon(p: Floats, q: Floats) -> float:
     """Jensen-Shannon distance, base 2, in [0, 1] (Endres, Schindelin 2003)."""
     m = (p + q) / 2.0
-    with np.errstate(divide="ignore", invalid="ignore"):
-        left = np.where(p > 0, p * np.log2(p / m), 0.0).sum()
-        right = np.where(q > 0, q * np.log2(q / m), 0.0).sum()
+    left = (p[p > 0] * np.log2(p[p > 0] / m[p > 0])).sum()
+    right = (q[q > 0] * np.log2(q[q > 0] / m[q > 0])).sum()
     return float(np.sqrt(max(0.0, (left + right) / 2.0)))
 
 
-def kolmogorov_smirnov(p: Floats, q: Floats) -> float:
-    """Greatest distance of the distribution functions at the cells' edges; low by at most a cell's share."""
-    return float(np.abs(np.cumsum(p) - np.cumsum(q)).max()) if len(p) else float("nan")
+def hellinger(p: Floats, q: Floats) -> float:
+    """Hellinger distance, in [0, 1] (Hellinger 1909)."""
+    return float(np.sqrt(((np.sqrt(p) - np.sqrt(q)) ** 2).sum() / 2.0))
 
 
-def kolmogorov_smirnov_p(distance: float, n: int, m: int) -> float:
-    """Two-sided p-value, as scipy.stats.ks_2samp(method="asymp") has it."""
-    from scipy.stats import kstwo
-
-    effective = float(n) * m / (n + m)
-    return float(np.clip(kstwo.sf(distance, max(1, round(effective))), 0.0, 1.0))
+def total_variation(p: Floats, q: Floats) -> float:
+    """Half the sum of the shares' absolute changes: the share of rows that moved to another bin."""
+    return float(np.abs(p - q).sum() / 2.0)
 
 
-def wasserstein(reference: Cells, current: Cells) -> float:
-    """First Wasserstein distance of two columns on the same cells, in the column's unit.
+def l_infinity(p: Floats, q: Floats) -> float:
+    """The greatest change of a bin's share."""
+    return float(np.abs(p - q).max()) if len(p) else math.nan
 
-    The integral of F - G over a cell is [x (F - G)] at its edges less the difference of the cell's sums: exact,
-    open outer cells included. Low only where F and G cross inside a cell.
+
+def chi_square(reference: Ints, current: Ints) -> tuple[float, float]:
+    """Pearson's chi-square test of homogeneity of two rows of counts, and its p-value: both samples' sizes count.
+
+    As scipy.stats.chi2_contingency(correction=False). NaN where there are not two bins with rows.
     """
-    n, m = reference.rows, current.rows
-    if n == 0 or m == 0:
-        return float("nan")
-    gap = np.concatenate([[0.0], np.cumsum(reference.counts / n) - np.cumsum(current.counts / m)])
-    gap[-1] = 0.0
-    edges = np.where(np.isfinite(reference.edges), reference.edges, 0.0)  # the gap is 0 at infinite edges
-    integral = np.diff(edges * gap) - (reference.sums / n - current.sums / m)
-    return float(np.abs(integral).sum())
+    table = _table(reference, current)
+    if table is None:
+        return math.nan, math.nan
+    observed, expected = table
+    return _with_p(float(((observed - expected) ** 2 / expected).sum()), observed.shape[1])
 
 
-def chi_square(expected_share: Floats, observed: Ints) -> tuple[float, float]:
-    """Pearson's chi-square of observed counts against the reference's shares, and its p-value.
+def g_test(reference: Ints, current: Ints) -> tuple[float, float]:
+    """The likelihood ratio test of homogeneity, and its p-value (Woolf 1957).
 
-    A category that the reference never had makes the statistic infinite and the p-value 0.
+    As scipy.stats.chi2_contingency(lambda_="log-likelihood", correction=False).
     """
+    table = _table(reference, current)
+    if table is None:
+        return math.nan, math.nan
+    observed, expected = table
+    held = observed > 0
+    return _with_p(float(2.0 * (observed[held] * np.log(observed[held] / expected[held])).sum()), observed.shape[1])
+
+
+def cramers_v(reference: Ints, current: Ints) -> float:
+    """Cramér's V of two rows of counts, in [0, 1]: chi-square's size of effect, whatever the number of rows."""
+    statistic, _ = chi_square(reference, current)
+    return math.sqrt(statistic / float(reference.sum() + current.sum())) if math.isfinite(statistic) else math.nan
+
+
+def _table(reference: Ints, current: Ints) -> tuple[Floats, Floats] | None:
+    held = (reference + current) > 0
+    observed = np.array([reference[held], current[held]], dtype=np.float64)
+    rows = observed.sum(axis=1, keepdims=True)
+    if observed.shape[1] < 2 or not rows.all():
+        return None
+    expected: Floats = rows * observed.sum(axis=0) / rows.sum()
+    return observed, expected
+
+
+def _with_p(statistic: float, bins: int) -> tuple[float, float]:
     from scipy.special import chdtrc
 
-    total = int(observed.sum())
-    if total == 0 or len(observed) < 2:
-        return float("nan"), float("nan")
-    if (observed[expected_share <= 0] > 0).any():
-        return float("inf"), 0.0
-    known = expected_share > 0
-    expected = expected_share[known] * total
-    statistic = float(((observed[known] - expected) ** 2 / expected).sum())
-    freedom = int(known.sum()) - 1
-    return statistic, float(chdtrc(freedom, statistic)) if freedom > 0 else float("nan")
-
-
-def coarse(reference: Ints, current: Ints, groups: int = 10) -> tuple[Ints, Ints]:
-    """Join neighbouring cells until each holds about 1/groups of the reference: deciles, by default."""
-    total = reference.sum()
-    if total == 0 or len(reference) <= groups:
-        return reference, current
-    upto = np.cumsum(reference)
-    cuts = np.unique(np.searchsorted(upto, np.arange(1, groups) * (total / groups), side="left") + 1)
-    starts = np.concatenate([[0], cuts[cuts < len(reference)]])
-    return np.add.reduceat(reference, starts), np.add.reduceat(current, starts)
+    return statistic, float(chdtrc(bins - 1, statistic))

@@ -31,7 +31,8 @@ def judge(scores: Iterable[Score], thresholds: Mapping[str, Limit], min_rows: in
     for score in scores:
         limit = thresholds.get(score.name)
         if limit is None:
-            out.append(Finding(score, "ok"))
+            # a comparison that says nothing is no good news, whether or not a limit judges it
+            out.append(Finding(score, "unsure" if score.reference and not math.isfinite(score.value) else "ok"))
             continue
         level, threshold = limit.level(score.value) if math.isfinite(score.value) else ("unsure", limit.breach)
         if score.rows < min_rows or not math.isfinite(score.value):

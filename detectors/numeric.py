@@ -25,6 +25,7 @@ PIECE_ROWS = 16_384  # a piece and what is made of it stay in the second-level c
 FINER_TAILS = (1 / 512, 1 / 1024, 1 / 2048, 1 / 4096, 1 / 16384)
 EXTREMES = 32  # the least and greatest values are edges themselves: in heavy tails they carry the distance
 OUTER_STEPS = tuple(2.0**e for e in range(-2, 11))  # in standard deviations beyond the reference's range
+ATOM_CELLS = 4  # a value with the rows of so many cells is kept apart from its neighbours
 _HEAD = struct.Struct("<Iqqq")
 
 
@@ -44,7 +45,9 @@ def make_grid(values: Floats, cells: int = 512) -> Floats:
         edges = np.concatenate([distinct, between]) if len(distinct) <= cells // 2 else distinct
     else:
         levels = np.concatenate([np.linspace(0, 1, cells + 1), FINER_TAILS, 1.0 - np.array(FINER_TAILS)])
-        edges = np.concatenate([np.quantile(finite, levels), distinct[:EXTREMES], distinct[-EXTREMES:]])
+        quantiles, times = np.unique(np.quantile(finite, levels), return_counts=True)
+        atoms = np.nextafter(quantiles[times >= ATOM_CELLS], np.inf)  # a frequent value gets a cell of its own
+        edges = np.concatenate([quantiles, atoms, distinct[:EXTREMES], distinct[-EXTREMES:]])
     low, high = float(distinct[0]), float(distinct[-1])
     std = float(finite.std()) or max(abs(high), 1.0) * 1e-3
     outer = std * np.array(OUTER_STEPS)

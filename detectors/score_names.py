@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from detectors.registry import STATISTICS
+
 
 class Doc(NamedTuple):
     """What a score is. worse: which way it gets worse, "above", "below", or "" where neither is. unit: "" for a plain number."""
@@ -27,15 +29,9 @@ DESCRIPTION = {
     **{f"p{q}": Doc(f"{int(q)} % quantile, within its cell", "", "the feature's") for q in "01 05 25 50 75 95 99".split()},
 }
 DRIFT = {
-    "psi": Doc("population stability index"),
-    "ks": Doc("Kolmogorov-Smirnov distance"),
-    "ks_p": Doc("its p-value", "below"),
-    "js": Doc("Jensen-Shannon distance, base 2"),
-    "wasserstein": Doc("first Wasserstein distance", "above", "standard deviations of the reference"),
-    "chi2": Doc("chi-square statistic"),
-    "chi2_p": Doc("its p-value", "below"),
-    "new_categories": Doc("values that the reference never had", "above", "values"),
-    "new_category_share": Doc("rows with such a value / rows"),
+    "drift": Doc("the statistic that suits the feature's kind and the reference's rows; its evidence says which"),
+    **{name: Doc(s.text, "" if s.worse == "either" else s.worse, s.unit) for name, s in STATISTICS.items()},
+    **{f"{name}_p": Doc(f"p-value of `{name}`", "below") for name, s in STATISTICS.items() if s.p_value is not None},
 }
 TRAFFIC = {
     "rows": Doc("events of the window", "", "rows"),

@@ -5,21 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-import numpy as np
-
-from detectors import drift
-from detectors.adaptive import AdaptiveSummary, common_cells
 from detectors.category import CategorySummary
-from detectors.cells import Cells
+from detectors.choice import Choice
 from detectors.columns import Schema
-from detectors.numeric import GridSummary
 from detectors.performance import PerformanceSummary
 from detectors.profile import PREDICTION, Profile
 from detectors.score import Score
+from detectors.univariate import AUTO, category_drift, nothing_to_say, numeric_drift
 from detectors.window import Numeric, WindowSummary
 
 QUANTILES = {"p01": 0.01, "p05": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95, "p99": 0.99}
-LEAST_STD = 0.001  # Wasserstein is divided by the reference's spread, at least this: as Evidently does
 
 
 def score_window(
@@ -28,25 +23,28 @@ def score_window(
     baseline: WindowSummary | None,
     window_seconds: float,
     baseline_name: str = "first_windows",
+    choice: Choice = AUTO,
 ) -> list[Score]:
     """Scores of a window's inputs, predictions, latency and traffic, in a fixed order.
 
     profile: the reference that summary counts in. baseline: the learned one where there is no profile.
     """
     name = profile.name if profile else (baseline_name if baseline else "")
+    known: Profile | WindowSummary | None = profile or baseline
     out: list[Score] = []
     for feature, column in summary.numeric.items():
-        ref = profile.numeric.get(feature) if profile else (baseline.numeric.get(feature) if baseline else None)
-        out.extend(_numeric(feature, column, ref, name))
+        out.extend(_numeric(feature, column))
+        if known is not None and feature in known.numeric:
+            out.extend(numeric_drift(feature, column, known.numeric[feature], name, choice))
+        elif known is not None:
+            out.append(nothing_to_say(feature, column.rows, name, _unlike(feature, "numeric", feature in known.categorical)))
     for feature, counts in summary.categorical.items():
-        base = profile.categorical if profile else (baseline.categorical if baseline else {})
-        out.extend(_category(feature, counts, base.get(feature), name))
-    score_ref = profile.numeric[PREDICTION] if profile else (baseline.score if baseline else None)
-    if summary.score.rows:
-        out.extend(_numeric(PREDICTION, summary.score, score_ref, name))
-    elif summary.label.rows:
-        label_ref = profile.label if profile else (baseline.label if baseline else None)
-        out.extend(_category(PREDICTION, summary.label, label_ref, name))
+        out.extend(_category(feature, counts))
+        if known is not None and feature in known.categorical:
+            out.extend(category_drift(feature, counts, known.categorical[feature], name, choice))
+        elif known is not None:
+            out.append(nothing_to_say(feature, counts.rows, name, _unlike(feature, "category", feature in known.numeric)))
+    out.extend(_prediction(summary, profile, baseline, name, choice))
     latency = summary.latency
     if latency.rows:
         for label, q in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99)):
@@ -58,7 +56,30 @@ def score_window(
     return out
 
 
-def _numeric(subject: str, column: Numeric, reference: Numeric | None, name: str) -> Iterator[Score]:
+def _unlike(feature: str, kind: str, other_kind: bool) -> str:
+    fix = "run `driftd reference build` again"
+    if other_kind:
+        return f"the reference holds {feature} as another type than {kind}; correct the config's `features`, or {fix}"
+    return f"the reference does not have {feature}; {fix}"
+
+
+def _prediction(
+    summary: WindowSummary, profile: Profile | None, baseline: WindowSummary | None, name: str, choice: Choice
+) -> Iterator[Score]:
+    """Of the scores where there are any, else of the predicted labels."""
+    if summary.score.rows:
+        reference = profile.numeric[PREDICTION] if profile else (baseline.score if baseline else None)
+        yield from _numeric(PREDICTION, summary.score)
+        if reference is not None:
+            yield from numeric_drift(PREDICTION, summary.score, reference, name, choice)
+    elif summary.label.rows:
+        labels = profile.label if profile else (baseline.label if baseline else None)
+        yield from _category(PREDICTION, summary.label)
+        if labels is not None:
+            yield from category_drift(PREDICTION, summary.label, labels, name, choice)
+
+
+def _numeric(subject: str, column: Numeric) -> Iterator[Score]:
     rows, moments = column.rows, column.moments
     seen = rows + column.missing
     yield Score(subject, "count", float(rows), seen)
@@ -70,58 +91,13 @@ def _numeric(subject: str, column: Numeric, reference: Numeric | None, name: str
     own = column.cells()
     for label, q in QUANTILES.items():
         yield Score(subject, label, own.quantile(q, moments.low, moments.high), rows)
-    if reference is None or reference.rows == 0 or rows == 0:
-        return
-    ref, cur = _aligned(reference, column)
-    p, q_ = drift.shares(ref.counts), drift.shares(cur.counts)
-    deciles = drift.coarse(ref.counts, cur.counts)
-    p10, q10 = drift.shares(deciles[0]), drift.shares(deciles[1])
-    ks = drift.kolmogorov_smirnov(p, q_)
-    yield Score(subject, "psi", drift.psi(p10, q10), rows, name, _moved(ref, deciles))
-    yield Score(subject, "ks", ks, rows, name)
-    yield Score(subject, "ks_p", drift.kolmogorov_smirnov_p(ks, reference.rows, rows), rows, name)
-    yield Score(subject, "js", drift.jensen_shannon(p10, q10), rows, name)
-    spread = max(reference.moments.std, LEAST_STD) if reference.moments.n else LEAST_STD
-    yield Score(subject, "wasserstein", drift.wasserstein(ref, cur) / spread, rows, name)
 
 
-def _aligned(reference: Numeric, current: Numeric) -> tuple[Cells, Cells]:
-    if isinstance(reference, AdaptiveSummary) and isinstance(current, AdaptiveSummary):
-        return common_cells(reference, current)
-    if isinstance(reference, GridSummary) and isinstance(current, GridSummary):
-        return reference.cells(), current.cells()
-    raise ValueError("a grid summary and an adaptive one have no cells in common")
-
-
-def _moved(ref: Cells, deciles: tuple[np.ndarray, np.ndarray]) -> dict[str, object]:
-    """The shares of the reference's deciles before and after: what a person reads in an alert."""
-    return {
-        "reference_shares": [round(v, 4) for v in drift.shares(deciles[0]).tolist()],
-        "current_shares": [round(v, 4) for v in drift.shares(deciles[1]).tolist()],
-    }
-
-
-def _category(subject: str, counts: CategorySummary, reference: CategorySummary | None, name: str) -> Iterator[Score]:
+def _category(subject: str, counts: CategorySummary) -> Iterator[Score]:
     rows = counts.rows
     seen = rows + counts.missing
     yield Score(subject, "count", float(rows), seen)
     yield Score(subject, "missing_share", counts.missing / seen if seen else math.nan, seen)
-    if reference is None or reference.rows == 0 or rows == 0:
-        return
-    names = sorted(set(reference.counts) | set(counts.counts))
-    ref = np.array([reference.counts.get(v, 0) for v in names], dtype=np.int64)
-    cur = np.array([counts.counts.get(v, 0) for v in names], dtype=np.int64)
-    fresh = [v for v in names if v not in reference.counts]
-    p, q = drift.shares(ref), drift.shares(cur)
-    statistic, p_value = drift.chi_square(p, cur)
-    yield Score(subject, "new_categories", float(len(fresh)), rows, name, {"names": fresh[:20]})
-    yield Score(subject, "new_category_share", float(sum(counts.counts[v] for v in fresh)) / rows, rows, name)
-    change = dict(zip(names, (q - p).round(4).tolist(), strict=True))
-    top = dict(sorted(change.items(), key=lambda item: -abs(item[1]))[:10])
-    yield Score(subject, "psi", drift.psi(p, q), rows, name, {"share_change": top})
-    yield Score(subject, "js", drift.jensen_shannon(p, q), rows, name)
-    yield Score(subject, "chi2", statistic, rows, name)
-    yield Score(subject, "chi2_p", p_value, rows, name)
 
 
 def score_performance(perf: PerformanceSummary, schema: Schema, predictions: int) -> list[Score]:

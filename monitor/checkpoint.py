@@ -195,7 +195,9 @@ class ScoreRow:
     threshold: float | None
     level: str
     rule: str = ""  # what gave the limit, "" where nothing judges the score
-    evidence: str = ""  # JSON, where the level is warn or breach, or where it holds the reason why there is no value
+    evidence: str = (
+        ""  # JSON: what moved, where the level is warn or breach; else which statistic and why, or the reason why there is no value
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from alerts.rules import Rule
+from detectors.choice import Choice
 from detectors.columns import Schema
 from detectors.limits import Limit
 from detectors.profile import Profile
+from detectors.univariate import AUTO
 from monitor.segments import DerivedSegment, Fairness
 
 
@@ -33,6 +35,7 @@ class Model:
     min_coverage: float = 0.0
     first_windows: int = 5
     thresholds: dict[str, Limit] = field(default_factory=dict)
+    statistics: Choice = AUTO
     rules: tuple[Rule, ...] = ()
     active_profile: str = ""  # the reference that new panes count in
     profiles: dict[str, Profile] = field(default_factory=dict)

@@ -268,9 +268,15 @@ def _rows(model: Model, version: str, segment: str, start: int, end: int, revisi
             threshold=f.threshold,
             level=f.level,
             rule=f.rule,
-            evidence=json.dumps(f.score.evidence, default=str)
-            if f.score.evidence and (f.level in ("warn", "breach") or "reason" in f.score.evidence)
-            else "",
+            evidence=_evidence(f),
         )
         for f in findings
     ]
+
+
+def _evidence(finding: Finding) -> str:
+    """All of it for what is bad; for the rest only which statistic was chosen, or why nothing can be said."""
+    evidence = finding.score.evidence
+    if finding.level not in ("warn", "breach") and "reason" not in evidence:
+        evidence = {key: evidence[key] for key in ("statistic", "because") if key in evidence}
+    return json.dumps(evidence, default=str) if evidence else ""

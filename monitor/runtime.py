@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from alerts.rules import Rule
+from detectors.choice import Choice
 from detectors.columns import Schema
 from detectors.fairness import FOUR_FIFTHS
 from detectors.limits import Limit
@@ -58,6 +59,7 @@ def build_model(cfg: Config, settings: ModelSettings, rules: tuple[Rule, ...], s
         min_rows=settings.min_rows,
         first_windows=settings.reference.first_windows,
         thresholds=_limits(settings),
+        statistics=choice_of(settings),
         rules=rules,
         active_profile=active,
         profiles=profiles,
@@ -72,6 +74,13 @@ def _limits(settings: ModelSettings) -> dict[str, Limit]:
     if settings.fairness.protected:
         out.setdefault("disparate_impact", Limit(breach=FOUR_FIFTHS, below=True))
     return out
+
+
+def choice_of(settings: ModelSettings) -> Choice:
+    """The statistics that the config names; none where it leaves the choice to the program."""
+    chosen = settings.statistics
+    default = () if chosen.default == "auto" else tuple(chosen.default)
+    return Choice(default, {feature: tuple(names) for feature, names in chosen.features.items()})
 
 
 def schema_of(settings: ModelSettings, profile: Profile | None) -> Schema:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from detectors.registry import STATISTICS, defaults
 from detectors.score_names import FAMILIES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -24,7 +25,18 @@ def score_table() -> str:
     return "\n".join(lines)
 
 
-TABLES = {"README.md": {"scores": family_table}, "docs/scores.md": {"scores": score_table}}
+def statistic_table() -> str:
+    """One row a statistic of drift."""
+    lines = ["| statistic | for | formula | p-value | error from cells | default | source |", "|---|---|---|---|---|---|---|"]
+    for name, s in STATISTICS.items():
+        on = ", ".join(kind for kind in s.kinds if name in defaults(kind))
+        kinds, p_value, formula = ", ".join(s.kinds), f"`{name}_p`" if s.p_value else "", s.formula.replace("|", "\\|")
+        unit = f" [{s.unit}]" if s.unit else ""
+        lines.append(f"| `{name}` {s.text}{unit} | {kinds} | {formula} | {p_value} | {s.error_text} | {on} | {s.source} |")
+    return "\n".join(lines)
+
+
+TABLES = {"README.md": {"scores": family_table, "statistics": statistic_table}, "docs/scores.md": {"scores": score_table}}
 
 
 def filled(text: str, file: str) -> str:

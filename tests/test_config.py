@@ -113,6 +113,17 @@ def test_secrets_are_named_read_late_and_never_shown(monkeypatch, tmp_path):
     assert "canary" not in effective(cfg) + repr(cfg) + str(cfg.store.sqlalchemy_url())
 
 
+def test_statistics_that_do_not_exist_or_do_not_fit_are_refused_with_a_suggestion():
+    found = problems(
+        "models:\n  - name: m\n    features: {x: numeric, c: category}\n    statistics:\n"
+        "      default: [wasserstien]\n      features:\n        x: [cramers_v]\n        y: [ks]\n        c: [chi2, ks]\n"
+    )
+    assert "did you mean 'wasserstein'?" in found[5, "models[0].statistics.default[0]"]
+    assert "not for a feature of kind numeric; allowed: psi" in found[7, "models[0].statistics.features.x[0]"]
+    assert "no feature 'y'" in found[8, "models[0].statistics.features.y"]
+    assert "not for a feature of kind category" in found[9, "models[0].statistics.features.c[1]"] and len(found) == 4
+
+
 def test_a_hash_changes_with_what_decides_results_and_with_nothing_else():
     one = parse_config("models: [{name: m, min_rows: 10}, {name: n}]\n", "a")
     two = parse_config("models: [{name: m, min_rows: 11}, {name: n}]\nlog: {level: debug}\n", "b")

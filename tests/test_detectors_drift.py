@@ -1,4 +1,4 @@
-"""Distances and summaries against scipy on the same rows."""
+"""Numeric summaries against numpy and scipy on the same rows. The statistics themselves: test_detectors_statistics.py."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
-from scipy.spatial.distance import jensenshannon
 
-from detectors import drift
-from detectors.adaptive import CAP, AdaptiveSummary, common_cells, from_keys, to_keys
+from detectors.adaptive import CAP, AdaptiveSummary, from_keys, to_keys
 from detectors.numeric import GridSummary, make_grid
+from detectors.ordered import kolmogorov_smirnov
+from detectors.pairs import NumericPair
 
 PAIRS = {
     "shifted normal": lambda r: (r.normal(0, 1, 20_000), r.normal(0.3, 1, 5_000)),
@@ -38,22 +38,6 @@ def on_grid(reference: np.ndarray, current: np.ndarray) -> tuple[GridSummary, Gr
     return out[0], out[1]
 
 
-def test_ks_is_scipys_within_a_thousandth(pair: tuple[np.ndarray, np.ndarray]) -> None:
-    ref, cur = on_grid(*pair)
-    ours = drift.kolmogorov_smirnov(drift.shares(ref.counts), drift.shares(cur.counts))
-    assert ours == pytest.approx(stats.ks_2samp(*pair).statistic, abs=0.001)
-
-
-def test_ks_p_is_scipys(pair: tuple[np.ndarray, np.ndarray]) -> None:
-    found = stats.ks_2samp(*pair, method="asymp")
-    assert drift.kolmogorov_smirnov_p(found.statistic, len(pair[0]), len(pair[1])) == pytest.approx(found.pvalue)
-
-
-def test_wasserstein_is_scipys_within_a_hundredth(pair: tuple[np.ndarray, np.ndarray]) -> None:
-    ref, cur = on_grid(*pair)
-    assert drift.wasserstein(ref.cells(), cur.cells()) == pytest.approx(stats.wasserstein_distance(*pair), rel=0.01)
-
-
 def test_quantiles_lie_in_the_cell_of_numpys(pair: tuple[np.ndarray, np.ndarray]) -> None:
     ref, cur = on_grid(*pair)
     cells = cur.cells()
@@ -61,25 +45,6 @@ def test_quantiles_lie_in_the_cell_of_numpys(pair: tuple[np.ndarray, np.ndarray]
         exact = float(np.quantile(pair[1], q, method="lower"))
         ours = cells.quantile(q, cur.moments.low, cur.moments.high)
         assert abs(int(np.searchsorted(ref.edges, exact)) - int(np.searchsorted(ref.edges, ours))) <= 1
-
-
-def test_jensen_shannon_is_scipys_on_the_same_shares() -> None:
-    p, q = np.array([0.1, 0.4, 0.5, 0.0]), np.array([0.3, 0.3, 0.2, 0.2])
-    assert drift.jensen_shannon(p, q) == pytest.approx(jensenshannon(p, q, base=2))
-
-
-def test_chi_square_is_scipys() -> None:
-    observed = np.array([16, 16, 16, 16, 16, 8])
-    reference = np.array([16, 18, 16, 14, 12, 12])
-    expected = reference / reference.sum() * observed.sum()
-    want = stats.chisquare(observed, expected)
-    got = drift.chi_square(drift.shares(reference), observed)
-    assert got == (pytest.approx(want.statistic), pytest.approx(want.pvalue))
-    assert got[1] == pytest.approx(0.67309, abs=1e-5)
-
-
-def test_a_category_that_the_reference_never_had_gives_p_zero() -> None:
-    assert drift.chi_square(np.array([0.5, 0.5, 0.0]), np.array([5, 5, 1])) == (float("inf"), 0.0)
 
 
 def test_moments_are_numpys(pair: tuple[np.ndarray, np.ndarray]) -> None:
@@ -133,9 +98,7 @@ def test_adaptive_cells_put_ks_within_a_hundredth(pair: tuple[np.ndarray, np.nda
     a, b = AdaptiveSummary(), AdaptiveSummary()
     a.add(pair[0])
     b.add(pair[1])
-    cells = common_cells(a, b)
-    ours = drift.kolmogorov_smirnov(drift.shares(cells[0].counts), drift.shares(cells[1].counts))
-    assert ours == pytest.approx(stats.ks_2samp(*pair).statistic, abs=0.01)
+    assert kolmogorov_smirnov(NumericPair(a, b)) == pytest.approx(stats.ks_2samp(*pair).statistic, abs=0.01)
 
 
 @given(values=st.lists(st.floats(allow_nan=False), min_size=1))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator
-from difflib import get_close_matches
 from typing import Any
 
 from sqlalchemy import make_url
@@ -17,6 +16,8 @@ from monitor.config.expressions import expression_problems
 from monitor.config.lines import Path
 from monitor.config.model import ChannelSettings
 from monitor.config.secret import is_secret
+from monitor.config.statistics import statistics_problems
+from monitor.config.suggest import nearest as _nearest
 from monitor.config.units import parse_duration
 from monitor.decode.settings import NUMBER_FIELDS
 
@@ -176,6 +177,7 @@ def _model(model: dict[str, Any], path: Path) -> Found:
         for i, name in enumerate(_list(sample.get("mask"))):
             if name not in maskable:
                 yield (*path, "sample", "mask", i), f"there is no feature {name!r}", _nearest(str(name), maskable)
+    yield from statistics_problems(model, path)
     columns = model.get("columns")
     allowed = [*FILE_FIELDS, *(f"features.{f}" for f in model.get("features") or ())]
     allowed += [f"segment.{s}" for s in _list(model.get("segments")) if isinstance(s, str)]
@@ -251,10 +253,3 @@ def _channel(name: str, channel: Any) -> Found:
     except ValueError as error:
         field = "url" if "url" in options else "type"
         yield ("alerts", "channels", name, field), str(error), "see alerts.channels in config.yaml"
-
-
-def _nearest(word: str, known: Any) -> str:
-    names = sorted(str(k) for k in known)
-    close = get_close_matches(word, names, n=1)
-    listed = ", ".join(names[:30]) or "none"
-    return f"did you mean {close[0]!r}? allowed: {listed}" if close else f"allowed: {listed}"

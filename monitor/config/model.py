@@ -210,6 +210,11 @@ class QualitySettings(Section):
     freshness: bool = False
 
 
+class StatisticsSettings(Section):
+    default: Literal["auto"] | list[str] = "auto"
+    features: dict[str, list[str]] = {}
+
+
 class ModelSettings(Section):
     name: Name
     task: Literal["binary", "multiclass", "multilabel", "regression", "ranking", "quantile", "none"] = "none"
@@ -233,6 +238,7 @@ class ModelSettings(Section):
     min_rows: int = Field(200, ge=1)
     sample: SampleSettings | None = None
     estimate: EstimateSettings = EstimateSettings.model_validate({})
+    statistics: StatisticsSettings = StatisticsSettings.model_validate({})
     thresholds: dict[str, LimitSettings] = {}
 
     @property

@@ -1,0 +1,161 @@
+"""A column of the reference and the same column of a window, side by side: what every statistic of drift is a function of.
+
+    NumericPair     both on the same ordered cells; `bins` are the reference's deciles
+    CategoryPair    both on the same values; `bins` are the values
+
+What several statistics share (shares, distribution functions, deciles) is computed once, when it is first asked for.
+A pair is read-only, and its statistics are pure functions of it.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+
+import numpy as np
+
+from detectors.adaptive import AdaptiveSummary, common_cells
+from detectors.category import CategorySummary
+from detectors.columns import Bools, Floats, Ints
+from detectors.drift import decile_starts, shares
+from detectors.moments import Moments
+from detectors.numeric import GridSummary
+
+Numeric = GridSummary | AdaptiveSummary
+LEAST_STD = 0.001  # distances are divided by the reference's spread, at least this: as Evidently does
+DISCRETE = 20  # at most so many distinct values of the reference: a bin for each, not deciles
+
+
+class NumericPair:
+    """n rows of the reference and m of the window, k cells. Raises ValueError where they have no cells in common."""
+
+    def __init__(self, reference: Numeric, current: Numeric) -> None:
+        if isinstance(reference, AdaptiveSummary) and isinstance(current, AdaptiveSummary):
+            self.ref, self.cur = common_cells(reference, current)
+        elif isinstance(reference, GridSummary) and isinstance(current, GridSummary):
+            self.ref, self.cur = reference.cells(), current.cells()
+        else:
+            raise ValueError("a grid summary and an adaptive one have no cells in common")
+        self.reference, self.current = reference, current
+        self.n, self.m = reference.rows, current.rows
+        self.infinite = reference.infinite + current.infinite
+        self.exact_sums = isinstance(reference, GridSummary)
+
+    @property
+    def moments(self) -> tuple[Moments, Moments]:
+        return self.reference.moments, self.current.moments
+
+    @property
+    def missing(self) -> tuple[int, int]:
+        return self.reference.missing, self.current.missing
+
+    @cached_property
+    def spread(self) -> float:
+        """The reference's standard deviation, at least LEAST_STD."""
+        std = self.reference.moments.std
+        return max(std, LEAST_STD) if math.isfinite(std) else LEAST_STD
+
+    @cached_property
+    def p(self) -> Floats:
+        return shares(self.ref.counts)
+
+    @cached_property
+    def q(self) -> Floats:
+        return shares(self.cur.counts)
+
+    @cached_property
+    def gap(self) -> Floats:
+        """The distribution functions' difference F - G at the k + 1 edges; 0 at both ends."""
+        out = np.zeros(len(self.p) + 1)
+        np.cumsum(self.p - self.q, out=out[1:])
+        out[-1] = 0.0
+        return out
+
+    @cached_property
+    def atoms(self) -> Bools:
+        """Cells that are exact: all their values, of both sides, are the cell's least value. Shape (k,)."""
+        left = self.ref.edges[:-1]
+        with np.errstate(invalid="ignore"):
+            exact = np.ones(len(left), dtype=np.bool_)
+            for side in (self.ref, self.cur):
+                there = side.counts * left
+                exact &= (side.counts == 0) | (np.abs(side.sums - there) <= 1e-12 * np.abs(there))
+        out: Bools = exact
+        return out
+
+    @cached_property
+    def reach(self) -> tuple[Floats, Floats]:
+        """The least and greatest F - G can be inside each cell, shapes (k,)."""
+        start, end = self.gap[:-1], self.gap[1:]
+        low, high = start - self.q, start + self.p
+        return np.where(self.atoms, np.minimum(start, end), low), np.where(self.atoms, np.maximum(start, end), high)
+
+    @cached_property
+    def edges(self) -> Floats:
+        """The cells' edges, the outer ones drawn in to the least and greatest finite value of both sides."""
+        lows = [moments.low for moments in self.moments if moments.n]
+        highs = [moments.high for moments in self.moments if moments.n]
+        if not lows:
+            return np.zeros(len(self.ref.edges))
+        return np.clip(self.ref.edges, min(lows), max(highs))
+
+    @cached_property
+    def widths(self) -> Floats:
+        with np.errstate(over="ignore"):
+            return np.diff(self.edges)
+
+    @cached_property
+    def discrete(self) -> int:
+        """How many distinct values the reference has, where they are few and known exactly; else 0."""
+        filled = self.ref.counts > 0
+        few = int(filled.sum())
+        return few if 0 < few <= DISCRETE and bool(self.atoms[filled].all()) else 0
+
+    @cached_property
+    def bin_starts(self) -> Ints:
+        """The first cell of each bin: deciles of the reference, or its values where they are few."""
+        if self.discrete:
+            return np.unique(np.concatenate([[0], np.flatnonzero(self.ref.counts > 0)]))
+        return decile_starts(self.ref.counts)
+
+    @cached_property
+    def bins(self) -> tuple[Ints, Ints]:
+        """Rows of both sides by bin."""
+        starts = self.bin_starts
+        return np.add.reduceat(self.ref.counts, starts), np.add.reduceat(self.cur.counts, starts)
+
+    @cached_property
+    def bin_shares(self) -> tuple[Floats, Floats]:
+        return shares(self.bins[0]), shares(self.bins[1])
+
+
+class CategoryPair:
+    """n rows of the reference and m of the window by value, values in order."""
+
+    def __init__(self, reference: CategorySummary, current: CategorySummary) -> None:
+        self.reference, self.current = reference, current
+        self.n, self.m = reference.rows, current.rows
+        self.infinite = 0
+        self.names = sorted(set(reference.counts) | set(current.counts))
+
+    @property
+    def missing(self) -> tuple[int, int]:
+        return self.reference.missing, self.current.missing
+
+    @cached_property
+    def bins(self) -> tuple[Ints, Ints]:
+        ref, cur = self.reference.counts, self.current.counts
+        first = np.array([ref.get(name, 0) for name in self.names], dtype=np.int64)
+        return first, np.array([cur.get(name, 0) for name in self.names], dtype=np.int64)
+
+    @cached_property
+    def bin_shares(self) -> tuple[Floats, Floats]:
+        return shares(self.bins[0]), shares(self.bins[1])
+
+    @cached_property
+    def fresh(self) -> list[str]:
+        """Values that the reference never had."""
+        return [name for name in self.names if not self.reference.counts.get(name)]
+
+
+Pair = NumericPair | CategoryPair

@@ -1,0 +1,68 @@
+"""The drift of one feature: its statistics against the reference, and `drift`, the one of them that speaks for it.
+
+Every feature that has a reference gets a `drift` score. Where nothing can be said its value is NaN, which is judged
+`unsure`, and its evidence says why.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from detectors.category import CategorySummary
+from detectors.choice import P_VALUE_OF, Choice, headline, trouble
+from detectors.evidence import moved
+from detectors.pairs import CategoryPair, Numeric, NumericPair, Pair
+from detectors.registry import STATISTICS
+from detectors.score import Score
+
+AUTO = Choice()
+
+
+def numeric_drift(subject: str, current: Numeric, reference: Numeric, name: str, choice: Choice = AUTO) -> Iterator[Score]:
+    """Scores of a numeric column; name is the reference's. Raises ValueError where both have no cells in common."""
+    return pair_drift(subject, NumericPair(reference, current), "numeric", name, choice)
+
+
+def category_drift(
+    subject: str, current: CategorySummary, reference: CategorySummary, name: str, choice: Choice = AUTO
+) -> Iterator[Score]:
+    """Scores of a column of categories; name is the reference's."""
+    return pair_drift(subject, CategoryPair(reference, current), "category", name, choice)
+
+
+def nothing_to_say(subject: str, rows: int, name: str, why: str) -> Score:
+    """The `drift` of a feature of which nothing can be said."""
+    return Score(subject, "drift", math.nan, rows, name, {"reason": why})
+
+
+def pair_drift(subject: str, pair: Pair, kind: str, name: str, choice: Choice) -> Iterator[Score]:
+    """Scores of a pair; kind is "numeric" or "category"."""
+    why = trouble(pair)
+    if why:
+        yield nothing_to_say(subject, pair.m, name, why)
+        return
+    evidence = moved(pair)
+    values: dict[str, float] = {}
+    for statistic in choice.statistics(subject, kind):
+        for score_name, value in _values(pair, statistic).items():
+            values[score_name] = value
+            yield Score(subject, score_name, value, pair.m, name, evidence)
+    chosen, because = headline(pair, choice.named(subject, kind))
+    if chosen not in values:
+        values[chosen] = STATISTICS[chosen].value(pair)
+    said: dict[str, object] = {"statistic": chosen, "because": because}
+    p_value = values.get(f"{P_VALUE_OF.get(chosen, chosen)}_p")
+    if p_value is not None and math.isfinite(p_value):
+        said["p_value"] = float(f"{p_value:.4g}")
+    if not math.isfinite(values[chosen]):
+        said["reason"] = f"{chosen} is not defined for these values"
+    yield Score(subject, "drift", values[chosen], pair.m, name, {**said, **evidence})
+
+
+def _values(pair: Pair, name: str) -> dict[str, float]:
+    statistic = STATISTICS[name]
+    out = {name: statistic.value(pair)}
+    if statistic.p_value is not None:
+        out[f"{name}_p"] = statistic.p_value(pair)
+    return out
