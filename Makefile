@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 QUIET := NML_DISABLE_USAGE_LOGGING=1 DO_NOT_TRACK=1
-C_PARTS := setup.py $(wildcard monitor/decode/*.[ch] detectors/*.[ch])
+C_PARTS := setup.py $(wildcard monitor/*.[ch] monitor/decode/*.[ch] detectors/*.[ch])
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .PHONY: demo test test-faults bench lint docs servers

@@ -21,6 +21,8 @@ setup(
             py_limited_api=True,
             optional=True,
         ),
+        Extension("detectors._kernels", ["detectors/_kernels.c"], extra_compile_args=FLAGS, py_limited_api=True, optional=True),
+        Extension("monitor._seen", ["monitor/_seen.c"], extra_compile_args=FLAGS, py_limited_api=True, optional=True),
     ],
     options={"bdist_wheel": {"py_limited_api": "cp311"}},
 )

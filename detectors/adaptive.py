@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from detectors import kernels as part_in_c
 from detectors.buckets import to_keys
 from detectors.cells import Cells
 from detectors.columns import Floats, Ints
@@ -50,6 +51,16 @@ class AdaptiveSummary:
 
     def add(self, values: Floats) -> None:
         """Add values, shape (n,), in any order; NaN is missing."""
+        if part_in_c.kernels is not None and len(values):
+            keys, counts = np.empty(CAP, dtype=np.int64), np.empty(CAP, dtype=np.int64)
+            filled, self.shift, tally = part_in_c.kernels.adaptive(
+                np.ascontiguousarray(values), self.shift, self.keys, self.counts, keys, counts
+            )
+            self.keys, self.counts = keys[:filled].copy(), counts[:filled].copy()
+            self.missing += tally[0]
+            self.infinite += tally[1] + tally[2]
+            self.moments.add_tally(tally)
+            return
         for at in range(0, len(values), PIECE_ROWS):
             piece = values[at : at + PIECE_ROWS]
             if not math.isfinite(total(piece)):

@@ -53,6 +53,10 @@ class BucketTable:
                 out[rest] = np.searchsorted(self.edges, values[rest], side="right")
         return out
 
+    def bits(self) -> tuple[int, int]:
+        """Where cells are found by bits: the prefix of the first bucket, and how many low bits to drop; else zeros."""
+        return (int(self.origin), int(self.scale)) if self.by_bits else (0, 0)
+
     def _bucket(self, values: Floats) -> npt.NDArray[np.intp]:
         if self.by_bits:
             first = np.int64(self.origin)

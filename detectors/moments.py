@@ -41,6 +41,10 @@ class Moments:
             m2 = float(np.dot(off, off))
         self.merge(Moments(n, mean, m2, float(values.min()), float(values.max())))
 
+    def add_tally(self, tally: tuple[int, int, int, int, float, float, float, float]) -> None:
+        """Add what a kernel counted: missing, below, above, n, mean, m2, low, high."""
+        self.merge(Moments(*tally[3:]))
+
     def merge(self, other: Moments) -> None:
         if other.n == 0:
             return

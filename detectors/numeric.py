@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from detectors import kernels as part_in_c
 from detectors.buckets import table_for
 from detectors.cells import Cells
 from detectors.columns import Floats, Ints
@@ -78,6 +79,18 @@ class GridSummary:
 
     def add(self, values: Floats) -> None:
         """Add values, shape (n,), in any order; NaN is missing."""
+        table = table_for(self.edges) if part_in_c.kernels is not None else None
+        if table is not None and part_in_c.kernels is not None and len(values):
+            tally = part_in_c.kernels.grid(
+                np.ascontiguousarray(values), table.edges, table.by_bits, *table.bits(), table.origin, table.scale, table.base,
+                table.single, table.crowded, self.counts, self.sums,
+            )  # fmt: skip
+            self.missing += tally[0]
+            self.infinite += tally[1] + tally[2]
+            self.counts[0] += tally[1]
+            self.counts[-1] += tally[2]
+            self.moments.add_tally(tally)
+            return
         for at in range(0, len(values), PIECE_ROWS):
             piece = values[at : at + PIECE_ROWS]
             if not math.isfinite(total(piece)):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import logging
 import os
 import signal
@@ -52,6 +53,17 @@ def bound_memory() -> None:
     pyarrow.set_memory_pool(pyarrow.system_memory_pool())
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).mallopt(M_ARENA_MAX, 2)
+
+
+def spare_the_collector() -> None:
+    """Look for cycles seldom, and not in what lives as long as the process.
+
+    A poll makes 20,000 objects that hold no cycle; at Python's threshold of 700 the search took a quarter of the
+    daemon's CPU time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(200_000, 10, 10)
 
 
 @dataclass(slots=True)
@@ -148,6 +160,7 @@ def run(
 
         if handle_signals:
             _stop_on_signals(loop, cfg.drain_timeout_ms)
+        spare_the_collector()
         log_event(logger, logging.INFO, "started", address=web.address, models=sorted(models), decoder=DECODED_BY)
         ready(Daemon(loop, web, metrics, health, store))
         loop.run(until)

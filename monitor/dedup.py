@@ -9,10 +9,18 @@ The table is bounded: over max_ids the ids that expire first are given up, and c
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import numpy as np
 import numpy.typing as npt
 
 from detectors.columns import Bools, Ints
+
+walk: ModuleType | None
+try:  # the part in C, row by row (see _seen.c); where it was not built, numpy does the same
+    from monitor import _seen as walk
+except ImportError:
+    walk = None
 
 Keys = npt.NDArray[np.uint64]
 EMPTY = np.uint64(0)
@@ -37,8 +45,14 @@ class SeenTable:
         duplicate = np.zeros(n, dtype=np.bool_)
         if n == 0:
             return duplicate
-        ids = np.where(ids == EMPTY, np.uint64(1), ids)
         self._reserve(n, int(clock_ms[0]))
+        if walk is not None:
+            self.size += walk.add(
+                self._keys, self._expires, np.ascontiguousarray(ids),
+                np.ascontiguousarray(expires_ms, dtype=np.int64), np.ascontiguousarray(clock_ms, dtype=np.int64), duplicate,
+            )  # fmt: skip
+            return duplicate
+        ids = np.where(ids == EMPTY, np.uint64(1), ids)
         slots = np.asarray(ids & self._mask, dtype=np.int64)
         pending = np.arange(n)
         odd: list[int] = []  # rows whose id was there, but expired: rare, settled one by one in log order

@@ -1,0 +1,3 @@
+from typing import Any
+
+def add(keys: Any, expires: Any, ids: Any, row_expires: Any, clock: Any, duplicate: Any) -> int: ...
