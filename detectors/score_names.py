@@ -73,6 +73,16 @@ FRESHNESS = {
     "ingest_delay_p50_ms": Doc("median time from an event to its record in the log, within 1 %", "above", "ms"),
     "ingest_delay_p95_ms": Doc("95 % quantile of it", "above", "ms"),
 }
+NUMBERS = {
+    "total": Doc("sum over the window", "", "the field's"),
+    "per_second": Doc("sum over the window / its seconds", "", "the field's a second"),
+}
+COST = {
+    "window_usd": Doc("what the window's events cost, over all versions", "above", "USD"),
+    "burn_rate": Doc("pace of the window / pace that the day's budget allows; 1 spends it in a day"),
+    "budget_spent_share": Doc("spent since midnight UTC / budget"),
+    "budget_exhausted_in_hours": Doc("until the budget is gone, at the window's pace", "below", "hours"),
+}
 FAIRNESS = {
     "demographic_parity_difference": Doc("greatest less least share of a group that is predicted the favourable label"),
     "disparate_impact": Doc("least / greatest such share; breach at or under 0.8, the four-fifths rule, by default", "below"),
@@ -104,6 +114,8 @@ FAMILIES: dict[str, dict[str, Doc]] = {
     "`check:NAME`": CHECKS,
     "`traffic`, `latency`": {**TRAFFIC, **FRESHNESS},
     "`performance`": PERFORMANCE,
+    "`event:FIELD` (queue_ms, tokens_in, ...), beside mean, p50, p95, p99": NUMBERS,
+    "`cost`": COST,
     "`fairness:SEGMENT`": FAIRNESS,
     "`estimated_performance`, `target_estimated`": ESTIMATED,
 }

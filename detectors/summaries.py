@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 from detectors.columns import Columns, Outcomes, Schema
+from detectors.operations import NumberSummary
 from detectors.rules import RuleSummary
 from detectors.sample import RowSample
 from detectors.score_cells import ScoreCells
@@ -45,6 +46,7 @@ class PartKind(Generic[Rows]):
 
 
 INPUT_PARTS: dict[str, PartKind[Columns]] = {
+    "numbers": PartKind(NumberSummary.empty, NumberSummary.from_bytes),
     "rules": PartKind(RuleSummary.empty, RuleSummary.from_bytes),
     "sample": PartKind(RowSample.empty, RowSample.from_bytes, whole=True),
     "score_cells": PartKind(ScoreCells.empty, ScoreCells.from_bytes),

@@ -15,6 +15,7 @@ from detectors.score import Score
 from detectors.scoring import score_performance, score_window
 from monitor.estimates import estimated_performance, target_estimated
 from monitor.fairness import fairness
+from monitor.operations import cost_budget, operations
 from monitor.panes import Group
 from monitor.quality import quality
 from monitor.view import GroupView, WindowView
@@ -44,8 +45,9 @@ GROUP_ANALYSERS: dict[str, GroupAnalyser] = {
     "estimated_performance": estimated_performance,
     "target_estimated": target_estimated,
     "quality": quality,
+    "operations": operations,
 }
-WINDOW_ANALYSERS: dict[str, WindowAnalyser] = {"fairness": fairness}
+WINDOW_ANALYSERS: dict[str, WindowAnalyser] = {"fairness": fairness, "cost_budget": cost_budget}
 
 
 def analyse(view: WindowView) -> None:

@@ -17,6 +17,7 @@ def _score_cells(m: ModelSettings) -> dict[str, Any] | None:
 
 
 PARTS: dict[str, Callable[[ModelSettings], dict[str, Any] | None]] = {
+    "numbers": lambda m: {} if m.numbers else None,
     "rules": rule_options,
     "sample": lambda m: None if m.sample is None else {"rows": m.sample.rows, "mask": sorted(m.sample.mask)},
     "score_cells": _score_cells,

@@ -55,6 +55,7 @@ def build_model(cfg: Config, settings: ModelSettings, rules: tuple[Rule, ...], s
         label_wait_ms=settings.labels.wait_ms,
         segment_limit=cfg.limits.segments,
         derived=derived_segments(settings, schema),
+        budget_usd_per_day=None if settings.cost is None else settings.cost.budget_usd_per_day,
         fairness=Fairness(tuple(settings.fairness.protected), settings.fairness.favourable or settings.positive_label or ""),
         min_rows=settings.min_rows,
         first_windows=settings.reference.first_windows,

@@ -35,6 +35,7 @@ from detectors.window import WindowSummary
 INPUT_OPTIONS: dict[str, dict[str, Any]] = {
     "sample": {"rows": 20, "mask": ["d"]},
     "score_cells": {},
+    "numbers": {},
     "rules": {
         "rules": [["check:a", "violation_share", "x <= y or c == 'a'"], ["c", "pattern_violation_share", "matches(c, '[a-c]')"]],
         "freshness": True,

@@ -10,6 +10,7 @@ from detectors.columns import Schema
 from detectors.expression import ExpressionError, fields_of, parse_expression
 from detectors.rules import feature_rules
 from monitor.config.lines import Path
+from monitor.decode.settings import NUMBER_FIELDS
 
 Found = Iterator[tuple[Path, str, str]]  # path, what is wrong, what to do
 
@@ -38,6 +39,9 @@ def expression_problems(model: dict[str, Any], path: Path) -> Found:
     if isinstance(quality, dict) and isinstance(quality.get("features"), dict):
         for name, wanted in quality["features"].items():
             yield from _feature(model, name, wanted, (*path, "quality", "features", name))
+    numbers = model.get("numbers")
+    if model.get("cost") and isinstance(numbers, list) and "cost_usd" not in numbers:
+        yield (*path, "cost"), "the budget is spent by the events' field cost_usd, which numbers does not name", "add it to numbers"
     fairness = model.get("fairness")
     if isinstance(fairness, dict):
         yield from _fairness(model, fairness, [n for n in names if isinstance(n, str)], (*path, "fairness"))
@@ -54,7 +58,9 @@ def _fields(model: dict[str, Any], keys: tuple[str, ...] | None) -> Mapping[str,
         return None
     numeric = tuple(f for f, kind in features.items() if kind == "numeric")
     others = tuple(f for f, kind in features.items() if kind != "numeric")
-    return fields_of(Schema(numeric, others), keys)
+    numbers = model.get("numbers")
+    known = tuple(n for n in numbers if isinstance(n, str)) if isinstance(numbers, list) else NUMBER_FIELDS
+    return fields_of(Schema(numeric, others, numbers=known), keys)
 
 
 def _expression(text: str, fields: Mapping[str, str] | None, path: Path) -> Found:

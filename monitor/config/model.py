@@ -215,6 +215,12 @@ class StatisticsSettings(Section):
     features: dict[str, list[str]] = {}
 
 
+class CostSettings(Section):
+    """budget_usd_per_day: what the model's events may cost a day (UTC), by their field cost_usd."""
+
+    budget_usd_per_day: Annotated[float, Field(gt=0)]
+
+
 class ModelSettings(Section):
     name: Name
     task: Literal["binary", "multiclass", "multilabel", "regression", "ranking", "quantile", "none"] = "none"
@@ -228,6 +234,7 @@ class ModelSettings(Section):
     segments: Annotated[list[SegmentSettings], Field(max_length=50)] = []
     checks: Annotated[list[CheckSettings], Field(max_length=100)] = []
     quality: QualitySettings = QualitySettings.model_validate({})
+    cost: CostSettings | None = None
     fairness: FairnessSettings = FairnessSettings.model_validate({})
     columns: dict[str, str] = {}  # field of the event -> column of a parquet or csv file
     window: WindowSettings = WindowSettings.model_validate({})
