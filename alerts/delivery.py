@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from alerts.backoff import delay_ms, is_dead
-from alerts.channels.base import Channel, Failed, Outcome, Retry, Sent, Skipped, StatefulChannel
+from alerts.channels.base import Channel, Failed, Outcome, Retry, Sent, Skipped, StatefulChannel, TickingChannel
 from alerts.notification import Notification
 
 log = logging.getLogger("driftd.courier")
@@ -75,7 +75,7 @@ class Courier:
         self._clock, self._random, self._on_outcome = clock, random, on_outcome
         self._limit, self._lease_ms, self._poll_ms, self._queue_rows = limit, lease_ms, poll_ms, queue_rows
         self._wake = threading.Event()
-        self._lanes = {name: _Lane(name, channel, self._deliver) for name, channel in channels.items()}
+        self._lanes = {name: _Lane(name, channel, self._deliver, self._tick) for name, channel in channels.items()}
 
     def step(self, now_ms: int) -> int:
         """Hand what is due to the channels' threads; the time (ms) at which to call again."""
@@ -148,6 +148,17 @@ class Courier:
             log.exception("channel %s failed unexpectedly", lane.name)
             return Retry(None, f"unexpected {type(error).__name__}")
 
+    def _tick(self, lane: _Lane) -> None:
+        """Let a channel say again what still holds."""
+        channel = lane.channel
+        assert isinstance(channel, TickingChannel)
+        with self._store_lock:
+            blob = self._store.load_channel_state(lane.name)
+        channel.restore(blob)
+        if channel.tick(self._clock()):
+            with self._store_lock:
+                self._store.save_channel_state(lane.name, channel.state())
+
     def _mark(self, lane: _Lane, row: ClaimedRow, outcome: Outcome) -> None:
         now_ms = self._clock()
         if isinstance(outcome, Sent | Skipped):
@@ -179,10 +190,18 @@ class Courier:
 class _Lane:
     """One channel's thread and queue. held: group -> when its first row may be tried again."""
 
-    def __init__(self, name: str, channel: Channel, deliver: Callable[[_Lane, ClaimedRow, int], None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        channel: Channel,
+        deliver: Callable[[_Lane, ClaimedRow, int], None],
+        tick: Callable[[_Lane], None],
+    ) -> None:
         self.name, self.channel = name, channel
         self.held: dict[str, int] = {}
-        self._deliver = deliver
+        self._deliver, self._tick = deliver, tick
+        self._every_s = channel.tick_ms / 2000.0 if isinstance(channel, TickingChannel) else None
+        self._next_tick = time.monotonic()
         self._queue: deque[tuple[ClaimedRow, int]] = deque()
         self._keys: set[str] = set()  # queued or on the way
         self._changed = threading.Condition()
@@ -215,10 +234,16 @@ class _Lane:
     def _work(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._queue or self._closed)
+                self._changed.wait_for(lambda: self._queue or self._closed, self._every_s)
                 if self._closed:
                     return
-                row, lease_end_ms = self._queue.popleft()
+                taken = self._queue.popleft() if self._queue else None
+            if self._every_s is not None and time.monotonic() >= self._next_tick:
+                self._next_tick = time.monotonic() + self._every_s
+                self._try_tick()
+            if taken is None:
+                continue
+            row, lease_end_ms = taken
             try:
                 self._deliver(self, row, lease_end_ms)
             except Exception:  # the store failed: the lease ends and the row is claimed again
@@ -227,3 +252,9 @@ class _Lane:
                 with self._changed:
                     self._keys.discard(row.key)
                     self._changed.notify_all()
+
+    def _try_tick(self) -> None:
+        try:
+            self._tick(self)
+        except Exception:  # the store or the channel failed: the next tick tries again
+            log.exception("channel %s: what still fires could not be sent again", self.name)

@@ -167,6 +167,6 @@ def test_backoff_grows_honours_retry_after_and_gives_up_after_a_day():
 
 
 def test_the_registry_says_what_is_allowed():
-    with pytest.raises(ValueError, match="log, slack, webhook, retrain"):
+    with pytest.raises(ValueError, match="log, slack, webhook, pagerduty"):
         build_channel("pager", {})
     assert build_channel("log", {}).send(note(), 1, 0) == Sent()

@@ -52,6 +52,15 @@ class StatefulChannel(Protocol):
     def state(self) -> bytes: ...
 
 
+@runtime_checkable
+class TickingChannel(StatefulChannel, Protocol):
+    """A channel that must say again what still holds: tick is called about every tick_ms; whether the state changed."""
+
+    @property
+    def tick_ms(self) -> int: ...
+    def tick(self, now_ms: int) -> bool: ...
+
+
 def outcome_of_status(status: int, retry_after_ms: int | None) -> Outcome:
     """2xx is sent; 408, 429 and 5xx are tried again; all else fails at once, redirects too."""
     if 200 <= status < 300:

@@ -1,8 +1,13 @@
-"""Slack, through an incoming webhook or a bot token. Names come from events, so none may become markup."""
+"""Slack, through an incoming webhook or a bot token. Names come from events, so none may become markup.
+
+A bot keeps one thread an episode: the first message begins it, later ones answer in it, and when all is clear the first
+one is updated. Block Kit's limits (https://docs.slack.dev/reference/block-kit/blocks): 50 blocks, a header of 150
+characters, a section of 3,000 or 10 fields of 2,000, 25 buttons of 75 characters and links of 3,000.
+"""
 
 from __future__ import annotations
 
-import unicodedata
+import json
 from collections.abc import Mapping
 from http.client import HTTPException
 from typing import Any
@@ -13,18 +18,16 @@ from slack_sdk.errors import SlackApiError, SlackClientError
 from alerts.backoff import parse_retry_after
 from alerts.channels.base import Failed, Outcome, Retry, Sent, outcome_of_status
 from alerts.notification import Notification
+from alerts.plot import bar_plot
+from alerts.words import FIELD_CAP, bars, clean, facts, headline, mark, member_lines, plot_lines
 
 TEXT_CAP = 3000
 HEADER_CAP = 150
-FIELD_CAP = 200
+BUTTON_CAP, LINK_CAP, BUTTONS_MOST = 75, 3000, 5
+THREADS_MOST = 2000  # episodes whose first message is remembered
+STATE_VERSION = 1
 TRANSIENT = frozenset({"ratelimited", "rate_limited", "internal_error", "fatal_error", "service_unavailable", "request_timeout"})
-
-
-def clean(text: str, cap: int = FIELD_CAP) -> str:
-    """Without control, format (bidi, zero width) and line-breaking characters; backticks become quotes."""
-    kept = "".join(" " if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp") else c for c in text)
-    kept = kept.replace("`", "'")
-    return kept if len(kept) <= cap else kept[: cap - 1] + "…"
+Blocks = list[dict[str, Any]]
 
 
 def escape(text: str, cap: int = FIELD_CAP) -> str:
@@ -33,33 +36,46 @@ def escape(text: str, cap: int = FIELD_CAP) -> str:
     return safe.replace("@", "@\u2060")  # a word joiner: @here stays text
 
 
-def payload(n: Notification) -> tuple[str, list[dict[str, Any]]]:
-    """The fallback text and the Block Kit blocks of a notification."""
-    mark = "\U0001f534" if n.status == "firing" else "\U0001f7e2"
-    title = clean(f"{mark} {n.status}: {n.model} {n.subject} {n.score}", HEADER_CAP).replace("@", "@\u2060")[:HEADER_CAP]
+def payload(n: Notification, picture: str = "") -> tuple[str, Blocks]:
+    """The fallback text and the Block Kit blocks. picture: id of an uploaded file that shows the distribution."""
+    title = f"{mark(n)} {headline(n, HEADER_CAP - 10)}".replace("@", "@\u2060")[:HEADER_CAP]
     short = n.alert[:8]
-    text = f"{mark} {escape(n.status)}: {escape(n.model)} {escape(n.subject)} {escape(n.score)} = {_number(n.value)} [{short}]"  # noqa: E501
-    lines = [
-        ("Model", f"{n.model} {n.version}".strip()),
-        ("Segment", n.segment or "all rows"),
-        ("Subject", n.subject),
-        ("Score", f"{n.score} = {_number(n.value)} (limit {_number(n.threshold)}, {n.rows} rows)"),
-        ("Reason", n.reason),
-        ("Rule", f"{n.rule} ({n.severity})"),
-    ]
-    fields = [{"type": "plain_text", "text": clean(f"{k}: {v}", FIELD_CAP * 2), "emoji": False} for k, v in lines]
+    text = f"{mark(n)} {escape(headline(n, TEXT_CAP // 2), TEXT_CAP // 2)} [{short}]"
+    blocks: Blocks = [{"type": "header", "text": _plain(title)}]
+    if n.status == "digest":
+        lines = "\n".join(escape(line, 500) for line in n.comment.splitlines())
+        blocks.append({"type": "section", "text": {"type": "mrkdwn", "text": lines[:TEXT_CAP] or "-"}})
+        return text[:TEXT_CAP], blocks
+    fields = [_plain(f"{name}: {value}", FIELD_CAP * 2) for name, value in facts(n)]
+    blocks.append({"type": "section", "fields": fields[:10]})
+    if members := member_lines(n):
+        listed = "\n".join(f"• {line}" for line in members)
+        blocks.append({"type": "section", "text": _plain(listed, TEXT_CAP)})
+    if picture:
+        blocks.append({"type": "image", "slack_file": {"id": picture}, "alt_text": "shares before (grey) and now (red)"})
+    elif plot := plot_lines(n.evidence):
+        drawn = "\n".join(plot)
+        blocks.append({"type": "section", "text": {"type": "mrkdwn", "text": f"```{drawn}```"}})
+    if buttons := _buttons(n):
+        blocks.append({"type": "actions", "elements": buttons})
     when = f"<!date^{n.window_start_ms // 1000}^{{date_num}} {{time_secs}}|{n.window_start_ms // 1000}>"
     foot = f"window from {when} · alert {short}"[:TEXT_CAP]
-    blocks: list[dict[str, Any]] = [
-        {"type": "header", "text": {"type": "plain_text", "text": title, "emoji": False}},
-        {"type": "section", "fields": fields},
-        {"type": "context", "elements": [{"type": "mrkdwn", "text": foot}]},
-    ]
+    blocks.append({"type": "context", "elements": [{"type": "mrkdwn", "text": foot}]})
     return text[:TEXT_CAP], blocks
 
 
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4g}"
+def _plain(text: str, cap: int = HEADER_CAP) -> dict[str, Any]:
+    return {"type": "plain_text", "text": text if len(text) <= cap else text[: cap - 1] + "…", "emoji": False}
+
+
+def _buttons(n: Notification) -> Blocks:
+    """Links as buttons; they open the page and do nothing by themselves."""
+    out: Blocks = []
+    for i, (name, url) in enumerate(list(n.links.items())[:BUTTONS_MOST]):
+        if url.startswith(("http://", "https://")) and len(url) <= LINK_CAP:
+            label = _plain(clean(name.replace("_", " "), BUTTON_CAP), BUTTON_CAP)
+            out.append({"type": "button", "text": label, "url": url, "action_id": f"open-{i}"})
+    return out
 
 
 class SlackWebhookChannel:
@@ -78,21 +94,68 @@ class SlackWebhookChannel:
 
 
 class SlackBotChannel:
-    """chat.postMessage with a bot token. base_url is for tests."""
+    """chat.postMessage and chat.update with a bot token. base_url is for tests.
 
-    def __init__(self, token: str, channel: str, timeout_s: float = 10.0, base_url: str = WebClient.BASE_URL) -> None:
+    picture: upload the distribution as an image (scope files:write); where that fails, blocks of text show it.
+    """
+
+    def __init__(
+        self, token: str, channel: str, timeout_s: float = 10.0, base_url: str = WebClient.BASE_URL, picture: bool = False
+    ) -> None:
         self._client = WebClient(token, timeout=max(1, int(timeout_s)), retry_handlers=[], base_url=base_url)
-        self._channel = channel
+        self._channel, self._picture = channel, picture
+        self._threads: dict[str, tuple[str, str]] = {}  # episode -> (channel id, ts of its first message), oldest first
 
     def send(self, notification: Notification, attempt: int, now_ms: int) -> Outcome:
-        text, blocks = payload(notification)
+        n = notification
         try:
-            self._client.chat_postMessage(channel=self._channel, text=text, blocks=blocks, unfurl_links=False, unfurl_media=False)
+            first = self._threads.get(n.thread)
+            text, blocks = payload(n, self._uploaded(n) if first is None else "")
+            thread: dict[str, Any] = {}
+            if first is not None:  # what is new, and what nobody took, also shows in the channel
+                thread = {"thread_ts": first[1], "reply_broadcast": n.status in ("firing", "escalated")}
+            answer = self._client.chat_postMessage(
+                channel=self._channel, text=text, blocks=blocks, unfurl_links=False, unfurl_media=False,
+                **thread,
+            )  # fmt: skip
+            if first is None:
+                self._remember(n, answer)
+            elif n.is_over:
+                self._client.chat_update(channel=first[0], ts=first[1], text=text, blocks=blocks)
         except SlackApiError as error:
             return self._refused(error, now_ms)
         except (OSError, HTTPException, SlackClientError, ValueError) as error:
             return Retry(None, f"Slack could not be reached: {type(error).__name__}")
         return Sent()
+
+    def _remember(self, n: Notification, answer: Any) -> None:
+        ts, channel = answer.get("ts"), answer.get("channel")
+        if isinstance(ts, str) and isinstance(channel, str) and n.status not in ("test", "digest") and not n.is_over:
+            self._threads[n.thread] = (channel, ts)
+            for old in list(self._threads)[: max(0, len(self._threads) - THREADS_MOST)]:
+                del self._threads[old]
+
+    def _uploaded(self, n: Notification) -> str:
+        """The id of the uploaded picture, "" where there is none or Slack does not take it."""
+        shares = bars(n.evidence) if self._picture else None
+        if shares is None:
+            return ""
+        try:
+            answer: Any = self._client.files_upload_v2(content=bar_plot(shares[1], shares[2]), filename=f"{n.alert[:8]}.png")
+            return str(answer["file"]["id"])
+        except (SlackApiError, SlackClientError, OSError, HTTPException, ValueError, KeyError, TypeError):
+            return ""
+
+    def restore(self, blob: bytes | None) -> None:
+        """Raises ValueError where the blob was written by another version."""
+        data: dict[str, Any] = json.loads(blob) if blob else {"version": STATE_VERSION, "threads": []}
+        if data.get("version") != STATE_VERSION:
+            raise ValueError(f"slack state: version is {data.get('version')!r}, this program reads {STATE_VERSION}")
+        self._threads = {name: (channel, ts) for name, channel, ts in data["threads"]}
+
+    def state(self) -> bytes:
+        threads = [[name, *place] for name, place in self._threads.items()]
+        return json.dumps({"version": STATE_VERSION, "threads": threads}).encode()
 
     @staticmethod
     def _refused(error: SlackApiError, now_ms: int) -> Outcome:

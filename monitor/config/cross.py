@@ -9,12 +9,11 @@ from typing import Any
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
-from alerts.channels import build_channel
 from detectors.columns import TASKS
 from detectors.score_names import SCORE_NAMES
+from monitor.config.channels import channel_problems
 from monitor.config.expressions import expression_problems
 from monitor.config.lines import Path
-from monitor.config.model import ChannelSettings
 from monitor.config.secret import is_secret
 from monitor.config.statistics import statistics_problems
 from monitor.config.suggest import nearest as _nearest
@@ -233,23 +232,4 @@ def _alerts(alerts: dict[str, Any], models: list[Any]) -> Found:
                         _nearest(pattern, [str(k) for k in known]),
                     )
     for name, channel in channels.items():
-        yield from _channel(name, channel)
-
-
-def _channel(name: str, channel: Any) -> Found:
-    """Build each channel with stand-ins for its secrets: what it refuses now, it would refuse at start."""
-    try:
-        options = ChannelSettings.model_validate(channel).model_dump(exclude_none=True)
-    except ValueError:
-        return  # the shape is wrong: said elsewhere
-    plain = {k.removesuffix("_env").removesuffix("_file"): v for k, v in options.items()}
-    for key in list(plain):
-        if key in ("secret", "old_secret"):
-            plain[key] = "whsec_" + "A" * 32
-        elif key == "webhook_url":
-            plain[key] = "https://hooks.slack.com/services/T/B/x"
-    try:
-        build_channel(plain.pop("type"), plain)
-    except ValueError as error:
-        field = "url" if "url" in options else "type"
-        yield ("alerts", "channels", name, field), str(error), "see alerts.channels in config.yaml"
+        yield from channel_problems(name, channel)

@@ -269,13 +269,28 @@ class RuleSettings(Section):
 
 
 class ChannelSettings(Section):
-    type: Literal["log", "slack", "webhook", "retrain"]
+    type: Literal["log", "slack", "webhook", "pagerduty", "opsgenie", "teams", "discord", "email", "alertmanager", "retrain"]
     url: str | None = None
     webhook_url_env: str | None = None
     webhook_url_file: str | None = None
     bot_token_env: str | None = None
     bot_token_file: str | None = None
     channel: str | None = None
+    picture: bool | None = None
+    routing_key_env: str | None = None
+    routing_key_file: str | None = None
+    api_key_env: str | None = None
+    api_key_file: str | None = None
+    token_env: str | None = None
+    token_file: str | None = None
+    host: str | None = None
+    port: int | None = Field(None, ge=1, le=65535)
+    sender: str | None = None
+    recipients: list[str] | None = None
+    username: str | None = None
+    password_env: str | None = None
+    password_file: str | None = None
+    security: Literal["starttls", "tls", "none"] | None = None
     secret_env: str | None = None
     secret_file: str | None = None
     old_secret_env: str | None = None
@@ -283,7 +298,7 @@ class ChannelSettings(Section):
     timeout_ms: Duration = Field(10_000, alias="timeout", ge=100)
     cooldown_ms: Duration | None = Field(None, alias="cooldown")
     max_per_day: int | None = Field(None, ge=1)
-    allow_private: bool = False
+    allow_private: bool | None = None
 
     def options(self) -> dict[str, Any]:
         """Options for alerts.channels.build_channel, secrets read. Raises SecretMissing."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 MASK = "********"
-WORDS = ("password", "secret", "token", "api_key", "apikey", "webhook_url", "private_key", "sasl.jaas")
+WORDS = ("password", "secret", "token", "api_key", "apikey", "webhook_url", "private_key", "routing_key", "sasl.jaas")
 
 
 class SecretMissing(ValueError):

@@ -1,0 +1,46 @@
+"""What is wrong with a channel of the config, before anything is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from alerts.channels import CHANNELS, build_channel
+from alerts.channels.address import check_target, resolve
+from monitor.config.lines import Path
+from monitor.config.model import ChannelSettings
+
+
+def channel_problems(name: str, channel: Any) -> Iterator[tuple[Path, str, str]]:
+    """Build each channel with stand-ins for its secrets: what it refuses now, it would refuse at start."""
+    try:
+        options = ChannelSettings.model_validate(channel).model_dump(exclude_none=True)
+    except ValueError:
+        return  # the shape is wrong: said elsewhere
+    path: Path = ("alerts", "channels", name)
+    kind = options.pop("type")
+    known = CHANNELS[kind].options
+    for key in channel:
+        plain_key = key.removesuffix("_env").removesuffix("_file")
+        if key not in ("type", "timeout") and plain_key not in {k.removesuffix("_ms") for k in known}:
+            allowed = ", ".join([*(k.removesuffix("_ms") for k in known), "timeout"])
+            yield (*path, key), f"means nothing for a channel of type {kind}", f"remove it; {kind} has {allowed}"
+    plain = {k.removesuffix("_env").removesuffix("_file"): v for k, v in options.items()}
+    for key in list(plain):
+        if key in ("secret", "old_secret"):
+            plain[key] = "whsec_" + "A" * 32
+        elif key == "webhook_url":
+            plain[key] = "https://hooks.slack.com/services/T/B/x"
+    try:
+        build_channel(kind, plain)
+        if options.get("url"):
+            check_target(options["url"], bool(options.get("allow_private")), _literal)
+    except (ValueError, OSError) as error:
+        field = "url" if "url" in options else "type"
+        yield (*path, field), str(error), "see alerts.channels in config.yaml"
+
+
+def _literal(host: str, port: int) -> list[str]:
+    """The address that a host is, where that is plain; names are resolved when they are used, and checked then."""
+    plain = host == "localhost" or host[:1].isdigit() or ":" in host
+    return resolve(host, port) if plain else ["8.8.8.8"]
