@@ -128,7 +128,8 @@ class Outcomes:
     """Predictions whose label has come. Classification fills the labels, regression the values.
 
     weight is +1 for a new outcome and -1 to retract one whose label was corrected.
-    ts_ms and label_ts_ms are the times of the prediction and of its label.
+    ts_ms and label_ts_ms are the times of the prediction and of its label. vectors: what other tasks need, by name
+    (probabilities, quantiles, labels and true_labels, gains and ideal; see monitor/payload.py), NaN where missing.
     """
 
     predicted_label: DictColumn
@@ -138,6 +139,7 @@ class Outcomes:
     weight: npt.NDArray[np.int64]
     ts_ms: Ints | None = None
     label_ts_ms: Ints | None = None
+    vectors: dict[str, Matrix] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
@@ -152,6 +154,7 @@ class Outcomes:
             weight=self.weight[index],
             ts_ms=None if self.ts_ms is None else self.ts_ms[index],
             label_ts_ms=None if self.label_ts_ms is None else self.label_ts_ms[index],
+            vectors={name: values[index] for name, values in self.vectors.items()},
         )
 
     @staticmethod

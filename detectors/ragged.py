@@ -63,7 +63,27 @@ class Ragged:
         return Ragged(np.concatenate([p.lengths for p in parts]), np.concatenate([p.values for p in parts]))
 
     @staticmethod
+    def joined(parts: list[Ragged | None], rows: list[int], dtype: Any) -> Ragged | None:
+        """Parts one after the other, of which some have no list at all; None where none has."""
+        if all(p is None for p in parts):
+            return None
+        return Ragged.concat([Ragged.missing(n, dtype) if p is None else p for p, n in zip(parts, rows, strict=True)])
+
+    @staticmethod
     def of_rows(matrix: npt.NDArray[Any], there: npt.NDArray[np.bool_]) -> Ragged:
         """Rows of a matrix, shape (n, width), as lists; missing where `there` is False."""
         lengths = np.where(there, matrix.shape[1], -1).astype(np.int64)
         return Ragged(lengths, matrix[there].reshape(-1))
+
+    @staticmethod
+    def of_bytes(rows: list[bytes | None]) -> Ragged | None:
+        """Rows of bytes; None where all are missing."""
+        if all(row is None for row in rows):
+            return None
+        lengths = np.array([-1 if row is None else len(row) for row in rows], dtype=np.int64)
+        return Ragged(lengths, np.frombuffer(b"".join(row for row in rows if row is not None), dtype=np.uint8))
+
+    def to_bytes(self) -> list[bytes | None]:
+        """The rows as bytes, of a column of bytes."""
+        data, starts = self.values.tobytes(), self.starts.tolist()
+        return [None if n < 0 else data[at : at + n] for at, n in zip(starts, self.lengths.tolist(), strict=True)]

@@ -31,6 +31,7 @@ from monitor.health import Health
 from monitor.logs import log_event
 from monitor.loop import DataLoop, LoopSettings
 from monitor.metrics import Metrics
+from monitor.payload import has_payload
 from monitor.publish import Published
 from monitor.runtime import build_engine, build_models
 from monitor.sources import build_sources
@@ -98,6 +99,7 @@ def run(
         store.sample_keep_ms = {m.name: m.sample.keep_ms for m in cfg.models if m.sample is not None}
         carried = [s.carries for s in [*cfg.sources, *(extra_sources or [])]]
         models = build_models(cfg, store, labels_come=any(c != "events" for c in carried))
+        store.committer.payloads = any(has_payload(m.schema) for m in models.values())
         metrics = Metrics(series_limit=cfg.limits.metric_series)
         health = Health()
         health.set_store(True)

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from detectors.columns import DictColumn, Floats, Ids, Ints
+from detectors.ragged import Ragged
 from monitor.events import DeadLetter, PartitionKey
 
 
@@ -45,7 +46,10 @@ class SeenIds:
 
 @dataclass(frozen=True, slots=True)
 class WaitingPredictions:
-    """Predictions of one model that wait for a label. group is JSON of [version, [[dim, value], …]]."""
+    """Predictions of one model that wait for a label. group is JSON of [version, [[dim, value], …]].
+
+    payload: what some tasks need beside label and score, see monitor/payload.py; None where no row has one.
+    """
 
     model: str
     ids: Ids
@@ -54,16 +58,18 @@ class WaitingPredictions:
     group: DictColumn
     label: DictColumn
     score: Floats
+    payload: Ragged | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ArrivedLabels:
-    """Labels of one partition, at most one an id (the last by label_ts_ms, then by label)."""
+    """Labels of one partition, at most one an id (the last by label_ts_ms, then by label and payload)."""
 
     ids: Ids
     label_ts_ms: Ints
     label: DictColumn
     value: Floats
+    payload: Ragged | None = None  # of labels that are lists or objects
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +89,8 @@ class JoinedRows:
     true_label: DictColumn
     true_value: Floats
     weight: npt.NDArray[np.int64]
+    payload: Ragged | None = None
+    true_payload: Ragged | None = None
 
     @property
     def rows(self) -> int:

@@ -21,6 +21,7 @@ from typing import cast
 import numpy as np
 
 from detectors.columns import DictColumn, Ints, Schema
+from detectors.ragged import Ragged
 from monitor.checkpoint import (
     Claim,
     JoinedRows,
@@ -46,6 +47,7 @@ from monitor.events import (
 from monitor.labels import last_of_each
 from monitor.model import Model
 from monitor.panes import Pane
+from monitor.payload import pack
 from monitor.performance_pane import add_outcomes
 from monitor.segments import with_derived
 from monitor.watermark import clock_before
@@ -241,6 +243,7 @@ class Engine:
                     group=_group_column(version, segments),
                     label=columns.label,
                     score=columns.score,
+                    payload=pack(model.schema, columns),
                 )
             )
 
@@ -383,4 +386,5 @@ def _concat_waiting(batches: list[WaitingPredictions]) -> WaitingPredictions:
         group=DictColumn.concat([b.group for b in batches]),
         label=DictColumn.concat([b.label for b in batches]),
         score=np.concatenate([b.score for b in batches]),
+        payload=Ragged.joined([b.payload for b in batches], [len(b.ids) for b in batches], np.uint8),
     )

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from detectors.columns import Columns, DictColumn, Floats, Ids, Ints
+from detectors.ragged import Ragged
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -57,13 +58,17 @@ class EventBatch:
 
 @dataclass(frozen=True, slots=True)
 class LabelBatch:
-    """Decoded labels. label is for classes, value for numbers (NaN where the label is no number)."""
+    """Decoded labels. label is for classes, value for numbers (NaN where the label is no number).
+
+    payload: labels that are lists or objects, as bytes (monitor/decode/vectors.py); None where none is.
+    """
 
     offsets: Ints
     ids: Ids
     label: DictColumn
     value: Floats
     label_ts_ms: Ints  # the record's time where the label has none of its own
+    payload: Ragged | None = None
 
     @property
     def rows(self) -> int:

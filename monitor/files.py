@@ -15,11 +15,13 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from detectors.columns import Ids
+from detectors.columns import DictColumn, Ids
+from detectors.ragged import Ragged
 from monitor.config import Config
 from monitor.config.model import ModelSettings
 from monitor.decode.ids import hash_column, hash_texts
 from monitor.decode.settings import DecodeSettings
+from monitor.decode.vectors import label_pairs
 from monitor.events import DeadLetter, Decoded, EventBatch, LabelBatch, PartitionKey, RawBatch
 from monitor.replay import ReplayBatch
 from monitor.tabular import Reader, find, names_of, read_batches, texts_of, times_of
@@ -197,6 +199,12 @@ def _labels_of(
 
 
 def _label_batch(array: pa.Array, offsets: np.ndarray, ids: Ids, ts: np.ndarray) -> LabelBatch:
+    if pa.types.is_list(array.type) or pa.types.is_large_list(array.type):
+        several = [None if v is None else label_pairs(v) for v in array.to_pylist()]
+        there = np.array([v is not None for v in several], dtype=np.bool_)
+        rows = int(there.sum())
+        payload = Ragged.of_bytes([v for v in several if v is not None])
+        return LabelBatch(offsets[there], ids[there], DictColumn.missing(rows), np.full(rows, np.nan), ts[there], payload)
     text = texts_of(array)
     is_number = pa.types.is_floating(array.type) or pa.types.is_integer(array.type)
     value = array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False) if is_number else np.full(len(ids), np.nan)

@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from detectors.columns import DictColumn, Outcomes
+from detectors.columns import DictColumn, Matrix, Outcomes
 from detectors.performance import PerformanceSummary
+from detectors.ragged import Ragged
 from monitor.checkpoint import JoinedRows, PaneBlob, ReadPane
 from monitor.model import Model
 from monitor.panes import Group
+from monitor.payload import has_payload, unpack
 
 FORMAT = 1
 
@@ -60,6 +62,7 @@ class PerformancePane:
 def add_outcomes(model: Model, rows: JoinedRows, read: ReadPane) -> list[PaneBlob]:
     """The partition's performance panes after these rows, each read, added to and written whole."""
     out = []
+    vectors = _vectors(model, rows)
     for start in np.unique(rows.pane_start_ms).tolist():
         chosen = np.flatnonzero(rows.pane_start_ms == start)
         stored = read(model.name, start)
@@ -68,7 +71,7 @@ def add_outcomes(model: Model, rows: JoinedRows, read: ReadPane) -> list[PaneBlo
         pane.delay_ms_sum += int(delays.sum())
         for code in np.unique(rows.group.codes[chosen]).tolist():
             of_group = chosen[rows.group.codes[chosen] == code]
-            outcomes = _outcomes(rows, of_group)
+            outcomes = _outcomes(rows, vectors, of_group)
             version, pairs = json.loads(rows.group.values[code])
             for segment in ["", *(f"{dimension}={value}" for dimension, value in pairs)]:
                 summary = pane.groups.get((version, segment))
@@ -79,7 +82,16 @@ def add_outcomes(model: Model, rows: JoinedRows, read: ReadPane) -> list[PaneBlo
     return out
 
 
-def _outcomes(rows: JoinedRows, index: np.ndarray) -> Outcomes:
+def _vectors(model: Model, rows: JoinedRows) -> dict[str, Matrix]:
+    """What the payloads of rows hold, for models whose performance needs it."""
+    if not has_payload(model.schema):
+        return {}
+    none = Ragged.missing(rows.rows, np.uint8)
+    truth = rows.true_label if len(rows.true_label.codes) else DictColumn.missing(rows.rows)
+    return unpack(model.schema, rows.payload or none, rows.true_payload or none, truth)
+
+
+def _outcomes(rows: JoinedRows, vectors: dict[str, Matrix], index: np.ndarray) -> Outcomes:
     return Outcomes(
         predicted_label=rows.predicted_label.take(index),
         predicted_score=rows.predicted_score[index],
@@ -88,4 +100,5 @@ def _outcomes(rows: JoinedRows, index: np.ndarray) -> Outcomes:
         weight=rows.weight[index],
         ts_ms=rows.ts_ms[index],
         label_ts_ms=rows.label_ts_ms[index],
+        vectors={name: values[index] for name, values in vectors.items()},
     )

@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import inspect, text
 
 from detectors.columns import DictColumn
+from detectors.ragged import Ragged
 from monitor.checkpoint import (
     ArrivedLabels,
     LateRows,
@@ -67,7 +68,11 @@ class Absorbed:
         return [PaneBlob("credit", "performance", 0, (before or b"") + b"x", 1)]
 
 
-def predictions(ids, ts=100, label="yes"):
+def as_bytes(rows):
+    return Ragged.of_bytes(list(rows)) or Ragged.missing(len(rows), np.uint8)
+
+
+def predictions(ids, ts=100, label="yes", payload=None):
     n = len(ids)
     return WaitingPredictions(
         "credit",
@@ -77,17 +82,52 @@ def predictions(ids, ts=100, label="yes"):
         DictColumn.from_list(['["1", []]'] * n),
         DictColumn.from_list([label] * n),
         np.full(n, 0.5),
+        None if payload is None else as_bytes(payload),
     )
 
 
-def labels(ids, ts=200, label="no"):
+def labels(ids, ts=200, label="no", payload=None):
     n = len(ids)
     return ArrivedLabels(
         np.array([[i, i] for i in ids], dtype=np.uint64),
         np.full(n, ts, dtype=np.int64),
         DictColumn.from_list([label] * n),
         np.full(n, np.nan),
+        None if payload is None else as_bytes(payload),
     )
+
+
+def test_payloads_come_back_with_their_other_half(store):
+    """Each row its own, null and empty ones too, in either order; a corrected label gives the old one back."""
+    seen = []
+
+    def absorb(key, joined, read):
+        for r in joined:
+            given, true = r.payload.to_bytes(), r.true_payload.to_bytes()
+            seen.extend(zip(r.ts_ms.tolist(), given, true, r.weight.tolist(), strict=True))
+        return []
+
+    def write(batch, role):
+        key = KEY if role == "events" else LABELS
+        if key not in tokens:
+            tokens[key] = claim(store, key, role).token
+        more = {"waiting": [batch]} if role == "events" else {"labels": batch}
+        assert store.checkpoint([cut(tokens[key], at[key], at[key] + 1, key, **more)], absorb) == set()
+        at[key] += 1
+        found = sorted(seen, key=str)
+        seen.clear()
+        return found
+
+    tokens, at = {}, {KEY: -1, LABELS: -1}
+    assert write(predictions([1, 2, 3], payload=[b"one", None, b""]), "events") == []
+    assert write(labels([4], label=None, payload=[b"early"]), "labels") == []
+    found = write(labels([3, 1, 2], label=None, payload=[b"c", b"a", None]), "labels")
+    assert found == [(100, None, None, 1), (100, b"", b"c", 1), (100, b"one", b"a", 1)]
+    assert write(predictions([4], payload=[b"four" * 300]), "events") == [(100, b"four" * 300, b"early", 1)]
+    assert write(labels([1], label=None, payload=[b"A"]), "labels") == [], "the greater of two labels of one time stands"
+    found = write(labels([1], label=None, payload=[b"b"]), "labels")
+    assert found == [(100, b"one", b"a", -1), (100, b"one", b"b", 1)]
+    assert write(labels([1], ts=300, label="plain"), "labels") == [(100, b"one", None, 1), (100, b"one", b"b", -1)]
 
 
 def test_the_tables_have_the_shape_that_the_code_knows(store):

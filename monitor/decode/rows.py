@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from detectors.columns import Columns, DictColumn
+from detectors.ragged import Ragged
 from monitor.decode import values, vectors
 from monitor.decode.ids import hash_texts
 from monitor.decode.settings import DecodeSettings, ModelSchema
@@ -145,6 +146,7 @@ class LabelRows:
     label: list[str | None] = field(default_factory=list)
     value: list[float] = field(default_factory=list)
     label_ts_ms: list[int] = field(default_factory=list)
+    payload: list[bytes | None] = field(default_factory=list)
     dead: list[DeadLetter] = field(default_factory=list)
 
     def add(self, offset: int, index: int, record_ts_ms: int, item: Any, excerpt: bytes) -> None:
@@ -156,7 +158,9 @@ class LabelRows:
             raw = item.get("label")
             if raw is None:
                 raise Refused("missing_field", "label is missing; write the true class or value")
-            label = values.text(raw, "label")
+            several = isinstance(raw, list | dict)
+            payload = vectors.label_pairs(raw) if several else None
+            label = None if several else values.text(raw, "label")
             is_number = isinstance(raw, int | float) and not isinstance(raw, bool)
             value = values.number(raw, "label") if is_number else math.nan
             given = item.get("label_ts")
@@ -171,6 +175,7 @@ class LabelRows:
         self.label.append(label)
         self.value.append(value)
         self.label_ts_ms.append(ts)
+        self.payload.append(payload)
 
     def batches(self) -> list[LabelBatch]:
         if not self.offsets:
@@ -182,6 +187,7 @@ class LabelRows:
                 DictColumn.from_list(self.label),
                 np.array(self.value, dtype=np.float64),
                 np.array(self.label_ts_ms, dtype=np.int64),
+                Ragged.of_bytes(self.payload),
             )
         ]
 

@@ -51,6 +51,7 @@ def decode_together(decode: Callable[[RawBatch], Decoded], batches: list[RawBatc
                         label=labels.label.take(chosen),
                         value=labels.value[chosen],
                         label_ts_ms=labels.label_ts_ms[chosen],
+                        payload=None if labels.payload is None else labels.payload.take(chosen),
                     )
                 )
     for letter in whole.dead:

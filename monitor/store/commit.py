@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from sqlalchemy import Connection, Engine, bindparam, delete, insert, select, text, update
 
+from detectors.ragged import Ragged
 from monitor.checkpoint import Absorb, JoinedRows, PaneBlob, PartitionCut
 from monitor.events import DeadLetter, PartitionKey
 from monitor.labels import last_of_each
@@ -66,12 +67,16 @@ _FENCED_MOVE = (
 
 
 class Committer:
-    """Writes checkpoints. `fenced` is False only in the test that shows what the fence is for."""
+    """Writes checkpoints. `fenced` is False only in the test that shows what the fence is for.
+
+    payloads: whether predictions of any model leave more than a label and a score; without them rows have a fixed width.
+    """
 
     def __init__(self, engine: Engine, terms: Terms) -> None:
         self._engine = engine
         self._terms = terms
         self.fenced = True
+        self.payloads = True
 
     def write(self, cuts: list[PartitionCut], absorb: Absorb, wait_ms: dict[str, int]) -> set[PartitionKey]:
         """Returns the partitions that another process owns now. Raises StoreUnavailable, StoreError."""
@@ -124,17 +129,26 @@ class Committer:
         expired = 0
         if waiting:
             ids, columns = _stack([(w.ids, prediction_columns(w, self._terms)) for w in waiting])
-            rows, late = joined(table.predictions(ids, columns), self._terms, wait_ms, corrects=False)
+            payload = self._payload([w.payload for w in waiting], [len(w.ids) for w in waiting])
+            rows, late = joined(table.predictions(ids, columns, payload), self._terms, wait_ms, corrects=False)
             outcomes, expired = outcomes + rows, expired + late
         if arrived:
             labels = arrived[0] if len(arrived) == 1 else last_of_each(arrived)
-            rows, late = joined(table.labels(labels.ids, label_columns(labels, self._terms)), self._terms, wait_ms, corrects=True)
+            payload = self._payload([labels.payload], [len(labels.ids)])
+            slots = table.labels(labels.ids, label_columns(labels, self._terms), payload)
+            rows, late = joined(slots, self._terms, wait_ms, corrects=True)
             outcomes, expired = outcomes + rows, expired + late
         first = cuts[0]
         if outcomes:
             _write_panes(conn, first.key, absorb(first.key, outcomes, _reader(conn, first.key)))
         if expired:
             first.counts["label_expired"] = expired  # set, not added: an attempt that is repeated counts once
+
+    def _payload(self, parts: list[Ragged | None], rows: list[int]) -> Ragged | None:
+        """The payloads of rows; where no model has any, nothing is sent and nothing is asked for."""
+        if not self.payloads:
+            return None
+        return Ragged.joined(parts, rows, np.uint8) or Ragged.missing(sum(rows), np.uint8)
 
     def _move(self, conn: Connection, cut: PartitionCut) -> bool:
         """The fence: compare and set on (token, offset)."""

@@ -8,13 +8,14 @@ predecessor back too, to be retracted. The last label by (label_ts, label, value
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from detectors.columns import Floats, Ints
+from detectors.ragged import Ragged
 from monitor.checkpoint import ArrivedLabels, JoinedRows, WaitingPredictions
 from monitor.store.schema import NO_TIME
 from monitor.store.terms import Terms
@@ -32,27 +33,29 @@ FOUND = (
     *PREDICTION, *LABEL, ("old_label_ts_ms", "i8"), ("old_true_value", "f8"), ("old_true_label", "i4"),
 )  # fmt: skip
 
-_SET_PREDICTION = ", ".join(f"{n} = excluded.{n}" for n, _ in PREDICTION)
-_INSERT_PREDICTION = f"""
-INSERT INTO join_slot AS js (id, {", ".join(n for n, _ in PREDICTION)},
-  label_ts_ms, true_value, true_label, old_label_ts_ms, old_true_value, old_true_label)
-SELECT id, {", ".join(n for n, _ in PREDICTION)}, {NO_TIME}, {{nan}}, 0, {NO_TIME}, {{nan}}, 0 FROM incoming_prediction WHERE true
-ON CONFLICT (id) DO UPDATE SET {_SET_PREDICTION} WHERE js.ts_ms = {NO_TIME}
-RETURNING {", ".join(n for n, _ in FOUND)}"""
+PAYLOADS = ("payload", "true_payload", "old_true_payload")  # what some tasks need beside, bytes or null
 
-_INSERT_LABEL = f"""
-INSERT INTO join_slot AS js (id, label_ts_ms, true_value, true_label,
+_INSERT_PREDICTION = """
+INSERT INTO join_slot AS js (id, {prediction},
+  label_ts_ms, true_value, true_label, old_label_ts_ms, old_true_value, old_true_label)
+SELECT id, {prediction}, {no_time}, {nan}, 0, {no_time}, {nan}, 0 FROM incoming_prediction WHERE true
+ON CONFLICT (id) DO UPDATE SET {set_prediction} WHERE js.ts_ms = {no_time}
+RETURNING {found}"""
+
+_INSERT_LABEL = """
+INSERT INTO join_slot AS js (id, {label},
   ts_ms, pane_start_ms, score, model, grp, label, old_label_ts_ms, old_true_value, old_true_label)
-SELECT id, label_ts_ms, true_value, true_label, {NO_TIME}, 0, {{nan}}, 0, 0, 0, {NO_TIME}, {{nan}}, 0
+SELECT id, {label}, {no_time}, 0, {nan}, 0, 0, 0, {no_time}, {nan}, 0
 FROM incoming_label WHERE true
-ON CONFLICT (id) DO UPDATE SET old_label_ts_ms = js.label_ts_ms, old_true_value = js.true_value,
-  old_true_label = js.true_label, label_ts_ms = excluded.label_ts_ms, true_value = excluded.true_value,
-  true_label = excluded.true_label
+ON CONFLICT (id) DO UPDATE SET {set_label}
 WHERE excluded.label_ts_ms > js.label_ts_ms OR (excluded.label_ts_ms = js.label_ts_ms AND (
   (excluded.true_label <> js.true_label AND coalesce((SELECT text FROM term WHERE id = excluded.true_label), '')
     > coalesce((SELECT text FROM term WHERE id = js.true_label), ''))
-  OR (excluded.true_label = js.true_label AND excluded.true_value > js.true_value)))
-RETURNING {", ".join(n for n, _ in FOUND)}"""
+  OR (excluded.true_label = js.true_label AND excluded.true_value > js.true_value){greater_payload}))
+RETURNING {found}"""
+_GREATER_PAYLOAD = """
+  OR (excluded.true_label = js.true_label AND excluded.true_payload IS NOT NULL
+    AND (js.true_payload IS NULL OR excluded.true_payload > js.true_payload))"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,7 @@ class Slots:
     """Rows of join_slot that have both halves, as columns of shape (n,)."""
 
     columns: dict[str, npt.NDArray[Any]]
+    payloads: dict[str, Ragged] = field(default_factory=dict)  # by the names in PAYLOADS, none where nobody asked
 
     @property
     def rows(self) -> int:
@@ -67,10 +71,13 @@ class Slots:
 
 
 class JoinTable(Protocol):
-    """The two databases' way to exchange many rows at once; see join_postgres.py and join_sqlite.py."""
+    """The two databases' way to exchange many rows at once; see join_postgres.py and join_sqlite.py.
 
-    def predictions(self, ids: npt.NDArray[np.uint64], columns: dict[str, npt.NDArray[Any]]) -> Slots: ...
-    def labels(self, ids: npt.NDArray[np.uint64], columns: dict[str, npt.NDArray[Any]]) -> Slots: ...
+    payload: of each row, or nothing where the exchange has a fixed width: then what is stored of it is not read.
+    """
+
+    def predictions(self, ids: npt.NDArray[np.uint64], columns: dict[str, npt.NDArray[Any]], payload: Ragged | None) -> Slots: ...
+    def labels(self, ids: npt.NDArray[np.uint64], columns: dict[str, npt.NDArray[Any]], payload: Ragged | None) -> Slots: ...
 
 
 def by_id(ids: npt.NDArray[np.uint64]) -> npt.NDArray[np.intp]:
@@ -109,7 +116,9 @@ def joined(slots: Slots, terms: Terms, wait_ms: dict[str, int], corrects: bool) 
         return out, 0
     for code in np.unique(slots.columns["model"]).tolist():
         model = terms.text(code)
-        columns = {name: values[slots.columns["model"] == code] for name, values in slots.columns.items()}
+        mine = np.flatnonzero(slots.columns["model"] == code)
+        columns = {name: values[mine] for name, values in slots.columns.items()}
+        payloads = {name: rows.take(mine) for name, rows in slots.payloads.items()}
         wait = wait_ms.get(model, 2**62)
         pieces = []
         for prefix, sign in (("old_", -1), ("", 1)) if corrects else (("", 1),):
@@ -120,13 +129,19 @@ def joined(slots: Slots, terms: Terms, wait_ms: dict[str, int], corrects: bool) 
                 expired += int((there & ~in_time).sum())
             rows = np.flatnonzero(in_time)
             if len(rows):
-                pieces.append(_rows(model, columns, prefix, rows, sign, terms))
+                pieces.append(_rows(model, columns, payloads, prefix, rows, sign, terms))
         out.extend(pieces)
     return out, expired
 
 
 def _rows(
-    model: str, columns: dict[str, npt.NDArray[Any]], prefix: str, rows: npt.NDArray[np.intp], sign: int, terms: Terms
+    model: str,
+    columns: dict[str, npt.NDArray[Any]],
+    payloads: dict[str, Ragged],
+    prefix: str,
+    rows: npt.NDArray[np.intp],
+    sign: int,
+    terms: Terms,
 ) -> JoinedRows:
     score: Floats = columns["score"][rows]
     ts: Ints = columns["ts_ms"][rows]
@@ -141,12 +156,29 @@ def _rows(
         true_label=terms.column(columns[prefix + "true_label"][rows]),
         true_value=columns[prefix + "true_value"][rows],
         weight=np.full(len(rows), sign, dtype=np.int64),
+        payload=payloads["payload"].take(rows) if payloads else None,
+        true_payload=payloads[prefix + "true_payload"].take(rows) if payloads else None,
     )
 
 
-def statements(nan: str) -> tuple[str, str]:
+def statements(nan: str, with_payload: bool) -> tuple[str, str]:
     """The two upserts; nan is how the database writes a missing number."""
-    return _INSERT_PREDICTION.format(nan=nan), _INSERT_LABEL.format(nan=nan)
+    prediction, label = [n for n, _ in PREDICTION], [n for n, _ in LABEL]
+    found = [n for n, _ in FOUND]
+    if with_payload:
+        prediction, label, found = [*prediction, PAYLOADS[0]], [*label, PAYLOADS[1]], [*found, *PAYLOADS]
+    old = [f"old_{n} = js.{n}" for n in label]
+    words = {
+        "prediction": ", ".join(prediction),
+        "label": ", ".join(label),
+        "set_prediction": ", ".join(f"{n} = excluded.{n}" for n in prediction),
+        "set_label": ", ".join([*old, *(f"{n} = excluded.{n}" for n in label)]),
+        "found": ", ".join(found),
+        "greater_payload": _GREATER_PAYLOAD if with_payload else "",
+        "no_time": str(NO_TIME),
+        "nan": nan,
+    }
+    return _INSERT_PREDICTION.format(**words), _INSERT_LABEL.format(**words)
 
 
 def batches(rows: int, size: int = 100_000) -> Iterator[slice]:

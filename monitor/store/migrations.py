@@ -86,7 +86,10 @@ V3 = (
     "CREATE INDEX silence_by_end ON silence (ends_ms)",
 )
 
-STEPS: tuple[tuple[str, ...], ...] = (V1, V2, V3)
+# nullable, so that nothing is rewritten
+V4 = tuple(f"ALTER TABLE join_slot ADD COLUMN {name} {{blob}}" for name in ("payload", "true_payload", "old_true_payload"))
+
+STEPS: tuple[tuple[str, ...], ...] = (V1, V2, V3, V4)
 LATEST = len(STEPS)
 
 _TYPES = {

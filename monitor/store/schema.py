@@ -8,7 +8,7 @@ from __future__ import annotations
 from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, LargeBinary, MetaData, Table, Text, text
 
 metadata = MetaData()
-NO_TIME = -(2**63)  # in join_slot: the half is not there yet. All its columns are fixed in width and never null
+NO_TIME = -(2**63)  # in join_slot: the half is not there yet. All its columns but the payloads are fixed in width and never null
 
 
 def _partition() -> list[Column[object]]:
