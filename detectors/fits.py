@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from detectors.columns import Columns, Outcomes, Schema
+from detectors.multivariate import PART as MULTIVARIATE
+from detectors.multivariate import fit
 from detectors.sample import PART as SAMPLE
 from detectors.sample import RowSample, numbered
 from detectors.score_cells import PART as SCORE_CELLS
@@ -34,10 +36,15 @@ def _score_cells(columns: Columns, outcomes: Outcomes | None, schema: Schema) ->
     return None if cells is None else cells.to_bytes()
 
 
-FITS: dict[str, Fit] = {SAMPLE: _sample, SCORE_CELLS: _score_cells}
+def _multivariate(columns: Columns, outcomes: Outcomes | None, schema: Schema) -> bytes | None:
+    options = schema.parts.get(MULTIVARIATE)
+    return None if options is None else fit(columns, options)
+
+
+FITS: dict[str, Fit] = {SAMPLE: _sample, SCORE_CELLS: _score_cells, MULTIVARIATE: _multivariate}
 
 
 def fit_all(columns: Columns, outcomes: Outcomes | None, schema: Schema) -> dict[str, bytes]:
     """The extras of a reference. outcomes, where there are any, stand row by row beside columns."""
-    found = {name: fit(columns, outcomes, schema) for name, fit in FITS.items()}
+    found = {name: make(columns, outcomes, schema) for name, make in FITS.items()}
     return {name: data for name, data in found.items() if data is not None}

@@ -106,6 +106,20 @@ ESTIMATED = {
     **{f"{name}_gap": Doc(f"{name}: estimated less realised, once labels have come", "") for name in _OF},
     "label_shift": Doc("distance (total variation) of the classes' estimated shares from the reference's"),
 }
+MULTIVARIATE = {
+    "reconstruction_error": Doc("mean length of what the reference's PCA plane (65 % of the variance) leaves of a row", ""),
+    "reconstruction_error_std": Doc("its standard deviation over rows (ddof 1)", ""),
+    "reconstruction_error_z": Doc("its distance from the reference's, in standard errors"),
+    "reconstruction_error_p": Doc("its p-value (two-sided)", "below"),
+    "mahalanobis": Doc("Mahalanobis distance of the means", "above", "standard deviations of the reference"),
+    "mahalanobis_p": Doc("its p-value (Hotelling)", "below"),
+    "mahalanobis_rows": Doc("mean squared Mahalanobis distance of rows / features; 1 as in the reference"),
+    "mmd": Doc("squared maximum mean discrepancy, unbiased: Gaussian kernel, random Fourier features"),
+    "mmd_p": Doc("its p-value, from permutations of the reference", "below"),
+    "correlation": Doc("Pearson's correlation of a pair, subject `x,y`", ""),
+    "correlation_shift": Doc("its distance from the reference's"),
+    "correlation_p": Doc("its p-value (Fisher's z, with the reference's own spread)", "below"),
+}
 
 FAMILIES: dict[str, dict[str, Doc]] = {
     "a feature, `prediction`": DESCRIPTION,
@@ -118,5 +132,6 @@ FAMILIES: dict[str, dict[str, Doc]] = {
     "`cost`": COST,
     "`fairness:SEGMENT`": FAIRNESS,
     "`estimated_performance`, `target_estimated`": ESTIMATED,
+    "`multivariate`, a vector, a pair": MULTIVARIATE,
 }
 SCORE_NAMES = frozenset(name for family in FAMILIES.values() for name in family)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 from detectors.columns import Columns, Outcomes, Schema
+from detectors.multivariate import Multivariate
 from detectors.operations import NumberSummary
 from detectors.rules import RuleSummary
 from detectors.sample import RowSample
@@ -49,6 +50,7 @@ INPUT_PARTS: dict[str, PartKind[Columns]] = {
     "numbers": PartKind(NumberSummary.empty, NumberSummary.from_bytes),
     "rules": PartKind(RuleSummary.empty, RuleSummary.from_bytes),
     "sample": PartKind(RowSample.empty, RowSample.from_bytes, whole=True),
+    "multivariate": PartKind(Multivariate.empty, Multivariate.from_bytes, whole=True),
     "score_cells": PartKind(ScoreCells.empty, ScoreCells.from_bytes),
 }
 OUTCOME_PARTS: dict[str, PartKind[Outcomes]] = {}

@@ -15,6 +15,7 @@ from detectors.score import Score
 from detectors.scoring import score_performance, score_window
 from monitor.estimates import estimated_performance, target_estimated
 from monitor.fairness import fairness
+from monitor.multivariate import multivariate
 from monitor.operations import cost_budget, operations
 from monitor.panes import Group
 from monitor.quality import quality
@@ -46,6 +47,7 @@ GROUP_ANALYSERS: dict[str, GroupAnalyser] = {
     "target_estimated": target_estimated,
     "quality": quality,
     "operations": operations,
+    "multivariate": multivariate,
 }
 WINDOW_ANALYSERS: dict[str, WindowAnalyser] = {"fairness": fairness, "cost_budget": cost_budget}
 

@@ -16,11 +16,23 @@ def _score_cells(m: ModelSettings) -> dict[str, Any] | None:
     return {"limit": m.estimate.calibration_error} if wanted else None
 
 
+def _multivariate(m: ModelSettings) -> dict[str, Any] | None:
+    wanted = m.multivariate
+    if wanted is None:
+        return None
+    options: dict[str, Any] = {"pca": wanted.pca, "mahalanobis": wanted.mahalanobis, "mmd": list(wanted.mmd)}
+    if wanted.correlation is not None:
+        named = wanted.correlation
+        options |= {"pairs": [list(p) for p in named.pairs], "strong": named.strong, "limit": named.limit}
+    return options
+
+
 PARTS: dict[str, Callable[[ModelSettings], dict[str, Any] | None]] = {
     "numbers": lambda m: {} if m.numbers else None,
     "rules": rule_options,
     "sample": lambda m: None if m.sample is None else {"rows": m.sample.rows, "mask": sorted(m.sample.mask)},
     "score_cells": _score_cells,
+    "multivariate": _multivariate,
 }
 
 

@@ -32,10 +32,12 @@ from detectors.summaries import INPUT_PARTS, OUTCOME_PARTS
 from detectors.window import WindowSummary
 
 # options of each part, as monitor/parts.py would make them of a config
+MULTIVARIATE = {"pca": True, "mahalanobis": True, "mmd": ["features", "e"], "pairs": [["x", "y"]], "strong": 0.1, "limit": 5}
 INPUT_OPTIONS: dict[str, dict[str, Any]] = {
     "sample": {"rows": 20, "mask": ["d"]},
     "score_cells": {},
     "numbers": {},
+    "multivariate": MULTIVARIATE,
     "rules": {
         "rules": [["check:a", "violation_share", "x <= y or c == 'a'"], ["c", "pattern_violation_share", "matches(c, '[a-c]')"]],
         "freshness": True,

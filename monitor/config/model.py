@@ -111,6 +111,19 @@ class SampleSettings(Section):
     keep_ms: Duration = Field(86_400_000, alias="keep", ge=60_000)
 
 
+class CorrelationSettings(Section):
+    pairs: list[tuple[str, str]] = []
+    strong: float = Field(0.6, ge=0.0, le=1.0)
+    limit: int = Field(50, ge=1, le=1000)
+
+
+class MultivariateSettings(Section):
+    pca: bool = True
+    mahalanobis: bool = False
+    mmd: list[str] = []
+    correlation: CorrelationSettings | None = None
+
+
 class EstimateSettings(Section):
     enabled: bool = True
     calibration_error: float = Field(0.05, ge=0.0, le=1.0)
@@ -244,6 +257,7 @@ class ModelSettings(Section):
     non_finite: Literal["reject", "missing"] = "reject"
     min_rows: int = Field(200, ge=1)
     sample: SampleSettings | None = None
+    multivariate: MultivariateSettings | None = None
     estimate: EstimateSettings = EstimateSettings.model_validate({})
     statistics: StatisticsSettings = StatisticsSettings.model_validate({})
     thresholds: dict[str, LimitSettings] = {}

@@ -1,0 +1,72 @@
+"""Scores of features together, of the subject `multivariate`, of a vector by its name, and of pairs as `x,y`."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from detectors.correlation import correlation, shift_p
+from detectors.multivariate import FEATURES, Fit, Multivariate
+from detectors.score import Score
+
+SUBJECT = "multivariate"
+FLAT = 1e-9  # of the greatest eigenvalue: directions in which the reference does not vary measure nothing
+
+
+def score_multivariate(sums: Multivariate, fit: Fit, name: str) -> list[Score]:
+    """Scores of a window's sums against a reference's fit, in a fixed order. name: the reference's."""
+    out: list[Score] = []
+    if fit.plane is not None and sums.errors.n:
+        out += _reconstruction(sums, fit, name)
+    if fit.covariance is not None and sums.rows > 1 and "sum" in sums.arrays:
+        out += _mahalanobis(sums, fit, name)
+    for vector, kernel in fit.kernels.items():
+        total, rows = sums.kernel_sums(vector)
+        if rows > 1:
+            distance, p = kernel.compare(total, rows)
+            subject = SUBJECT if vector == FEATURES else vector
+            out += [Score(subject, "mmd", distance, rows, name), Score(subject, "mmd_p", p, rows, name)]
+    for pair, values in zip(fit.pairs, sums.pair_sums(), strict=False):
+        rows, r = int(values[0]), correlation(values)
+        evidence: dict[str, object] = {"reference_correlation": round(pair.correlation, 4), "current_correlation": round(r, 4)}
+        out.append(Score(pair.subject, "correlation", r, rows, name))
+        out.append(Score(pair.subject, "correlation_shift", abs(r - pair.correlation), rows, name, evidence))
+        out.append(Score(pair.subject, "correlation_p", shift_p(pair, r, rows), rows, name, evidence))
+    return out
+
+
+def _reconstruction(sums: Multivariate, fit: Fit, name: str) -> list[Score]:
+    assert fit.plane is not None
+    n, plane = sums.errors.n, fit.plane
+    error = plane.std * math.sqrt(1.0 / n + 1.0 / fit.rows)
+    z = (sums.errors.mean - plane.mean) / error if error > 0 else math.nan
+    evidence: dict[str, object] = {"reference_mean": plane.mean, "standard_error": error}
+    spread = math.sqrt(sums.errors.m2 / (n - 1)) if n > 1 else math.nan
+    return [
+        Score(SUBJECT, "reconstruction_error", sums.errors.mean, n, name, evidence),
+        Score(SUBJECT, "reconstruction_error_std", spread, n, name),
+        Score(SUBJECT, "reconstruction_error_z", abs(z), n, name, evidence),
+        Score(SUBJECT, "reconstruction_error_p", math.erfc(abs(z) / math.sqrt(2.0)), n, name, evidence),
+    ]
+
+
+def _mahalanobis(sums: Multivariate, fit: Fit, name: str) -> list[Score]:
+    """Distance of the means, its p-value (Hotelling's T^2 by chi-square), and the mean of the rows' own distances."""
+    from scipy.special import chdtrc
+
+    assert fit.covariance is not None
+    values, vectors = np.linalg.eigh(fit.covariance)
+    kept = values > FLAT * max(float(values[-1]), 1e-300)
+    root = vectors[:, kept] / np.sqrt(values[kept])
+    rank, n = int(kept.sum()), sums.rows
+    if rank == 0:
+        return []
+    squared = float(np.square(sums.arrays["sum"] / n @ root).sum())
+    of_rows = float(np.einsum("ij,jk,ik->", root.T, sums.arrays["products"] / n, root.T)) / rank
+    p = float(chdtrc(rank, squared / (1.0 / n + 1.0 / fit.rows)))
+    return [
+        Score(SUBJECT, "mahalanobis", math.sqrt(squared), n, name),
+        Score(SUBJECT, "mahalanobis_p", p, n, name),
+        Score(SUBJECT, "mahalanobis_rows", of_rows, n, name),
+    ]

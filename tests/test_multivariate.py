@@ -1,0 +1,205 @@
+"""Features together: reconstruction error as NannyML's, MMD as the exact one, Mahalanobis and correlations as scipy's,
+and p-values that say what they mean."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from detectors.columns import Columns, DictColumn, Schema
+from detectors.fits import fit_all
+from detectors.joint import score_multivariate
+from detectors.mmd import Kernel, exact_mmd2
+from detectors.multivariate import PART, Multivariate, load_fit
+from detectors.profile import Profile
+
+NUMERIC = ["car_value", "debt_to_income_ratio", "loan_length", "driver_tenure"]
+CATEGORICAL = ["salary_range", "repaid_loan_on_prev_car", "size_of_downpayment"]
+CHUNK = 5000
+
+
+def columns(numeric, categorical=None, vectors=None):
+    n = len(next(iter({**numeric, **(vectors or {})}.values())))
+    return Columns(
+        rows=n,
+        numeric={k: np.asarray(v, dtype=float) for k, v in numeric.items()},
+        categorical={k: DictColumn.from_list(list(v)) for k, v in (categorical or {}).items()},
+        score=np.full(n, np.nan), label=DictColumn.missing(n), latency_ms=np.full(n, np.nan), error=np.zeros(n, dtype=bool),
+        vectors={k: np.asarray(v, dtype=np.float32) for k, v in (vectors or {}).items()},
+    )  # fmt: skip
+
+
+def monitored(reference, options):
+    """A function from rows of a window to the scores that it would get."""
+    vectors = {k: v.shape[1] for k, v in reference.vectors.items()}
+    schema = Schema(tuple(reference.numeric), tuple(reference.categorical), vectors=vectors, parts={PART: options})
+    profile = dataclasses.replace(Profile.build(reference, schema, "ref"), extras=fit_all(reference, None, schema))
+    profile = Profile.from_bytes(profile.to_bytes())
+
+    def scores(*pieces):
+        whole = Multivariate.empty(schema)
+        whole.bind(profile)
+        for piece in pieces:
+            part = Multivariate.empty(schema)
+            part.bind(profile)
+            part.add(piece)
+            whole.merge(Multivariate.from_bytes(part.to_bytes(), schema))
+        found = score_multivariate(whole, load_fit(profile.extras[PART]), "ref")
+        return {(s.subject, s.name): s.value for s in found}
+
+    return scores
+
+
+def loan_columns(data):
+    texts = {c: [None if pd.isna(v) else str(v) for v in data[c]] for c in CATEGORICAL}
+    return columns({c: data[c] for c in NUMERIC}, texts)
+
+
+def test_reconstruction_error_equals_nannymls_on_car_loans_with_holes():
+    """Its published numbers (ORACLES.md, section 5), and the library itself where values are missing."""
+    import nannyml
+
+    reference, analysis, _ = nannyml.load_synthetic_car_loan_dataset()
+    scores = monitored(loan_columns(reference), {"pca": True})
+    published = [1.14152, 1.13064, 1.13891, 1.14504, 1.13756, 1.24921, 1.2431, 1.25815, 1.22818, 1.25988]
+    chunks = [analysis.iloc[i * CHUNK : (i + 1) * CHUNK] for i in range(10)]
+    found = [scores(loan_columns(c[:1234]), loan_columns(c[1234:])) for c in chunks]
+    ours = [f["multivariate", "reconstruction_error"] for f in found]
+    np.testing.assert_allclose(ours, published, atol=6e-6)
+    assert all((f["multivariate", "reconstruction_error_z"] > 5) == (i >= 5) for i, f in enumerate(found))
+
+    rng = np.random.default_rng(0)
+    holes = [d.copy() for d in (reference[:6000], analysis[:3000])]
+    for data in holes:
+        for column in ("car_value", "salary_range"):
+            data.loc[data.index[rng.random(len(data)) < 0.1], column] = np.nan
+    calculator = nannyml.DataReconstructionDriftCalculator(column_names=NUMERIC + CATEGORICAL, chunk_size=3000)
+    theirs = calculator.fit(holes[0]).calculate(holes[1]).filter(period="analysis").to_df()["reconstruction_error"]
+    ours = monitored(loan_columns(holes[0]), {"pca": True})(loan_columns(holes[1]))
+    assert ours["multivariate", "reconstruction_error"] == pytest.approx(theirs["value"].iloc[0], rel=1e-9)
+    error = ours["multivariate", "reconstruction_error_std"] / math.sqrt(3000)
+    assert error == pytest.approx(theirs["sampling_error"].iloc[0], rel=1e-9)
+
+
+def uniform(p_values):
+    """Whether p-values of null windows are uniform: the share under each level within four standard errors."""
+    p = np.asarray(p_values)
+    return all(abs((p <= a).mean() - a) < 4 * math.sqrt(a * (1 - a) / len(p)) for a in (0.05, 0.1, 0.25, 0.5))
+
+
+def null_windows(rng, draw, options, names, n=300, windows=200, rows=6000):
+    """p-values by (subject, name) of windows from the reference's own distribution."""
+    scores = monitored(draw(rng, rows), options)
+    out = {name: [] for name in names}
+    for _ in range(windows):
+        found = scores(draw(rng, n))
+        for name in names:
+            out[name].append(found[name])
+    return out
+
+
+MIX = np.array([[1.0, 0.6, 0.0, 0.2], [0.0, 0.8, 0.3, 0.0], [0.0, 0.0, 0.9, 0.4], [0.0, 0.0, 0.0, 0.7]])
+
+
+def heavy(rng, n):
+    """Correlated, with heavy tails."""
+    rows = rng.standard_t(5, size=(n, 4)) @ MIX
+    return columns({f"f{i}": rows[:, i] for i in range(4)})
+
+
+def test_p_values_of_windows_without_drift_are_uniform_in_heavy_tails():
+    options = {"pca": True, "mahalanobis": True, "mmd": ["features"], "pairs": [["f0", "f1"]], "strong": 2.0, "limit": 5}
+    names = [("multivariate", f"{n}_p") for n in ("reconstruction_error", "mahalanobis", "mmd")] + [("f0,f1", "correlation_p")]
+    found = null_windows(np.random.default_rng(1), heavy, options, names)
+    assert {name: uniform(p) for name, p in found.items()} == dict.fromkeys(names, True)
+
+
+def test_mmd_is_the_exact_one_and_its_embedding_test_holds_its_level():
+    def draw(rng, n):
+        return columns({}, None, {"embedding": rng.normal(size=(n, 16)) * np.linspace(0.2, 2, 16)})
+
+    rng = np.random.default_rng(2)
+    found = null_windows(rng, draw, {"mmd": ["embedding"]}, [("embedding", "mmd_p")], n=200, windows=150, rows=3000)
+    assert uniform(found["embedding", "mmd_p"])
+    reference = draw(rng, 3000)
+    scores = monitored(reference, {"mmd": ["embedding"]})
+    for shift in (0.0, 0.3, 1.0):
+        window = rng.normal(size=(400, 16)) * np.linspace(0.2, 2, 16) + shift
+        ours = scores(columns({}, None, {"embedding": window}))
+        x = reference.vectors["embedding"].astype(float)
+        kernel = Kernel.fit(x, 20_090_131)
+        exact = exact_mmd2(window.astype(np.float32).astype(float), x, kernel.sigma)
+        assert ours["embedding", "mmd"] == pytest.approx(exact, abs=0.004, rel=0.08), shift
+    assert ours["embedding", "mmd_p"] < 1e-6
+
+
+def test_the_kernel_of_random_features_is_the_gaussian_one():
+    from sklearn.metrics.pairwise import rbf_kernel
+
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(60, 5))
+    kernel = Kernel.fit(x, 7)
+    features = kernel.features(x)
+    theirs = rbf_kernel(x, gamma=1.0 / (2.0 * kernel.sigma**2))
+    gap = features @ features.T - theirs
+    assert np.abs(gap).max() < 5 / math.sqrt(256) and math.sqrt((gap**2).mean()) < 1 / math.sqrt(256)
+    np.testing.assert_allclose(np.linalg.norm(features, axis=1), 1.0, rtol=1e-12)
+
+
+def test_mahalanobis_equals_scipys():
+    from scipy.spatial.distance import mahalanobis
+    from sklearn.covariance import EmpiricalCovariance
+
+    rng = np.random.default_rng(4)
+    reference, window = heavy(rng, 4000), heavy(rng, 900)
+    window.numeric["f2"][:] += 0.5
+    found = monitored(reference, {"mahalanobis": True})(window)
+    x, y = (np.stack(list(c.numeric.values()), axis=1) for c in (reference, window))
+    inverse = np.linalg.inv(np.cov(x, rowvar=False, ddof=0))
+    assert found["multivariate", "mahalanobis"] == pytest.approx(mahalanobis(y.mean(axis=0), x.mean(axis=0), inverse), rel=1e-9)
+    of_rows = EmpiricalCovariance().fit(x).mahalanobis(y).mean() / 4
+    assert found["multivariate", "mahalanobis_rows"] == pytest.approx(of_rows, rel=1e-9)
+    assert found["multivariate", "mahalanobis_p"] < 1e-6
+
+
+def test_correlations_equal_scipys_over_the_rows_that_have_both():
+    from scipy import stats
+
+    rng = np.random.default_rng(5)
+    mix = np.array([[1.0, 0.7], [0.0, 0.7]])
+    x, y = rng.normal(size=(20_000, 2)) @ mix, rng.normal(size=(800, 2)) @ np.array([[1.0, 0.5], [0.0, 0.9]])
+    y[rng.random(800) < 0.2, 0] = np.nan
+    scores = monitored(columns({"a": x[:, 0], "b": x[:, 1]}), {"pairs": [], "strong": 0.5, "limit": 5})
+    found = scores(columns({"a": y[:300, 0], "b": y[:300, 1]}), columns({"a": y[300:, 0], "b": y[300:, 1]}))
+    there = np.isfinite(y[:, 0])
+    r, r0 = stats.pearsonr(y[there, 0], y[there, 1]).statistic, stats.pearsonr(x[:, 0], x[:, 1]).statistic
+    assert found["a,b", "correlation"] == pytest.approx(r, rel=1e-9)
+    z = (math.atanh(r) - math.atanh(r0)) / math.sqrt(1 / (there.sum() - 3) + 1 / (len(x) - 3))
+    textbook = 2 * stats.norm.sf(abs(z))  # Fisher's, for normal pairs
+    assert math.log(found["a,b", "correlation_p"]) == pytest.approx(math.log(textbook), rel=0.1)
+
+
+def test_pairs_that_the_reference_finds_strong_are_watched_and_named_ones_first():
+    rng = np.random.default_rng(6)
+    a = rng.normal(size=2000)
+    reference = columns({"a": a, "b": a + 0.1 * rng.normal(size=2000), "c": rng.normal(size=2000), "k": np.ones(2000)})
+    found = monitored(reference, {"pairs": [["c", "a"]], "strong": 0.8, "limit": 50})(reference)
+    assert {subject for subject, _ in found} == {"a,c", "a,b"}
+    with pytest.raises(ValueError, match="'z' is no numeric feature; there are a, b, c, k"):
+        monitored(reference, {"pairs": [["a", "z"]], "strong": 0.8, "limit": 50})
+
+
+@pytest.mark.parametrize("bad", ["constant", "missing", "one row", "infinite"])
+def test_bad_windows_get_a_number_or_none_never_a_crash(bad):
+    rng = np.random.default_rng(7)
+    scores = monitored(
+        heavy(rng, 500), {"pca": True, "mahalanobis": True, "mmd": ["features"], "pairs": [["f0", "f1"]], "strong": 0.1, "limit": 9}
+    )
+    value = {"constant": 3.0, "missing": np.nan, "one row": 1.0, "infinite": np.inf}[bad]
+    found = scores(columns({f"f{i}": np.full(1 if bad == "one row" else 50, value) for i in range(4)}))
+    assert np.isfinite(found["multivariate", "reconstruction_error"])
+    assert math.isnan(found["f0,f1", "correlation"])
