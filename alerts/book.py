@@ -1,122 +1,68 @@
 """The life of every alert of one model, as a pure function of the windows it is shown: no clock, no I/O.
 
-A window's finding replaces the entry that an earlier revision of the same window left, and streaks are
-counted in window order. Windows that are unsure leave no entry: they neither advance nor break a streak. After that:
+A window's finding replaces the mark that an earlier revision of the same window left, and streaks are
+counted in window order. Windows that are unsure leave no mark: they neither advance nor break a streak. After that:
 
-1. pending: a streak of breaching windows has begun, but is shorter than `for_windows` (or cools down);
-2. firing: `for_windows` breaching windows in a row, `cooldown_ms` of event time after the last episode;
+1. pending: a streak of bad windows has begun, but is shorter than `for_windows` (or cools down);
+2. firing: `for_windows` bad windows (in a row, or of `of_windows`), `cooldown_ms` of event time after the last episode;
 3. resolved: `resolve_windows` clear windows in a row.
-"""  # noqa: E501
+
+One that fires Flapping.times within Flapping.windows windows flaps: it moves on, but its moves are damped until it rests.
+Who is told, when and how often is alerts/desk.py's.
+"""
 
 from __future__ import annotations
 
-import json
-import math
-import uuid
-from bisect import bisect_left
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from enum import StrEnum
-from hashlib import sha256
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
-from alerts.notification import Notification
+import orjson
+
+from alerts.combine import combination
+from alerts.conditions import Verdict, judge
+from alerts.record import Record
 from alerts.rules import Rule
+from alerts.transition import Reason, Transition, fingerprint, finite, plain
 from detectors.score import Finding
 
-VERSION = 1
-NAMESPACE = uuid.UUID("6f1c2d0e-63a5-5c1e-9d3f-0b6f0f5b7a11")
-SPARE_WINDOWS = 4  # history kept beyond the longest streak of the rule, for late revisions
+VERSION = 2
 FORGET_WINDOWS = 64  # a quiet alert without news for this many windows is forgotten
 
 Group = tuple[str, str, str]  # model, version, segment
 Name = tuple[str, str, str]  # rule, subject, score
 
 
-class Reason(StrEnum):
-    """Why an alert moved."""
+@dataclass(frozen=True, slots=True)
+class Flapping:
+    """An alert that fires `times` times within `windows` windows flaps. times 0: none ever does."""
 
-    STREAK_STARTED = "streak_started"
-    COOLING_DOWN = "cooling_down"
-    THRESHOLD_CROSSED = "threshold_crossed"
-    REVISED_CROSSED = "revised_crossed"
-    STREAK_BROKEN = "streak_broken"
-    RESOLVED_CLEAR = "resolved_clear"
-    REVISED_CLEAR = "revised_clear"
-    RULE_REMOVED = "rule_removed"
-
-
-@dataclass(slots=True)
-class _Alert:
-    status: str = ""  # "", "pending", "firing", "resolved"
-    since_ms: int = -1  # first window of the streak or episode
-    ended_ms: int = -1  # event time at which the last episode was resolved
-    after_ms: int = -1  # only windows that start later can begin the next episode
-    cooling: bool = False
-    history: list[tuple[int, str, float | None]] = field(default_factory=list)  # window_start_ms, level, value
+    times: int = 4
+    windows: int = 30
 
 
 @dataclass(frozen=True, slots=True)
-class Transition:
-    """One move of one alert. notifications: one for each channel of the rule, none for pending moves."""
+class Shown:
+    """The window that is being shown to one (version, segment)."""
 
-    alert: str
-    rule: str
-    severity: str
-    model: str
-    version: str
-    segment: str
-    subject: str
-    score: str
-    status: str
-    reason: Reason
-    value: float | None
-    threshold: float | None
-    rows: int
-    window_start_ms: int
-    window_end_ms: int
-    since_ms: int
+    group: Group
+    start_ms: int
+    end_ms: int
     revision: int
-    at_ms: int
-    notifications: list[tuple[str, Notification]] = field(default_factory=list)
-
-    def alert_row(self) -> dict[str, Any]:
-        """The transition as one flat row of the store's alert table."""
-        names = [name for name in self.__dataclass_fields__ if name not in ("notifications", "reason")]
-        return {**{name: getattr(self, name) for name in names}, "reason": str(self.reason)}
-
-
-def fingerprint(rule: str, model: str, version: str, segment: str, subject: str, score: str) -> str:
-    """The alert's name for life: 16 hex digits."""
-    return sha256(json.dumps([rule, model, version, segment, subject, score]).encode()).hexdigest()[:16]
-
-
-def idempotency_key(
-    rule: str,
-    model: str,
-    version: str,
-    segment: str,
-    subject: str,
-    score: str,
-    since_ms: int,
-    status: str,
-    channel: str,
-) -> str:
-    """The same for every replay: neither revisions nor the wall clock go in."""
-    parts = [rule, model, version, segment, subject, score, since_ms, status, channel]
-    return str(uuid.uuid5(NAMESPACE, json.dumps(parts)))
+    now_ms: int
 
 
 class AlertBook:
     """All alerts of the models that were stepped through it. Changed in place by `step`."""
 
-    def __init__(self, groups: dict[Group, dict[Name, _Alert]]) -> None:
-        self._groups = groups
+    def __init__(self, groups: dict[Group, dict[Name, Record]] | None = None, flapping: Flapping | None = None) -> None:
+        self._groups = groups if groups is not None else {}
+        self.flapping = flapping or Flapping()
         self._newest_ms = -1  # saves work only: old alerts are looked for once a window
 
     @staticmethod
     def empty() -> AlertBook:
-        return AlertBook({})
+        return AlertBook()
 
     def step(
         self,
@@ -132,221 +78,229 @@ class AlertBook:
     ) -> list[Transition]:
         """Show the book one window of one (version, segment). now_ms is only written down, never decides."""
         rules = list(rules)
-        group = (model, version, segment)
-        alerts = self._groups.setdefault(group, {})
-        window = _Window(group, window_start_ms, window_end_ms, revision, now_ms)
-        out = _drop_removed(alerts, rules, window)
+        window = Shown((model, version, segment), window_start_ms, window_end_ms, revision, now_ms)
+        alerts = self._groups.setdefault(window.group, {})
+        out = self._drop_removed(alerts, rules, window)
+        coverage = next((f.score.value for f in findings if f.score.name == "coverage" and f.score.subject == "performance"), None)
         for rule in rules:
-            for finding in findings:
-                score = finding.score
-                if not rule.matches(model, segment, score.subject, score.name):
-                    continue
-                alert = alerts.setdefault((rule.name, score.subject, score.name), _Alert())
-                _note(alert, rule, window_start_ms, finding)
-                out.extend(_move(alert, rule, finding, window))
+            if rule.judges_findings and rule.covers(model, segment) and _awake(rule, window_end_ms):
+                out.extend(self._step_rule(alerts, rule, findings, coverage, window))
+        combining = [r for r in rules if r.combines and r.covers(model, segment) and _awake(r, window_end_ms)]
+        if combining:
+            firing = self._firing_by_rule((model, "", ""), window.group)
+            for rule in combining:
+                found = combination(rule, firing)
+                name = (rule.name, found.score.subject, found.score.name)
+                record = alerts.get(name) or alerts.setdefault(name, _record(window.group, name))
+                out.extend(self._show(record, rule, found, judge(rule, found, None, ()), window))
         if window_start_ms > self._newest_ms:
             self._newest_ms = window_start_ms
-            self._forget(window_start_ms, window_end_ms)
+            out.extend(self._forget({r.name for r in rules if r.absent}, window))
+        return out
+
+    def show(self, rule: Rule, finding: Finding, window: Shown) -> list[Transition]:
+        """Show one finding of one rule, whatever it says of subjects: how alerts/absence.py speaks to the book."""
+        name = (rule.name, finding.score.subject, finding.score.name)
+        alerts = self._groups.setdefault(window.group, {})
+        record = alerts.get(name) or alerts.setdefault(name, _record(window.group, name))
+        return self._show(record, rule, finding, judge(rule, finding, None, ()), window)
+
+    def _step_rule(
+        self, alerts: dict[Name, Record], rule: Rule, findings: list[Finding], coverage: float | None, window: Shown
+    ) -> Iterator[Transition]:
+        by_level = rule.above is None and rule.below is None and not rule.relative
+        for finding in findings:
+            score = finding.score
+            if not rule.matches(window.group[0], window.group[2], score.subject, score.name):
+                continue
+            name = (rule.name, score.subject, score.name)
+            record = alerts.get(name)
+            if record is None:
+                if by_level and finding.threshold is None and finding.level == "ok":
+                    continue  # nothing judges this score
+                record = alerts[name] = _record(window.group, name)
+                if rule.relative:
+                    self._inherit_calm(record, name, window.group)
+            calm = record.calm_before(window.start_ms) if rule.relative else ()
+            yield from self._show(record, rule, finding, judge(rule, finding, coverage, calm), window)
+
+    def _inherit_calm(self, record: Record, name: Name, group: Group) -> None:
+        """A new version is compared with what the version before it was used to."""
+        others = [
+            (records[name].calm[-1][0], version, records[name].calm)
+            for (model, version, segment), records in self._groups.items()
+            if (model, segment) == (group[0], group[2]) and name in records and records[name].calm
+        ]
+        if others:
+            record.calm = list(max(others)[2])
+
+    def _show(self, record: Record, rule: Rule, finding: Finding, verdict: Verdict, window: Shown) -> list[Transition]:
+        value = finite(finding.score.value)
+        record.note(rule, window.start_ms, verdict, value)
+        if window.start_ms >= record.start_ms:
+            record.value, record.threshold, record.rows = value, finite(verdict.threshold), finding.score.rows
+            record.level, record.reference = verdict.level, finding.score.reference
+            record.start_ms, record.end_ms, record.revision = window.start_ms, window.end_ms, window.revision
+        moved = _move(record, rule, finding, verdict, window)
+        return [*moved, *self._flap(record, rule, finding, verdict, window)]
+
+    def _flap(self, record: Record, rule: Rule, finding: Finding, verdict: Verdict, window: Shown) -> list[Transition]:
+        if not record.fired or not self.flapping.times:
+            return []
+        before = max(window.start_ms, record.start_ms) - self.flapping.windows * (window.end_ms - window.start_ms)
+        record.fired = [at for at in record.fired if at > before]
+        flaps = len(record.fired) >= self.flapping.times
+        if flaps == record.flapping:
+            return []
+        record.flapping = flaps
+        status = record.status if record.status == "firing" else "resolved"
+        reason = Reason.FLAPPING if flaps else Reason.FLAPPING_ENDED
+        return [_transition(record, rule, finding, verdict, window, status, reason)]
+
+    def _firing_by_rule(self, *groups: Group) -> dict[str, list[tuple[Name, Record]]]:
+        out: dict[str, list[tuple[Name, Record]]] = {}
+        for group in dict.fromkeys(groups):
+            for name, record in self._groups.get(group, {}).items():
+                if record.status == "firing":
+                    out.setdefault(name[0], []).append((name, record))
+        return out
+
+    def _drop_removed(self, alerts: dict[Name, Record], rules: list[Rule], window: Shown) -> list[Transition]:
+        """Alerts of rules that the config no longer has end."""
+        known = {rule.name for rule in rules}
+        out = []
+        for name, record in list(alerts.items()):
+            if name[0] not in known:
+                del alerts[name]
+                if record.status == "firing" or record.flapping:
+                    out.append(_ended(window.group, name, record, Reason.RULE_REMOVED, window))
         return out
 
     def firing(self) -> list[tuple[str, str, str, str, str, str]]:
         """(rule, model, version, segment, subject, score) of every alert that fires, sorted."""
-        return sorted(
-            (rule, *group, subject, score)
-            for group, alerts in self._groups.items()
-            for (rule, subject, score), alert in alerts.items()
-            if alert.status == "firing"
-        )
+        return sorted((name[0], *group, *name[1:]) for group, name, _ in self.alight())
+
+    def alight(self) -> Iterator[tuple[Group, Name, Record]]:
+        """Every alert that fires, or flaps."""
+        for group, alerts in self._groups.items():
+            for name, record in alerts.items():
+                if record.status == "firing" or record.flapping:
+                    yield group, name, record
 
     def __len__(self) -> int:
         return sum(map(len, self._groups.values()))
 
-    def _forget(self, start_ms: int, end_ms: int) -> None:
-        before = start_ms - FORGET_WINDOWS * (end_ms - start_ms)
+    def _forget(self, absent: set[str], window: Shown) -> list[Transition]:
+        """Drop what is quiet; what fires without news, say of a version that is gone, ends."""
+        before = window.start_ms - FORGET_WINDOWS * (window.end_ms - window.start_ms)
+        out = []
         for group, alerts in list(self._groups.items()):
-            for name, alert in list(alerts.items()):
-                last = alert.history[-1][0] if alert.history else None
-                if alert.status != "firing" and (last is None or last < before):
-                    if last is None and alert.status == "resolved" and alert.after_ms >= before:
-                        continue
-                    del alerts[name]
-            if not alerts:
+            for name, record in list(alerts.items()):
+                last = max(record.history[-1][0] if record.history else -1, record.after_ms, record.start_ms)
+                if last >= before or (name[0] in absent and record.status == "firing"):
+                    continue
+                del alerts[name]
+                if record.status == "firing" or record.flapping:
+                    out.append(_ended(group, name, record, Reason.WENT_QUIET, window))
+            if not alerts and group != window.group:
                 del self._groups[group]
+        return out
 
     def to_bytes(self) -> bytes:
         rows = [
-            [*group, *name, a.status, a.since_ms, a.ended_ms, a.after_ms, a.cooling, a.history]
+            [*group, *name, *record.row()]
             for group, alerts in sorted(self._groups.items())
-            for name, a in sorted(alerts.items())
+            for name, record in sorted_alerts(alerts)
         ]
-        return json.dumps({"version": VERSION, "alerts": rows}, separators=(",", ":")).encode()
+        return orjson.dumps({"version": VERSION, "alerts": rows})
 
     @staticmethod
-    def from_bytes(blob: bytes) -> AlertBook:
-        """Raises ValueError where the blob was written by another version."""
-        data = json.loads(blob)
-        if data.get("version") != VERSION:
-            raise ValueError(f"alert book: version is {data.get('version')!r}, this program reads {VERSION}")
-        groups: dict[Group, dict[Name, _Alert]] = {}
-        for (
-            model,
-            version,
-            segment,
-            rule,
-            subject,
-            score,
-            status,
-            since,
-            ended,
-            after,
-            cooling,
-            history,
-        ) in data["alerts"]:
-            entries = [(int(s), str(level), value) for s, level, value in history]
-            alert = _Alert(status, since, ended, after, cooling, entries)
-            groups.setdefault((model, version, segment), {})[(rule, subject, score)] = alert
-        return AlertBook(groups)
+    def from_bytes(blob: bytes, flapping: Flapping | None = None) -> AlertBook:
+        """Raises ValueError where the blob was written by a version that this program does not know."""
+        data: dict[str, Any] = orjson.loads(blob)
+        if data.get("version") not in (1, VERSION):
+            raise ValueError(f"alert book: version is {data.get('version')!r}, this program reads up to {VERSION}")
+        groups: dict[Group, dict[Name, Record]] = {}
+        for model, version, segment, rule, subject, score, *rest in data["alerts"]:
+            if data["version"] == 1:
+                record = Record.from_row_1(fingerprint(rule, model, version, segment, subject, score), rest)
+            else:
+                record = Record.from_row(rest)
+            groups.setdefault((model, version, segment), {})[rule, subject, score] = record
+        return AlertBook(groups, flapping)
 
 
-@dataclass(frozen=True, slots=True)
-class _Window:
-    group: Group
-    start_ms: int
-    end_ms: int
-    revision: int
-    now_ms: int
+def _record(group: Group, name: Name) -> Record:
+    return Record(fingerprint(name[0], *group, *name[1:]))
 
 
-def _note(alert: _Alert, rule: Rule, start_ms: int, finding: Finding) -> None:
-    """Put the window's verdict in its place; an unsure one takes an earlier revision's away."""
-    history = alert.history
-    at = bisect_left(history, start_ms, key=lambda entry: entry[0])
-    if at < len(history) and history[at][0] == start_ms:
-        del history[at]
-    if finding.level == "unsure":
-        return
-    history.insert(at, (start_ms, finding.level, _finite(finding.score.value)))
-    keep = max(rule.for_windows, rule.resolve_windows) + SPARE_WINDOWS
-    del history[: max(0, len(history) - keep)]
-
-
-def _streak(alert: _Alert, rule: Rule, bad: bool, from_ms: int) -> list[int]:
-    """Starts of the newest windows in a row that are bad (or clear), none before from_ms."""
-    out: list[int] = []
-    for start, level, _ in reversed(alert.history):
-        if start < from_ms or rule.is_bad(level) != bad:
-            break
-        out.append(start)
-    return out[::-1]
-
-
-def _move(alert: _Alert, rule: Rule, finding: Finding, window: _Window) -> list[Transition]:
-    if alert.status == "firing":
-        return _move_firing(alert, rule, finding, window)
-    streak = _streak(alert, rule, True, alert.after_ms + 1)
-    if not streak:
-        if alert.status != "pending":
-            return []
-        alert.status, alert.cooling = ("resolved" if alert.ended_ms >= 0 else ""), False
-        return [_transition(alert, rule, finding, window, "resolved", Reason.STREAK_BROKEN, notify=False)]
-    trimmed = alert.status == "pending" and streak[0] == alert.history[0][0] and alert.since_ms >= 0
-    since = min(alert.since_ms, streak[0]) if trimmed else streak[0]
-    newest_end_ms = streak[-1] + window.end_ms - window.start_ms
-    alert.since_ms = since
-    if len(streak) >= rule.for_windows:
-        if alert.ended_ms < 0 or newest_end_ms - alert.ended_ms >= rule.cooldown_ms:
-            alert.status, alert.cooling = "firing", False
-            late = window.start_ms < streak[-1] or window.revision > 1
-            reason = Reason.REVISED_CROSSED if late else Reason.THRESHOLD_CROSSED
-            return [_transition(alert, rule, finding, window, "firing", reason)]
-        if not alert.cooling:
-            alert.status, alert.cooling = "pending", True
-            return [_transition(alert, rule, finding, window, "pending", Reason.COOLING_DOWN, notify=False)]
-    if alert.status != "pending":
-        alert.status = "pending"
-        return [_transition(alert, rule, finding, window, "pending", Reason.STREAK_STARTED, notify=False)]
-    return []
-
-
-def _move_firing(alert: _Alert, rule: Rule, finding: Finding, window: _Window) -> list[Transition]:
-    clear = _streak(alert, rule, False, alert.since_ms)
-    if len(clear) < rule.resolve_windows:
-        return []
-    late = window.start_ms < clear[-1] or window.revision > 1
-    reason = Reason.REVISED_CLEAR if late else Reason.RESOLVED_CLEAR
-    bad = [start for start, level, _ in alert.history if rule.is_bad(level)]
-    alert.status = "resolved"
-    alert.ended_ms = clear[-1] + window.end_ms - window.start_ms
-    alert.after_ms = max([alert.since_ms, *bad])
-    return [_transition(alert, rule, finding, window, "resolved", reason)]
-
-
-def _drop_removed(alerts: dict[Name, _Alert], rules: list[Rule], window: _Window) -> list[Transition]:
-    """Alerts of rules that the config no longer has end without a message: no rule names a channel."""
-    names = {rule.name for rule in rules}
-    out = []
-    for (rule, subject, score), alert in list(alerts.items()):
-        if rule in names:
-            continue
-        del alerts[rule, subject, score]
-        if alert.status == "firing":
-            model, version, segment = window.group
-            out.append(
-                Transition(
-                    fingerprint(rule, model, version, segment, subject, score), rule, "info", model, version, segment,  # noqa: E501
-                    subject, score, "resolved", Reason.RULE_REMOVED, None, None, 0, window.start_ms, window.end_ms,  # noqa: E501
-                    alert.since_ms, window.revision, window.now_ms,
-                )
-            )  # fmt: skip
-    return out
-
-
-def _transition(
-    alert: _Alert,
-    rule: Rule,
-    finding: Finding,
-    window: _Window,
-    status: str,
-    reason: Reason,
-    notify: bool = True,
-) -> Transition:
-    model, version, segment = window.group
-    score = finding.score
-    name = (rule.name, model, version, segment, score.subject, score.name)
-    mark = fingerprint(*name)
-    value, threshold = _finite(score.value), _finite(finding.threshold)
-    notifications = [
-        (
-            channel,
-            Notification(
-                key=idempotency_key(*name, alert.since_ms, status, channel), alert=mark, status=status,
-                reason=str(reason), rule=rule.name, severity=rule.severity, model=model, version=version,
-                segment=segment, subject=score.subject, score=score.name, value=value, threshold=threshold,
-                rows=score.rows, window_start_ms=window.start_ms, window_end_ms=window.end_ms,
-                since_ms=alert.since_ms, reference=score.reference, evidence=_plain(score.evidence),
-            ),
-        )
-        for channel in (dict.fromkeys(rule.channels) if notify else ())
-    ]  # fmt: skip
+def _ended(group: Group, name: Name, record: Record, reason: Reason, window: Shown) -> Transition:
+    """The end of an alert that nothing can resolve any more."""
+    rule, subject, score = name
     return Transition(
-        mark, rule.name, rule.severity, model, version, segment, score.subject, score.name, status, reason, value,  # noqa: E501
-        threshold, score.rows, window.start_ms, window.end_ms, alert.since_ms, window.revision, window.now_ms,
-        notifications,
+        record.mark, rule, "info", *group, subject, score, "resolved", reason, record.value, record.threshold, record.rows,
+        window.start_ms, window.end_ms, record.since_ms, window.revision, window.now_ms, record.level, record.reference,
+        trigger_ms=record.trigger_ms,
     )  # fmt: skip
 
 
-def _finite(value: float | None) -> float | None:
-    return float(value) if value is not None and math.isfinite(value) else None
+def sorted_alerts(alerts: dict[Name, Record]) -> list[tuple[Name, Record]]:
+    return sorted(alerts.items(), key=lambda item: item[0])
 
 
-def _plain(value: Any) -> Any:
-    """The value as JSON can hold it: numpy scalars become numbers, NaN becomes null."""
-    if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
-    if hasattr(value, "tolist"):
-        return _plain(value.tolist())
-    if isinstance(value, float):
-        return _finite(value)
-    return value if value is None or isinstance(value, (bool, int, str)) else str(value)
+def _awake(rule: Rule, at_ms: int) -> bool:
+    return rule.schedule is None or rule.schedule.is_open(at_ms - 1)
+
+
+def _move(record: Record, rule: Rule, finding: Finding, verdict: Verdict, window: Shown) -> list[Transition]:
+    def moved(status: str, reason: Reason) -> list[Transition]:
+        return [_transition(record, rule, finding, verdict, window, status, reason)]
+
+    if record.status == "firing":
+        return _move_firing(record, rule, finding, verdict, window)
+    streak = record.streak(rule)
+    if not streak:
+        if record.status != "pending":
+            return []
+        record.status, record.cooling = ("resolved" if record.ended_ms >= 0 else ""), False
+        return moved("resolved", Reason.STREAK_BROKEN)
+    trimmed = record.status == "pending" and streak[0] == record.history[0][0] and record.since_ms >= 0
+    record.since_ms = min(record.since_ms, streak[0]) if trimmed else streak[0]
+    newest_end_ms = streak[-1] + window.end_ms - window.start_ms
+    if len(streak) >= rule.for_windows:
+        if record.ended_ms < 0 or newest_end_ms - record.ended_ms >= rule.cooldown_ms:
+            record.status, record.cooling, record.trigger_ms = "firing", False, streak[-1]
+            record.fired.append(streak[-1])
+            late = window.start_ms < streak[-1] or window.revision > 1
+            return moved("firing", Reason.REVISED_CROSSED if late else Reason.THRESHOLD_CROSSED)
+        if not record.cooling:
+            record.status, record.cooling = "pending", True
+            return moved("pending", Reason.COOLING_DOWN)
+    if record.status != "pending":
+        record.status = "pending"
+        return moved("pending", Reason.STREAK_STARTED)
+    return []
+
+
+def _move_firing(record: Record, rule: Rule, finding: Finding, verdict: Verdict, window: Shown) -> list[Transition]:
+    clear = record.clear_streak()
+    if len(clear) < rule.resolve_windows:
+        return []
+    late = window.start_ms < clear[-1] or window.revision > 1
+    record.status = "resolved"
+    record.ended_ms = clear[-1] + window.end_ms - window.start_ms
+    record.after_ms = max(record.since_ms, record.newest_bad_ms())
+    reason = Reason.REVISED_CLEAR if late else Reason.RESOLVED_CLEAR
+    return [_transition(record, rule, finding, verdict, window, "resolved", reason)]
+
+
+def _transition(
+    record: Record, rule: Rule, finding: Finding, verdict: Verdict, window: Shown, status: str, reason: Reason
+) -> Transition:
+    score = finding.score
+    damped = record.flapping and reason not in (Reason.FLAPPING, Reason.FLAPPING_ENDED)
+    return Transition(
+        record.mark, rule.name, rule.severity, *window.group, score.subject, score.name, status, reason, finite(score.value),
+        finite(verdict.threshold), score.rows, window.start_ms, window.end_ms, record.since_ms, window.revision, window.now_ms,
+        verdict.level, score.reference, plain(score.evidence) if status == "firing" else {}, record.trigger_ms, damped,
+    )  # fmt: skip

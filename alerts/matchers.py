@@ -17,7 +17,7 @@ from functools import lru_cache
 from typing import Any
 
 # every alert has these; tags of a model (monitor/config/model.py) come beside them
-LABELS = ("model", "version", "segment", "subject", "score", "rule", "severity", "kind", "team", "alert", "group")
+LABELS = ("model", "version", "segment", "subject", "score", "rule", "severity", "kind", "team", "alert")
 LABEL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,99}")
 MATCHERS_MOST, PATTERN_CHARS_MOST = 20, 500
 Labels = Mapping[str, str]

@@ -82,11 +82,12 @@ class Notification:
     comment: str = ""
     links: dict[str, str] = field(default_factory=dict)  # "alert", "model", ...: only where a public address is set
     at_ms: int = 0  # when it was made
+    episode_ms: int = -1  # tells the episodes of a group apart
 
     @property
     def thread(self) -> str:
         """The same for all messages of one episode, so that they can share a thread or an incident."""
-        return f"{self.group or self.alert}:{self.since_ms}"
+        return f"{self.group or self.alert}:{self.since_ms if self.episode_ms < 0 else self.episode_ms}"
 
     @property
     def is_over(self) -> bool:

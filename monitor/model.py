@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from alerts.rules import Rule
+from alerts.policy import Policy
 from detectors.choice import Choice
 from detectors.columns import Schema
 from detectors.limits import Limit
@@ -37,7 +37,7 @@ class Model:
     first_windows: int = 5
     thresholds: dict[str, Limit] = field(default_factory=dict)
     statistics: Choice = AUTO
-    rules: tuple[Rule, ...] = ()
+    policy: Policy = field(default_factory=Policy)
     active_profile: str = ""  # the reference that new panes count in
     profiles: dict[str, Profile] = field(default_factory=dict)
     config_hash: str = ""

@@ -2,8 +2,9 @@
 
 1. the watermark over all partitions says which windows are due, unsettled panes which lack or are out of date;
 2. the partials of all partitions are merged in a fixed order;
-3. the merged summaries are scored (analysis.py), judged (verdicts.py), and stepped through the alert book;
-4. window, scores, alert states and notifications are written, with the pane versions that went in.
+3. the merged summaries are scored (analysis.py) and judged (verdicts.py), and move alerts (alerting.py);
+4. window, scores, alert states and notifications are written, with the pane versions that went in;
+5. then a tick: what is due without a window, as silence, repeats and escalation.
 
 Any replica may do it: the result is a function of the stored partials, whoever merges them.
 """
@@ -13,13 +14,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
-from alerts.book import AlertBook
+from alerts.lifecycle import ClosedWindow
 from detectors.score import Finding
+from monitor.alerting import Alerting, AlertMemory
 from monitor.analysis import analyse
 from monitor.baseline import LEARNING, Baseline
-from monitor.checkpoint import OutboxRow, Partial, PartitionState, ScoreRow, WindowRow
+from monitor.checkpoint import Partial, PartitionState, ScoreRow, WindowRow
 from monitor.events import PartitionKey
 from monitor.model import Model
 from monitor.panes import Pane
@@ -33,7 +35,7 @@ DESERTED_MS = 300_000
 STALE = "stale"  # state: starts of windows to publish anew, because what they were compared with has changed
 
 
-class Publishing(Memory, Protocol):
+class Publishing(Memory, AlertMemory, Protocol):
     """The open transaction that holds a model's lock; see monitor/store/publish.py."""
 
     def partitions(self) -> list[PartitionState]: ...
@@ -41,8 +43,6 @@ class Publishing(Memory, Protocol):
     def partials(self, from_ms: int, to_ms: int) -> list[Partial]: ...
     def settle(self, panes: list[tuple[str, int]]) -> None: ...
     def write_window(self, window: WindowRow, scores: list[ScoreRow]) -> None: ...
-    def write_alerts(self, rows: list[dict[str, Any]]) -> None: ...
-    def enqueue(self, rows: list[OutboxRow]) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,32 +56,57 @@ class Published:
 
 
 def publish_due(
-    tx: Publishing, model: Model, reads: Callable[[PartitionKey], bool], now_ms: int, idle_timeout_ms: int, limit: int = 100
+    tx: Publishing,
+    model: Model,
+    reads: Callable[[PartitionKey], bool],
+    now_ms: int,
+    idle_timeout_ms: int,
+    limit: int = 100,
+    timers: bool = True,
 ) -> list[Published]:
-    """Publish the windows of one model that are due or out of date, oldest first, at most `limit`.
+    """Publish the windows of one model that are due or out of date, oldest first, at most `limit`; then tick.
 
     reads: whether the config still reads a partition; one that it left must not hold windows back for ever.
+    timers: whether time passes; in a replay it does not.
     """
+    alerting = Alerting(tx, model, now_ms)
+    out, event_ms = _publish_windows(tx, model, reads, now_ms, idle_timeout_ms, limit, alerting)
+    if timers:
+        alerting.tick(event_ms)
+    alerting.save(timers)
+    return out
+
+
+def _publish_windows(
+    tx: Publishing,
+    model: Model,
+    reads: Callable[[PartitionKey], bool],
+    now_ms: int,
+    idle_timeout_ms: int,
+    limit: int,
+    alerting: Alerting,
+) -> tuple[list[Published], int | None]:
+    """The windows published, and until when every window is; None where that is not known."""
     partitions = [p for p in tx.partitions() if p.role == "events" and reads(p.key) and not _is_deserted(p, now_ms)]
     watermark = global_watermark_ms(partitions, now_ms, idle_timeout_ms)
     if watermark is None:
-        return []
+        return [], None
+    event_ms = watermark - model.lateness_ms
     unsettled: dict[int, dict[str, int]] = {}
     for input_key, pane_start, version in tx.unsettled():
         unsettled.setdefault(pane_start, {})[input_key] = version
     stale = set(json.loads(stored)) if (stored := tx.load_state(STALE)) else set()
     if not unsettled and not stale:
-        return []
+        return [], event_ms
     known = {w.start_ms: w for w in tx.windows(min([*unsettled, *stale]) - model.size_ms)}
     due = sorted(set(_due(model, unsettled, known, watermark)) | stale)
     if not due:
-        return []
-    book = AlertBook.from_bytes(stored) if (stored := tx.load_state("alerts")) else AlertBook.empty()
+        return [], event_ms
     stored = tx.load_state("baseline")
     baseline = Baseline.from_bytes(stored, model.first_windows) if stored else Baseline(model.first_windows)
     out, written, scored_at = [], dict(known), dict[int, int]()
     for start in due[:limit]:
-        published = _publish_one(tx, model, start, known.get(start), book, baseline, now_ms)
+        published = _publish_one(tx, model, start, known.get(start), alerting, baseline, now_ms)
         stale.discard(start)
         if published is not None:
             scored_at[start] = baseline.changes
@@ -90,11 +115,10 @@ def publish_due(
     if baseline.changes:
         old = (w for w in tx.windows(0) if scored_at.get(w.start_ms, 0) < baseline.changes)
         stale |= {w.start_ms for w in old if _rests_on_another(w, baseline)}
-    tx.save_state("alerts", book.to_bytes())
     tx.save_state("baseline", baseline.to_bytes())
     tx.save_state(STALE, json.dumps(sorted(stale)).encode())
     tx.settle(_settled(model, unsettled, written))
-    return out
+    return out, event_ms if len(due) <= limit else None
 
 
 def _is_deserted(partition: PartitionState, now_ms: int) -> bool:
@@ -147,7 +171,7 @@ def _publish_one(
     model: Model,
     start: int,
     before: WindowRow | None,
-    book: AlertBook,
+    alerting: Alerting,
     baseline: Baseline,
     now_ms: int,
 ) -> Published | None:
@@ -162,16 +186,12 @@ def _publish_one(
     if profile is None:
         baseline.learn(inputs, start, model.min_rows)
     scores: list[ScoreRow] = []
-    alert_rows: list[dict[str, Any]] = []
-    outbox: list[OutboxRow] = []
     reference = profile.name if profile else baseline.name(start)
     view = _view(tx, model, start, inputs, performance, late_rows, baseline, now_ms)
     analyse(view)
-    for (version, segment), findings in judge_window(view).items():
-        scores.extend(_rows(model, version, segment, start, end, revision, findings))
-        for step in book.step(model.rules, model.name, version, segment, start, end, revision, findings, now_ms):
-            alert_rows.append(step.alert_row())
-            outbox.extend(OutboxRow(n.key, channel, model.name, n.alert, n.to_json(), now_ms) for channel, n in step.notifications)
+    findings = judge_window(view)
+    for (version, segment), found in findings.items():
+        scores.extend(_rows(model, version, segment, start, end, revision, found))
     labelled = performance.rows
     window = WindowRow(
         model=model.name,
@@ -187,12 +207,10 @@ def _publish_one(
         published_ms=now_ms,
     )
     tx.write_window(window, scores)
-    if alert_rows:
-        tx.write_alerts(alert_rows)
-    if outbox:
-        tx.enqueue(outbox)
+    new_labels = labelled > (before.labelled_rows if before is not None else 0)
+    sent = alerting.window(ClosedWindow(start, end, revision, inputs.rows, new_labels, findings))
     delay = performance.delay_ms_sum / labelled if labelled else None
-    return Published(window, scores, len(outbox), delay)
+    return Published(window, scores, sent, delay)
 
 
 def merge_partials(model: Model, partials: Iterable[Partial]) -> tuple[Pane, PerformancePane, int]:

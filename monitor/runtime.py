@@ -5,20 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from alerts.rules import Rule
 from detectors.choice import Choice
 from detectors.columns import Schema
 from detectors.fairness import FOUR_FIFTHS
 from detectors.limits import Limit
 from detectors.profile import Profile
 from monitor.config import Config, config_hash
-from monitor.config.model import ModelSettings, RuleSettings
+from monitor.config.model import ModelSettings
 from monitor.decode import DECODERS
 from monitor.decode.settings import DecodeSettings, ModelSchema
 from monitor.engine import Engine
 from monitor.events import Decoder
 from monitor.model import Model
 from monitor.parts import parts_of
+from monitor.policies import policy_of
 from monitor.quality import DEFAULT_LIMITS
 from monitor.segments import Fairness, derived_segments
 
@@ -30,11 +30,10 @@ def build_models(cfg: Config, store: Any, labels_come: bool = True) -> dict[str,
 
     labels_come: whether anything brings labels; where nothing does, no prediction waits for one.
     """
-    rules = tuple(rule_from(rule) for rule in cfg.alerts.rules)
-    return {m.name: replace(build_model(cfg, m, rules, store), wants_labels=labels_come) for m in cfg.models}
+    return {m.name: replace(build_model(cfg, m, store, labels_come), wants_labels=labels_come) for m in cfg.models}
 
 
-def build_model(cfg: Config, settings: ModelSettings, rules: tuple[Rule, ...], store: Any) -> Model:
+def build_model(cfg: Config, settings: ModelSettings, store: Any, labels_come: bool = True) -> Model:
     profiles: dict[str, Profile] = {}
     active = ""
     for stored in store.references(settings.name):
@@ -61,7 +60,7 @@ def build_model(cfg: Config, settings: ModelSettings, rules: tuple[Rule, ...], s
         first_windows=settings.reference.first_windows,
         thresholds=_limits(settings),
         statistics=choice_of(settings),
-        rules=rules,
+        policy=policy_of(cfg, settings, labels_come),
         active_profile=active,
         profiles=profiles,
         config_hash=config_hash(cfg, settings.name),
@@ -113,22 +112,6 @@ def schema_of(settings: ModelSettings, profile: Profile | None) -> Schema:
         classes=classes,
         quantiles=quantiles,
         top_k=settings.top_k,
-    )
-
-
-def rule_from(rule: RuleSettings) -> Rule:
-    return Rule(
-        name=rule.name,
-        models=tuple(rule.models),
-        subjects=tuple(rule.subjects),
-        scores=tuple(rule.scores),
-        segments=tuple(rule.segments),
-        level=rule.level,
-        for_windows=rule.for_windows,
-        resolve_windows=rule.resolve_windows,
-        cooldown_ms=rule.cooldown_ms,
-        severity=rule.severity,
-        channels=tuple(rule.channels),
     )
 
 

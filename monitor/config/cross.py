@@ -12,6 +12,7 @@ from sqlalchemy.exc import ArgumentError
 from detectors.columns import TASKS
 from detectors.score_names import SCORE_NAMES
 from monitor.config.channels import channel_problems
+from monitor.config.cross_alerts import rule_problems
 from monitor.config.expressions import expression_problems
 from monitor.config.lines import Path
 from monitor.config.secret import is_secret
@@ -49,7 +50,7 @@ def cross_problems(raw: Any) -> Found:
             yield from _model(model, ("models", i))
     alerts = raw.get("alerts") if isinstance(raw.get("alerts"), dict) else {}
     assert isinstance(alerts, dict)
-    yield from _alerts(alerts, [m.get("name") for m in models if isinstance(m, dict)])
+    yield from _alerts(alerts, models)
 
 
 def _list(value: Any) -> list[Any]:
@@ -209,27 +210,9 @@ def _outputs(model: dict[str, Any], path: Path) -> Found:
 
 
 def _alerts(alerts: dict[str, Any], models: list[Any]) -> Found:
-    rules = _list(alerts.get("rules"))
+    yield from _twice(_list(alerts.get("rules")), "alerts.rules")
+    yield from rule_problems(alerts, models)
     channels = alerts.get("channels") if isinstance(alerts.get("channels"), dict) else {}
     assert isinstance(channels, dict)
-    yield from _twice(rules, "alerts.rules")
-    for i, rule in enumerate(rules):
-        if not isinstance(rule, dict):
-            continue
-        path: Path = ("alerts", "rules", i)
-        if not rule.get("channels"):
-            yield path, "a rule without channels tells nobody", "write channels: [name], see alerts.channels"
-        for j, name in enumerate(_list(rule.get("channels"))):
-            if name not in channels:
-                yield (*path, "channels", j), f"there is no channel {name!r}", _nearest(str(name), list(channels))
-        for field, known in (("scores", SCORE_NAMES), ("models", models)):
-            for j, pattern in enumerate(_list(rule.get(field))):
-                plain = isinstance(pattern, str) and not set(pattern) & set("*?[")
-                if plain and pattern not in known:
-                    yield (
-                        (*path, field, j),
-                        f"there is no {field[:-1]} {pattern!r}",
-                        _nearest(pattern, [str(k) for k in known]),
-                    )
     for name, channel in channels.items():
         yield from channel_problems(name, channel)

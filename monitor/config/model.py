@@ -5,18 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from sqlalchemy import URL, make_url
 
+from monitor.config.alert_rules import FlappingSettings, InhibitSettings, RouteSettings, RuleSettings
 from monitor.config.secret import read_secret, resolve
+from monitor.config.section import Name, Section
 from monitor.config.units import Duration, Size
 from monitor.decode.settings import NUMBER_FIELDS
-
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")]
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, str_max_length=10_000)
 
 
 class RetentionSettings(Section):
@@ -80,6 +76,7 @@ class HttpSettings(Section):
     hosts: list[str] = []  # names that requests may be addressed to, besides loopback
     queue_rows: int = Field(50_000, ge=1)
     body_bytes: Size = 1_000_000
+    public_url: str | None = Field(None, pattern=r"^https?://[^\s]+$")  # where people reach listen: for links in messages
 
     def token_values(self) -> list[tuple[str, list[str], str]]:
         """Name, scopes and bearer token of each; the single one may do everything. Raises SecretMissing."""
@@ -243,6 +240,8 @@ class ModelSettings(Section):
     top_k: int = Field(5, ge=1, le=100)  # the k of metrics "at k"
     numbers: list[Name] = Field(list(NUMBER_FIELDS), max_length=50)  # numeric fields of the event itself
     embedding: EmbeddingSettings | None = None
+    team: str = ""
+    tags: dict[str, str] = {}  # labels of its alerts, for routes and silences
     features: dict[str, Literal["numeric", "category"]] = {}
     segments: Annotated[list[SegmentSettings], Field(max_length=50)] = []
     checks: Annotated[list[CheckSettings], Field(max_length=100)] = []
@@ -266,20 +265,6 @@ class ModelSettings(Section):
     def segment_keys(self) -> tuple[str, ...]:
         """The keys of the event's `segment` that are dimensions."""
         return tuple(s.name for s in self.segments if s.where is None)
-
-
-class RuleSettings(Section):
-    name: Name
-    models: list[str] = ["*"]
-    subjects: list[str] = ["*"]
-    scores: list[str] = ["*"]
-    segments: list[str] = [""]
-    level: Literal["warn", "breach"] = "breach"
-    for_windows: int = Field(1, ge=1)
-    resolve_windows: int = Field(1, ge=1)
-    cooldown_ms: Duration = Field(0, alias="cooldown")
-    severity: Literal["info", "warning", "critical"] = "warning"
-    channels: list[str] = []
 
 
 class ChannelSettings(Section):
@@ -321,7 +306,11 @@ class ChannelSettings(Section):
 
 
 class AlertSettings(Section):
+    preset: Literal["default", "none"] | None = None  # None: default where no rule is written
     rules: list[RuleSettings] = []
+    route: RouteSettings | None = None  # None: every channel that only tells hears of every alert
+    inhibit: list[InhibitSettings] = []  # beside alerts.inhibition.BUILT_IN
+    flapping: FlappingSettings = FlappingSettings.model_validate({})
     channels: dict[str, ChannelSettings] = {}
 
 

@@ -10,7 +10,8 @@ from sqlalchemy import Connection, delete, insert, select, text, update
 
 from monitor.checkpoint import OutboxRow, Partial, PartitionState, ScoreRow, WindowRow
 from monitor.events import PartitionKey
-from monitor.store.schema import ALERT_COLUMNS, alert_history, cursor, model_state, pane, score, window
+from monitor.store.alert_writes import AlertWrites
+from monitor.store.schema import cursor, model_state, pane, score, window
 
 _OUTBOX = text(
     """INSERT INTO outbox (key, channel, grp, alert, body, created_ms, state, attempts, next_at_ms, lease_until_ms, error)
@@ -20,14 +21,10 @@ _STATE = text(
     """INSERT INTO model_state (model, name, blob) VALUES (:model, :name, :blob)
     ON CONFLICT (model, name) DO UPDATE SET blob = excluded.blob"""
 )
-_ALERT = text(
-    f"INSERT INTO alert ({', '.join(ALERT_COLUMNS)}) VALUES ({', '.join(':' + c for c in ALERT_COLUMNS)}) "
-    f"ON CONFLICT (alert) DO UPDATE SET {', '.join(f'{c} = excluded.{c}' for c in ALERT_COLUMNS[1:])}"
-)
 _SCORE_FIELDS = tuple(ScoreRow.__dataclass_fields__)
 
 
-class PublishingTransaction:
+class PublishingTransaction(AlertWrites):
     """One open transaction of one model; see monitor.publish.Publishing."""
 
     def __init__(self, conn: Connection, model: str) -> None:
@@ -129,11 +126,6 @@ class PublishingTransaction:
             .order_by(c.window_start_ms, c.version, c.segment)
         )  # fmt: skip
         return [ScoreRow(**r) for r in self._conn.execute(query).mappings()]
-
-    def write_alerts(self, rows: list[dict[str, Any]]) -> None:
-        known = [{c: row.get(c) for c in ALERT_COLUMNS} for row in rows]
-        self._conn.execute(_ALERT, known)
-        self._conn.execute(insert(alert_history), known)
 
     def enqueue(self, rows: list[OutboxRow]) -> None:
         """Add notifications; one whose key is known already is the same one."""

@@ -1,0 +1,116 @@
+"""What did not happen: no events, no labels. Judged by event time, so that a restart or a backlog is no silence.
+
+`watch` shows the book a window of nothing at the instant at which the silence became long enough, once event time has
+passed it; `heard` clears it. That instant is a function of the windows before it: a replay finds the same gaps.
+While a rule's schedule is closed no time passes for it: the count begins anew when it opens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from alerts.book import AlertBook, Shown
+from alerts.matchers import matches_any
+from alerts.rules import Rule
+from alerts.transition import Transition
+from detectors.score import Finding, Score
+
+SUBJECT = {"events": "traffic", "labels": "performance"}
+SCORE = {"events": "silent_seconds", "labels": "labels_silent_seconds"}
+NEVER = -1
+
+
+@dataclass(slots=True)
+class Heard:
+    """Event times (ms): until when the model's windows held events, when labels last came, how far was looked."""
+
+    events_ms: int = NEVER
+    labels_ms: int = NEVER
+    newest_ms: int = NEVER
+
+    def row(self) -> list[int]:
+        return [self.events_ms, self.labels_ms, self.newest_ms]
+
+    @staticmethod
+    def from_row(row: list[Any]) -> Heard:
+        return Heard(*(int(v) for v in row))
+
+
+def deadline_ms(rule: Rule, last_ms: int, slide_ms: int) -> int:
+    """The event time at which a silence that began at last_ms is too long."""
+    need = rule.absent_ms or rule.for_windows * slide_ms
+    begun, schedule = last_ms, rule.schedule
+    if schedule is None:
+        return begun + need
+    begun = schedule.next_open_ms(begun)
+    if not schedule.is_open(begun + need - 1):
+        begun = schedule.next_open_ms(begun + need)
+    return begun + need
+
+
+def last_ms(rule: Rule, heard: Heard) -> int:
+    return heard.events_ms if rule.absent == "events" else heard.labels_ms
+
+
+def watch(
+    book: AlertBook, rules: Iterable[Rule], heard: Heard, model: str, upto_ms: int, size_ms: int, slide_ms: int, now_ms: int
+) -> list[Transition]:
+    """Event time has come to upto_ms: which silences have become too long?"""
+    if heard.events_ms == NEVER:
+        heard.events_ms = upto_ms  # the first look: silence is counted from here
+    if heard.labels_ms == NEVER:
+        heard.labels_ms = upto_ms
+    out = []
+    for rule in _absent(rules, model):
+        since = last_ms(rule, heard)
+        due = deadline_ms(rule, since, slide_ms)
+        if due <= upto_ms and heard.newest_ms < due:
+            out.extend(_show(book, rule, model, due - size_ms, due, due - since, need_ms(rule, slide_ms), now_ms))
+    heard.newest_ms = max(heard.newest_ms, upto_ms)
+    return out
+
+
+def heard_window(
+    book: AlertBook, rules: Iterable[Rule], heard: Heard, model: str, start_ms: int, end_ms: int, slide_ms: int, has_rows: bool,
+    new_labels: bool, now_ms: int,
+) -> list[Transition]:  # fmt: skip
+    """A window was published. has_rows: it holds events; new_labels: it holds labels that its last revision did not."""
+    out = watch(book, rules, heard, model, start_ms, end_ms - start_ms, slide_ms, now_ms)
+    newest = has_rows and end_ms > heard.events_ms
+    heard.newest_ms = max(heard.newest_ms, end_ms)
+    if newest:
+        heard.events_ms = end_ms
+    if new_labels:
+        heard.labels_ms = heard.newest_ms
+    for rule in _absent(rules, model):
+        if newest if rule.absent == "events" else new_labels:
+            at, size_ms = heard.newest_ms, end_ms - start_ms
+            out.extend(_show(book, rule, model, at - size_ms, at, 0, need_ms(rule, slide_ms), now_ms))
+    return out
+
+
+def need_ms(rule: Rule, slide_ms: int) -> int:
+    return rule.absent_ms or rule.for_windows * slide_ms
+
+
+def next_deadline_ms(rules: Iterable[Rule], heard: Heard, model: str, slide_ms: int) -> int | None:
+    """The earliest event time at which a silence that is not told yet becomes too long."""
+    due = (deadline_ms(rule, last_ms(rule, heard), slide_ms) for rule in _absent(rules, model))
+    return min((ms for ms in due if ms > heard.newest_ms), default=None)
+
+
+def _absent(rules: Iterable[Rule], model: str) -> list[Rule]:
+    return [rule for rule in rules if rule.absent and matches_any(rule.models, model)]
+
+
+def _show(
+    book: AlertBook, rule: Rule, model: str, start_ms: int, end_ms: int, silent_ms: int, need: int, now_ms: int
+) -> list[Transition]:
+    score = Score(SUBJECT[rule.absent], SCORE[rule.absent], silent_ms / 1000.0, 0)
+    level = "breach" if silent_ms >= need else "ok"
+    group = (model, "", "")
+    shown = Shown(group, start_ms, end_ms, 1, now_ms)
+    once = replace(rule, for_windows=1)  # the silence was measured already
+    return book.show(once, Finding(score, level, need / 1000.0, rule.name), shown)

@@ -1,0 +1,59 @@
+"""One alert that explains another keeps it quiet: a model that receives nothing does not also alert on drift.
+
+An alert is inhibited while another one fires that matches `source`, if it matches `target` itself and both have the
+same value in every label of `equal`. An alert that matches both sides is not kept quiet by its like.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from alerts.matchers import Labels, Matcher
+
+
+@dataclass(frozen=True, slots=True)
+class Inhibition:
+    """One rule of inhibition."""
+
+    source: Matcher
+    target: Matcher
+    equal: tuple[str, ...] = ("model",)
+
+
+# What holds without being written: no traffic explains all else; a feature that is not there explains that it drifts.
+BUILT_IN = (
+    Inhibition(Matcher.of({"score": "silent_seconds"}), Matcher.of({"score": "!silent_seconds"}), ("model",)),
+    Inhibition(
+        Matcher.of({"score": "missing_share"}),
+        Matcher.of({"kind": ["feature", "prediction"], "score": "!missing_share"}),
+        ("model", "version", "segment", "subject"),
+    ),
+)
+
+
+def inhibited(rules: Sequence[Inhibition], firing: Mapping[str, Labels], asked: Iterable[str]) -> dict[str, str]:
+    """Which of the alerts asked for are inhibited, and by which. firing: labels of all that fire, by fingerprint.
+
+    Linear in the number of alerts: sources are looked up by the labels that must be equal.
+    """
+    sources: list[dict[tuple[str, ...], str]] = []
+    for rule in rules:
+        found: dict[tuple[str, ...], str] = {}
+        for mark, labels in firing.items():
+            if rule.source.matches(labels):
+                found.setdefault(_key(rule, labels), mark)
+        sources.append(found)
+    out: dict[str, str] = {}
+    for mark in asked:
+        labels = firing[mark]
+        for rule, found in zip(rules, sources, strict=True):
+            by = found.get(_key(rule, labels)) if found else None
+            if by is not None and rule.target.matches(labels) and not rule.source.matches(labels):
+                out[mark] = by
+                break
+    return out
+
+
+def _key(rule: Inhibition, labels: Labels) -> tuple[str, ...]:
+    return tuple(labels.get(name, "") for name in rule.equal)

@@ -1,0 +1,31 @@
+"""Rules that hold where nobody wrote any: what every team wants to be told of a model. Overridable by name.
+
+The limits are meant to stay quiet on a calm model: two windows in a row, enough rows, a change that stands out of what
+is usual for the model. They yield to thresholds that the config or a calibration sets.
+"""
+
+from __future__ import annotations
+
+from alerts.rules import Rule
+
+DEFAULT = (
+    Rule("traffic-stopped", absent="events", for_windows=2, severity="critical"),
+    Rule("feature-vanished", min_rows=-1, scores=("missing_share",), above=0.95, resolve_below=0.5, severity="critical", resolve_windows=2),
+    Rule("missing-values-rose", min_rows=-1, scores=("missing_share",), rise_by=0.2, for_windows=2, resolve_windows=2),
+    Rule("errors-rose", min_rows=-1, subjects=("traffic",), scores=("error_share",), rise_by=0.05, for_windows=2, resolve_windows=2,
+         severity="critical"),
+    Rule("latency-doubled", min_rows=-1, subjects=("latency",), scores=("latency_p95_ms",), rise_ratio=2.0, for_windows=2, resolve_windows=2),
+    Rule("accuracy-fell", min_rows=-1, subjects=("performance",), scores=("accuracy", "roc_auc"), fall_by=0.05, for_windows=2, resolve_windows=2,
+         severity="critical"),
+    Rule("error-grew", min_rows=-1, subjects=("performance",), scores=("mae", "rmse"), rise_ratio=1.5, for_windows=2, resolve_windows=2,
+         severity="critical"),
+    Rule("drift", min_rows=-1, scores=("psi",), above=0.25, resolve_below=0.2, yields=True, for_windows=2, resolve_windows=2),
+)  # fmt: skip
+
+PRESETS: dict[str, tuple[Rule, ...]] = {"default": DEFAULT, "none": ()}
+
+
+def with_preset(name: str, rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
+    """The preset's rules, without those whose names the config uses itself, and the config's."""
+    written = {rule.name for rule in rules}
+    return (*(rule for rule in PRESETS[name] if rule.name not in written), *rules)
