@@ -167,6 +167,7 @@ class Outcomes:
             weight=np.concatenate([p.weight for p in parts]),
             ts_ms=_joined([p.ts_ms for p in parts]),
             label_ts_ms=_joined([p.label_ts_ms for p in parts]),
+            vectors={k: np.concatenate([p.vectors[k] for p in parts]) for k in parts[0].vectors},
         )
 
 

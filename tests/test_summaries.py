@@ -98,10 +98,7 @@ def some_outcomes(rng: np.random.Generator, n: int) -> Outcomes:
 
 def taken(rows: Any, index: np.ndarray) -> Any:
     """Those rows, of whatever the summary eats."""
-    if isinstance(rows, Outcomes):
-        fields = {f.name: getattr(rows, f.name) for f in dataclasses.fields(rows)}
-        return Outcomes(**{k: v.take(index) if isinstance(v, DictColumn) else v[index] for k, v in fields.items()})
-    return rows.take(index) if isinstance(rows, Columns | DictColumn) else rows[index]
+    return rows.take(index) if isinstance(rows, Columns | DictColumn | Outcomes) else rows[index]
 
 
 @dataclasses.dataclass(frozen=True)
