@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from detectors.registry import STATISTICS
+from detectors.stream import STREAM_DETECTORS
 
 
 class Doc(NamedTuple):
@@ -121,6 +122,10 @@ MULTIVARIATE = {
     "correlation_p": Doc("its p-value (Fisher's z, with the reference's own spread)", "below"),
 }
 
+CONCEPT = {
+    name: Doc(f"firings of the stream detector {name} on the errors of the window, as labels come") for name in STREAM_DETECTORS
+}
+
 FAMILIES: dict[str, dict[str, Doc]] = {
     "a feature, `prediction`": DESCRIPTION,
     "a feature, `prediction`, against the reference": DRIFT,
@@ -131,6 +136,7 @@ FAMILIES: dict[str, dict[str, Doc]] = {
     "`event:FIELD` (queue_ms, tokens_in, ...), beside mean, p50, p95, p99": NUMBERS,
     "`cost`": COST,
     "`fairness:SEGMENT`": FAIRNESS,
+    "`concept`": CONCEPT,
     "`estimated_performance`, `target_estimated`": ESTIMATED,
     "`multivariate`, a vector, a pair": MULTIVARIATE,
 }

@@ -19,6 +19,7 @@ from detectors.operations import NumberSummary
 from detectors.rules import RuleSummary
 from detectors.sample import RowSample
 from detectors.score_cells import ScoreCells
+from detectors.trace import ErrorTrace
 
 Rows = TypeVar("Rows", Columns, Outcomes)
 RowsIn = TypeVar("RowsIn", Columns, Outcomes, contravariant=True)
@@ -53,7 +54,9 @@ INPUT_PARTS: dict[str, PartKind[Columns]] = {
     "multivariate": PartKind(Multivariate.empty, Multivariate.from_bytes, whole=True),
     "score_cells": PartKind(ScoreCells.empty, ScoreCells.from_bytes),
 }
-OUTCOME_PARTS: dict[str, PartKind[Outcomes]] = {}
+OUTCOME_PARTS: dict[str, PartKind[Outcomes]] = {
+    "errors": PartKind(ErrorTrace.empty, ErrorTrace.from_bytes, whole=True),
+}
 
 
 def empty_parts(kinds: dict[str, PartKind[Rows]], schema: Schema) -> dict[str, Any]:
@@ -63,10 +66,10 @@ def empty_parts(kinds: dict[str, PartKind[Rows]], schema: Schema) -> dict[str, A
 
 def segment_schema(schema: Schema, segment: str) -> Schema:
     """The schema of a segment's summary: without the parts that are kept for all rows only."""
-    if segment == "" or not any(name in INPUT_PARTS and INPUT_PARTS[name].whole for name in schema.parts):
+    whole = {n for kinds in (INPUT_PARTS, OUTCOME_PARTS) for n, kind in kinds.items() if kind.whole}
+    if segment == "" or not whole & set(schema.parts):
         return schema
-    kept = {n: o for n, o in schema.parts.items() if n not in INPUT_PARTS or not INPUT_PARTS[n].whole}
-    return replace(schema, parts=kept)
+    return replace(schema, parts={n: o for n, o in schema.parts.items() if n not in whole})
 
 
 def bind_parts(parts: dict[str, Any], profile: object) -> None:

@@ -2,6 +2,7 @@
 
     GROUP_ANALYSERS    one (version, segment) at a time: GroupView -> scores of that group
     WINDOW_ANALYSERS   the window as a whole, with what the model remembers: WindowView -> (group, score) pairs
+    SETTLERS           what a round of publishing leaves to be done once, when its windows are written
 
 An analyser is a function in a file of its own, over the views of monitor/view.py, and a line here. Its result must
 be a function of the view: the same panes give the same scores, whoever publishes them and how often.
@@ -13,13 +14,15 @@ from collections.abc import Callable, Iterable
 
 from detectors.score import Score
 from detectors.scoring import score_performance, score_window
+from monitor.concept import concept, settle_concept
 from monitor.estimates import estimated_performance, target_estimated
 from monitor.fairness import fairness
+from monitor.model import Model
 from monitor.multivariate import multivariate
 from monitor.operations import cost_budget, operations
 from monitor.panes import Group
 from monitor.quality import quality
-from monitor.view import GroupView, WindowView
+from monitor.view import GroupView, Memory, WindowView
 
 GroupAnalyser = Callable[[GroupView], Iterable[Score]]
 WindowAnalyser = Callable[[WindowView], Iterable[tuple[Group, Score]]]
@@ -49,7 +52,8 @@ GROUP_ANALYSERS: dict[str, GroupAnalyser] = {
     "operations": operations,
     "multivariate": multivariate,
 }
-WINDOW_ANALYSERS: dict[str, WindowAnalyser] = {"fairness": fairness, "cost_budget": cost_budget}
+WINDOW_ANALYSERS: dict[str, WindowAnalyser] = {"fairness": fairness, "cost_budget": cost_budget, "concept": concept}
+SETTLERS: dict[str, Callable[[Memory, Model], None]] = {"concept": settle_concept}
 
 
 def analyse(view: WindowView) -> None:

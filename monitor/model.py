@@ -34,6 +34,8 @@ class Model:
     version_limit: int = 20
     min_rows: int = 200
     min_coverage: float = 0.0
+    concept: dict[str, dict[str, float]] = field(default_factory=dict)  # stream detectors and their options
+    concept_rows: int = 2000  # errors of a window that they read at most
     first_windows: int = 5
     thresholds: dict[str, Limit] = field(default_factory=dict)
     statistics: Choice = AUTO

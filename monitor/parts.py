@@ -5,8 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from detectors.trace import ERROR_TASKS
 from monitor.config.model import ModelSettings
 from monitor.quality import rule_options
+
+DEFAULT_DETECTORS = ("adwin",)  # of those measured by tests/bench/quality/streams.py the one with fewest false alarms for its delay
+
+
+def concept_detectors(settings: ModelSettings) -> dict[str, dict[str, float]]:
+    """The stream detectors of a model whose outcomes have errors, with their options."""
+    if settings.task not in ERROR_TASKS:
+        return {}
+    if settings.concept.detectors is not None:
+        return settings.concept.detectors
+    return {name: {} for name in DEFAULT_DETECTORS}
+
 
 # name of the part -> its options, None where the config does not ask for it
 
@@ -30,6 +43,7 @@ def _multivariate(m: ModelSettings) -> dict[str, Any] | None:
 PARTS: dict[str, Callable[[ModelSettings], dict[str, Any] | None]] = {
     "numbers": lambda m: {} if m.numbers else None,
     "rules": rule_options,
+    "errors": lambda m: {"pane_ms": m.window.slide_ms, "cells": m.concept.cells} if concept_detectors(m) else None,
     "sample": lambda m: None if m.sample is None else {"rows": m.sample.rows, "mask": sorted(m.sample.mask)},
     "score_cells": _score_cells,
     "multivariate": _multivariate,

@@ -11,6 +11,7 @@ import numpy as np
 from detectors.columns import DictColumn, Matrix, Outcomes
 from detectors.performance import PerformanceSummary
 from detectors.ragged import Ragged
+from detectors.summaries import segment_schema
 from monitor.checkpoint import JoinedRows, PaneBlob, ReadPane
 from monitor.model import Model
 from monitor.panes import Group
@@ -54,7 +55,8 @@ class PerformancePane:
         pane = PerformancePane(delay_ms_sum=delay)
         at = 5 + length
         for (version, segment), size in zip(groups, lengths, strict=True):
-            pane.groups[version, segment] = PerformanceSummary.from_bytes(data[at : at + size], model.schema)
+            schema = segment_schema(model.schema, segment)
+            pane.groups[version, segment] = PerformanceSummary.from_bytes(data[at : at + size], schema)
             at += size
         return pane
 
@@ -76,7 +78,7 @@ def add_outcomes(model: Model, rows: JoinedRows, read: ReadPane) -> list[PaneBlo
             for segment in ["", *(f"{dimension}={value}" for dimension, value in pairs)]:
                 summary = pane.groups.get((version, segment))
                 if summary is None:
-                    summary = pane.groups[version, segment] = PerformanceSummary.empty(model.schema)
+                    summary = pane.groups[version, segment] = PerformanceSummary.empty(segment_schema(model.schema, segment))
                 summary.add(outcomes)
         out.append(PaneBlob(model.name, "performance", start, pane.to_bytes(), pane.rows))
     return out

@@ -19,7 +19,7 @@ from typing import Protocol
 from alerts.lifecycle import ClosedWindow
 from detectors.score import Finding
 from monitor.alerting import Alerting, AlertMemory
-from monitor.analysis import analyse
+from monitor.analysis import SETTLERS, analyse
 from monitor.baseline import LEARNING, Baseline
 from monitor.checkpoint import Partial, PartitionState, ScoreRow, WindowRow
 from monitor.events import PartitionKey
@@ -115,6 +115,8 @@ def _publish_windows(
     if baseline.changes:
         old = (w for w in tx.windows(0) if scored_at.get(w.start_ms, 0) < baseline.changes)
         stale |= {w.start_ms for w in old if _rests_on_another(w, baseline)}
+    for settle in SETTLERS.values():
+        settle(tx, model)
     tx.save_state("baseline", baseline.to_bytes())
     tx.save_state(STALE, json.dumps(sorted(stale)).encode())
     tx.settle(_settled(model, unsettled, written))

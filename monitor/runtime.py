@@ -17,7 +17,7 @@ from monitor.decode.settings import DecodeSettings, ModelSchema
 from monitor.engine import Engine
 from monitor.events import Decoder
 from monitor.model import Model
-from monitor.parts import parts_of
+from monitor.parts import concept_detectors, parts_of
 from monitor.policies import policy_of
 from monitor.quality import DEFAULT_LIMITS
 from monitor.segments import Fairness, derived_segments
@@ -57,6 +57,8 @@ def build_model(cfg: Config, settings: ModelSettings, store: Any, labels_come: b
         budget_usd_per_day=None if settings.cost is None else settings.cost.budget_usd_per_day,
         fairness=Fairness(tuple(settings.fairness.protected), settings.fairness.favourable or settings.positive_label or ""),
         min_rows=settings.min_rows,
+        concept=concept_detectors(settings),
+        concept_rows=settings.concept.rows,
         first_windows=settings.reference.first_windows,
         thresholds=_limits(settings),
         statistics=choice_of(settings),
@@ -68,9 +70,11 @@ def build_model(cfg: Config, settings: ModelSettings, store: Any, labels_come: b
 
 
 def _limits(settings: ModelSettings) -> dict[str, Limit]:
-    """The config's limits, and the four-fifths rule where groups are compared and the config says nothing else."""
+    """The config's limits, and, where it says nothing, the four-fifths rule and that a firing of a stream detector counts."""
     out = {name: Limit(warn=limit.warn, breach=limit.breach, below=limit.below) for name, limit in settings.thresholds.items()}
     out = {**DEFAULT_LIMITS, **out}
+    for detector in concept_detectors(settings):
+        out.setdefault(detector, Limit(breach=1.0))
     if settings.fairness.protected:
         out.setdefault("disparate_impact", Limit(breach=FOUR_FIFTHS, below=True))
     return out

@@ -146,3 +146,23 @@ def test_sizes():
     for bad in (-1, "x", True, "1TB"):
         with pytest.raises(ValueError):
             parse_size(bad)
+
+
+def test_stream_detectors_are_named_with_options_that_they_take():
+    text = """\
+models:
+  - {name: a, task: binary, positive_label: x, concept: {detectors: {adwn: {}, adwin: {dleta: 0.1}, ddm: {drift: 1.0}}}}
+  - {name: b, task: regression, concept: {detectors: [ddm, adwin]}}
+  - {name: c, task: ranking, concept: {detectors: [adwin]}}
+"""
+    found = problems(text)
+    for place, words in {
+        (2, "models[0].concept.detectors.adwn"): "did you mean 'adwin'",
+        (2, "models[0].concept.detectors.adwin.dleta"): "allowed: delta (0.002)",
+        (2, "models[0].concept.detectors.ddm"): "0 < warning <= drift",
+        (3, "models[1].concept.detectors[0]"): "allowed: adwin",
+        (4, "models[2].concept.detectors"): "no stream of errors",
+    }.items():
+        assert words in found.get(place, ""), (place, found)
+    listed = parse_config("models: [{name: m, task: regression, concept: {detectors: [adwin, cusum]}}]", "c").models[0]
+    assert listed.concept.detectors == {"adwin": {}, "cusum": {}}

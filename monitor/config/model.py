@@ -126,6 +126,22 @@ class EstimateSettings(Section):
     calibration_error: float = Field(0.05, ge=0.0, le=1.0)
 
 
+class ConceptSettings(Section):
+    """detectors: names with their options; a list of names has the defaults. None: the default ones, {}: none."""
+
+    detectors: dict[str, dict[str, float]] | None = None
+    rows: int = Field(2000, ge=100, le=1_000_000)
+    cells: int = Field(1000, ge=10, le=100_000)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _names(cls, data: Any) -> Any:
+        """`[adwin, ddm]` is `{adwin: {}, ddm: {}}`."""
+        if isinstance(data, dict) and isinstance(data.get("detectors"), list):
+            return {**data, "detectors": {name: {} for name in data["detectors"]}}
+        return data
+
+
 class LabelSettings(Section):
     wait_ms: Duration = Field(7 * 86_400_000, alias="wait")
     max_pending: int = Field(5_000_000, ge=1)
@@ -259,6 +275,7 @@ class ModelSettings(Section):
     multivariate: MultivariateSettings | None = None
     estimate: EstimateSettings = EstimateSettings.model_validate({})
     statistics: StatisticsSettings = StatisticsSettings.model_validate({})
+    concept: ConceptSettings = ConceptSettings.model_validate({})
     thresholds: dict[str, LimitSettings] = {}
 
     @property

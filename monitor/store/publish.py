@@ -127,6 +127,19 @@ class PublishingTransaction(AlertWrites):
         )  # fmt: skip
         return [ScoreRow(**r) for r in self._conn.execute(query).mappings()]
 
+    def rewrite_scores(self, rows: list[ScoreRow]) -> None:
+        """Replace single scores of windows that are published already."""
+        c = score.c
+        for row in rows:
+            self._conn.execute(
+                delete(score).where(
+                    c.model == row.model, c.window_start_ms == row.window_start_ms, c.version == row.version,
+                    c.segment == row.segment, c.subject == row.subject, c.score == row.score,
+                )
+            )  # fmt: skip
+        if rows:
+            self._insert_scores(rows)
+
     def enqueue(self, rows: list[OutboxRow]) -> None:
         """Add notifications; one whose key is known already is the same one."""
         self._conn.execute(

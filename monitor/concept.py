@@ -1,0 +1,245 @@
+"""Concept drift on the stream of errors: detectors are folded over the windows' traces in event-time order.
+
+Labels come in no order, and a window may be published again. So that the results are functions of the panes all the
+same, a detector remembers a bounded past: time is cut into epochs of EPOCH windows, a chain of detectors begins afresh
+with each epoch, and a window is judged by the chain that began with the epoch before its own.
+
+    epoch          |    1    |    2    |    3    |
+    chain of 1     begins ===> judges                   a detector has seen between EPOCH and 2 EPOCH windows
+    chain of 2               begins ===> judges
+
+Each window leaves an entry: the trace of its errors, the detectors' states after it, and where they fired. When a window
+changes, the entries after it in its epoch and the next one are folded anew before the transaction ends, and the scores
+of those whose firings changed are written again (their alerts are not: an alert moves with its own window). A window
+takes part once min_coverage of its rows have labels. Entries are kept for KEEP epochs: beyond that a late label finds
+detectors that begin afresh.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+import numpy as np
+
+from detectors import frame
+from detectors.columns import Floats, Ints
+from detectors.limits import judge
+from detectors.score import Score
+from detectors.stream import STREAM_DETECTORS
+from detectors.trace import PART, ErrorTrace
+from monitor.model import Model
+from monitor.panes import Group
+from monitor.view import Memory, WindowView
+
+SUBJECT = "concept"
+EPOCH = 32  # windows; a detector remembers up to twice as many
+KEEP = 320  # epochs whose entries are kept: a week of windows of a minute
+SHOWN = 20  # firings named in the evidence
+_STATE = "concept"  # newest epoch, and the first window of each epoch that must be folded anew
+_SCALE = "scale"  # the mean error of a chain's first window: what a regression's errors are divided by
+_MEAN = "mean"  # the sum of a chain's errors, and how many
+Chain = dict[tuple[str, str], bytes]  # (version, detector) -> its state
+
+
+@dataclass(slots=True)
+class Entry:
+    """What a window left: traces by version, states after it of the two chains, and (rows seen, firings) of the judging one."""
+
+    traces: dict[str, bytes] = field(default_factory=dict)
+    young: Chain = field(default_factory=dict)
+    judging: Chain = field(default_factory=dict)
+    fired: dict[str, dict[str, list[int]]] = field(default_factory=dict)
+    means: dict[str, list[float]] = field(default_factory=dict)  # error of the chain's earlier windows, and of this one
+
+    def to_bytes(self) -> bytes:
+        keys = [list(self.traces), [list(k) for k in self.young], [list(k) for k in self.judging], self.fired, self.means]
+        blobs = [*self.traces.values(), *self.young.values(), *self.judging.values()]
+        return frame.join([json.dumps(keys).encode(), *blobs])
+
+    @staticmethod
+    def from_bytes(data: bytes) -> Entry:
+        head, *blobs = frame.split(data)
+        traces, young, judging, fired, means = json.loads(head)
+        at, then = len(traces), len(traces) + len(young)
+        return Entry(
+            dict(zip(traces, blobs[:at], strict=True)),
+            {(v, d): blob for (v, d), blob in zip(young, blobs[at:then], strict=True)},
+            {(v, d): blob for (v, d), blob in zip(judging, blobs[then:], strict=True)},
+            fired,
+            means,
+        )
+
+
+def concept(view: WindowView) -> Iterable[tuple[Group, Score]]:
+    """How often each detector fired in the window, for each version, on its group of all rows."""
+    if not view.model.concept:
+        return
+    traces = {}
+    for (version, segment), group in sorted(view.groups.items()):
+        performance = group.performance
+        if segment == "" and performance is not None and PART in performance.parts:
+            trace: ErrorTrace = performance.parts[PART].between(view.end_ms - view.model.slide_ms, view.end_ms)
+            if len(trace.keys) and performance.rows >= view.model.min_coverage * group.rows:
+                traces[version] = trace.to_bytes()
+    book = _Entries(view.memory, view.model)
+    if book.put(view.start_ms, traces):
+        entry = book.fold(view.start_ms)
+        for version in entry.fired:
+            for score in _scores(entry, version):
+                yield (version, ""), score
+
+
+def settle_concept(memory: Memory, model: Model) -> None:
+    """Fold what this round of publishing left behind: windows after those that changed."""
+    if model.concept:
+        _Entries(memory, model).fold(None)
+
+
+class _Entries:
+    """The entries of a model in the publishing transaction."""
+
+    def __init__(self, memory: Memory, model: Model) -> None:
+        self._memory, self._model = memory, model
+        settings = json.dumps([model.concept, model.concept_rows, EPOCH, model.slide_ms], sort_keys=True)
+        self._prefix = f"concept:{hashlib.sha256(settings.encode()).hexdigest()[:8]}:"
+        stored = memory.load_state(_STATE)
+        newest, dirty = json.loads(stored) if stored else (None, {})
+        self._newest: int | None = newest
+        self._dirty: dict[int, int] = {int(epoch): first for epoch, first in dirty.items()}
+
+    def put(self, start: int, traces: dict[str, bytes]) -> bool:
+        """Keep a window's traces; False where there are none, and were none."""
+        stored = self._memory.load_state(self._name(start))
+        if stored is None and not traces:
+            return False
+        entry = Entry() if stored is None else Entry.from_bytes(stored)
+        if stored is None or entry.traces != traces:
+            entry.traces = traces
+            self._memory.save_state(self._name(start), entry.to_bytes())
+            self._mark(self._epoch(start), start)
+            self._save()
+        return True
+
+    def fold(self, until: int | None) -> Entry:
+        """Fold what is out of date, up to and with the window `until`, whose entry is returned; None for all."""
+        before = dict(self._dirty)
+        while waiting := [e for e, first in self._dirty.items() if until is None or first <= until]:
+            self._fold_epoch(min(waiting), until)
+        if before != self._dirty:
+            self._save()
+        stored = None if until is None else self._memory.load_state(self._name(until))
+        return Entry() if stored is None else Entry.from_bytes(stored)
+
+    def _fold_epoch(self, epoch: int, until: int | None) -> None:
+        first = self._dirty.pop(epoch)
+        starts = self._starts(epoch)
+        earlier = [s for s in starts if s < first]
+        if earlier:
+            last = self._load(earlier[-1])
+            young, judging = last.young, last.judging
+        else:
+            past = self._starts(epoch - 1)
+            young, judging = {}, self._load(past[-1]).young if past else {}
+        for start in starts[len(earlier) :]:
+            if until is not None and start > until:
+                self._mark(epoch, start)
+                return
+            entry = self._load(start)
+            known = entry.fired
+            entry.young, entry.judging, entry.fired, entry.means = young, dict(judging), {}, {}
+            self._run(entry)
+            young, judging = dict(entry.young), entry.judging
+            self._memory.save_state(self._name(start), entry.to_bytes())
+            if known and known != entry.fired and start != until:
+                self._rewrite(start, entry)
+        following = self._starts(epoch + 1)
+        if following:
+            self._mark(epoch + 1, following[0])
+
+    def _run(self, entry: Entry) -> None:
+        """Move both chains of an entry over its traces."""
+        entry.young = dict(entry.young)
+        for version, blob in entry.traces.items():
+            errors, times = ErrorTrace.from_bytes(blob, self._model.schema).stream(self._model.concept_rows)
+            _advance(entry.young, version, errors, times, self._model)
+            entry.means[version] = _means(entry.judging, version, errors)
+            entry.fired[version] = _advance(entry.judging, version, errors, times, self._model)
+
+    def _rewrite(self, start: int, entry: Entry) -> None:
+        rows = []
+        for version in entry.fired:
+            for finding in judge(_scores(entry, version), self._model.thresholds, self._model.min_rows):
+                score = finding.score
+                for row in self._memory.scores(SUBJECT, score.name, start, start + 1):
+                    if row.version == version:
+                        shown = json.dumps(score.evidence) if finding.level in ("warn", "breach") else ""
+                        rows.append(replace(row, value=score.value, rows=score.rows, level=finding.level, evidence=shown))
+        self._memory.rewrite_scores(rows)
+
+    def _mark(self, epoch: int, start: int) -> None:
+        self._dirty[epoch] = min(start, self._dirty.get(epoch, start))
+
+    def _save(self) -> None:
+        newest = max(self._dirty, default=self._newest)
+        if newest is not None and (self._newest is None or newest > self._newest):
+            self._newest = newest
+            self._forget(newest - KEEP)
+        self._memory.save_state(_STATE, json.dumps([self._newest, self._dirty]).encode())
+
+    def _forget(self, oldest: int) -> None:
+        """Drop entries of epochs before, and those of other settings."""
+        for name in self._memory.state_names("concept:"):
+            if not name.startswith(self._prefix) or int(name.split(":")[2]) < oldest:
+                self._memory.drop_state(name)
+
+    def _epoch(self, start: int) -> int:
+        return start // (EPOCH * self._model.slide_ms)
+
+    def _name(self, start: int) -> str:
+        return f"{self._prefix}{self._epoch(start)}:{start}"
+
+    def _starts(self, epoch: int) -> list[int]:
+        return sorted(int(name.rpartition(":")[2]) for name in self._memory.state_names(f"{self._prefix}{epoch}:"))
+
+    def _load(self, start: int) -> Entry:
+        stored = self._memory.load_state(self._name(start))
+        return Entry() if stored is None else Entry.from_bytes(stored)
+
+
+def _advance(chain: Chain, version: str, errors: Floats, times: Ints, model: Model) -> dict[str, list[int]]:
+    """Move one version's detectors of a chain; returns for each the rows it has seen, then the times at which it fired."""
+    if model.schema.task == "regression" and len(errors):
+        if (version, _SCALE) not in chain:
+            chain[version, _SCALE] = struct.pack("<d", float(errors.mean()) or 1.0)
+        errors = errors / struct.unpack("<d", chain[version, _SCALE])[0]
+    found = {}
+    for name, options in model.concept.items():
+        kind, state = STREAM_DETECTORS[name], chain.get((version, name))
+        detector = kind(**options) if state is None else kind.from_bytes(state)
+        at = detector.seen
+        fired = detector.update(errors).fired - at
+        chain[version, name] = detector.to_bytes()
+        found[name] = [detector.seen, *np.asarray(times)[fired].tolist()]
+    return found
+
+
+def _means(chain: Chain, version: str, errors: Floats) -> list[float]:
+    """The mean error of the chain's windows before this one (its own where there are none) and of this one, which is added to them."""
+    total, rows = struct.unpack("<dd", chain.get((version, _MEAN), bytes(16)))
+    chain[version, _MEAN] = struct.pack("<dd", total + float(errors.sum()), rows + len(errors))
+    return [total / rows if rows else float(errors.mean()), float(errors.mean())]
+
+
+def _scores(entry: Entry, version: str) -> list[Score]:
+    out = []
+    earlier, now = entry.means[version]
+    for name, (seen, *times) in entry.fired[version].items():
+        when = [datetime.fromtimestamp(t / 1000.0, UTC).isoformat(timespec="milliseconds") for t in times[:SHOWN]]
+        evidence: dict[str, object] = {"fired_at": when, "mean_error_before": round(earlier, 6), "mean_error_now": round(now, 6)}
+        out.append(Score(SUBJECT, name, float(len(times)), seen, "", evidence if times else {}))
+    return out
