@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
 
 import click
 
-EXIT_FAILED, EXIT_USAGE, EXIT_UNREACHABLE = 1, 2, 3
-CONFIG = click.option(
-    "--config", "-c", "config_path", default="config.yaml", show_default=True, type=click.Path(dir_okay=False),
-    help="The configuration file.",
-)  # fmt: skip
+from monitor.commands.alerts import alerts, explain
+from monitor.commands.common import CONFIG, EXIT_FAILED, EXIT_UNREACHABLE, EXIT_USAGE, load, open_stored, require_secrets
+from monitor.commands.watch import status, watch
 
 
 @click.group(
@@ -47,51 +44,6 @@ def version() -> None:
     click.echo(f"driftd {installed('driftd')} (decodes with {DECODED_BY})")
 
 
-def _load(path: str) -> Any:
-    from monitor.config import ConfigError, load_config
-
-    try:
-        return load_config(Path(path))
-    except ConfigError as error:
-        for problem in error.problems:
-            click.echo(str(problem), err=True)
-        click.echo(f"{len(error.problems)} problem(s) in {path}", err=True)
-        sys.exit(EXIT_USAGE)
-
-
-def _require_secrets(cfg: Any, path: str) -> None:
-    from monitor.config import missing_secrets
-
-    problems = missing_secrets(cfg, path, Path(path).read_text(encoding="utf-8"))
-    for problem in problems:
-        click.echo(str(problem), err=True)
-    if problems:
-        sys.exit(EXIT_USAGE)
-
-
-def _open(cfg: Any, read_only: bool = False) -> Any:
-    from monitor.config.secret import SecretMissing
-    from monitor.store import open_store
-    from monitor.store.errors import StoreError, StoreUnavailable
-
-    try:
-        store = open_store(cfg.store.sqlalchemy_url(), read_only=read_only)
-        if read_only:
-            store.require_schema()
-        else:
-            store.migrate()
-        return store
-    except SecretMissing as error:
-        click.echo(f"store: {error}", err=True)
-        sys.exit(EXIT_USAGE)
-    except StoreUnavailable as error:
-        click.echo(f"store: {error}", err=True)
-        sys.exit(EXIT_UNREACHABLE)
-    except StoreError as error:
-        click.echo(f"store: {error}", err=True)
-        sys.exit(EXIT_FAILED)
-
-
 @main.command()
 @CONFIG
 def run(config_path: str) -> None:
@@ -100,8 +52,8 @@ def run(config_path: str) -> None:
     from monitor.sources import SourceError
     from monitor.store.errors import StoreError, StoreUnavailable
 
-    cfg = _load(config_path)
-    _require_secrets(cfg, config_path)
+    cfg = load(config_path)
+    require_secrets(cfg, config_path)
     if not cfg.sources:
         click.echo(f"{config_path}: sources is empty, there is nothing to read; add one, see config.yaml", err=True)
         sys.exit(EXIT_USAGE)
@@ -127,8 +79,8 @@ def check(config_path: str, connect: bool, quiet: bool) -> None:
     """Explain every mistake of a configuration at once, then print it as it takes effect."""
     from monitor.config import effective
 
-    cfg = _load(config_path)
-    _require_secrets(cfg, config_path)
+    cfg = load(config_path)
+    require_secrets(cfg, config_path)
     if not quiet:
         click.echo(effective(cfg))
     if connect:
@@ -147,7 +99,7 @@ def check(config_path: str, connect: bool, quiet: bool) -> None:
 @CONFIG
 def migrate(config_path: str) -> None:
     """Bring the store's tables to this release's shape. Safe to run twice and by two at once."""
-    store = _open(_load(config_path))
+    store = open_stored(load(config_path))
     click.echo(f"store is at schema version {store.schema_version()}")
     store.close()
 
@@ -182,8 +134,8 @@ def replay(file: str, config_path: str, labels: str | None, model: str | None) -
     from monitor.replay import replay as run_replay
     from monitor.runtime import build_engine, build_models, decode_settings
 
-    cfg = _load(config_path)
-    store = _open(cfg)
+    cfg = load(config_path)
+    store = open_stored(cfg)
     store.label_wait_ms = {m.name: m.labels.wait_ms for m in cfg.models}
     models = build_models(cfg, store)
     store.committer.payloads = any(has_payload(m.schema) for m in models.values())
@@ -220,8 +172,8 @@ def export(what: str, config_path: str, form: str, model: str | None, from_: str
     """Print flat rows of windows, scores or alerts; the columns are a stable contract, see README."""
     from monitor.export import write_rows
 
-    cfg = _load(config_path)
-    store = _open(cfg, read_only=True)
+    cfg = load(config_path)
+    store = open_stored(cfg, read_only=True)
     try:
         write_rows(store, what, form, model, from_, to, out)
     except ValueError as error:
@@ -237,22 +189,14 @@ def models(config_path: str) -> None:
     """List the models: rows, last window, reference, alerts that fire."""
     from monitor.export import print_models
 
-    cfg = _load(config_path)
-    store = _open(cfg, read_only=True)
+    cfg = load(config_path)
+    store = open_stored(cfg, read_only=True)
     print_models(cfg, store)
     store.close()
 
 
-@main.command()
-@CONFIG
-@click.option("--all", "all_", is_flag=True, help="Resolved alerts too.")
-def alerts(config_path: str, all_: bool) -> None:
-    """List the alerts: since when, value against limit, what they are about."""
-    from monitor.export import print_alerts
-
-    store = _open(_load(config_path), read_only=True)
-    print_alerts(store, all_)
-    store.close()
+for command in (alerts, explain, status, watch):
+    main.add_command(command)
 
 
 @main.group()
@@ -270,8 +214,8 @@ def reference_build(config_path: str, model: str, from_: str, types: tuple[str, 
     """Make a small versioned profile of a file and keep it in the store."""
     from monitor.references import build_reference
 
-    cfg = _load(config_path)
-    store = _open(cfg)
+    cfg = load(config_path)
+    store = open_stored(cfg)
     try:
         for line in build_reference(cfg, store, model, Path(from_), types, activate):
             click.echo(line)
@@ -289,8 +233,8 @@ def reference_list(config_path: str, model: str | None) -> None:
     """List the stored references."""
     from monitor.references import list_references
 
-    cfg = _load(config_path)
-    store = _open(cfg, read_only=True)
+    cfg = load(config_path)
+    store = open_stored(cfg, read_only=True)
     for line in list_references(cfg, store, model):
         click.echo(line)
     store.close()
@@ -304,7 +248,7 @@ def reference_show(config_path: str, model: str, name: str) -> None:
     """Show what a reference holds: features, types, rows, shares."""
     from monitor.references import show_reference
 
-    store = _open(_load(config_path), read_only=True)
+    store = open_stored(load(config_path), read_only=True)
     try:
         for line in show_reference(store, model, name):
             click.echo(line)
@@ -323,7 +267,7 @@ def reference_activate(config_path: str, model: str, name: str) -> None:
     """Use a reference for the panes that begin after the daemon's next start."""
     from monitor.references import activate_reference
 
-    store = _open(_load(config_path))
+    store = open_stored(load(config_path))
     try:
         click.echo(activate_reference(store, model, name))
     except ValueError as error:

@@ -148,9 +148,9 @@ def print_models(cfg: Config, store: Any) -> None:
     _console().print(table)
 
 
-def print_alerts(store: Any, all_: bool) -> None:
+def print_alerts(store: Any, all_: bool, model: str | None = None) -> None:
     """A table of the alerts."""
-    rows = [a for a in store.alerts() if all_ or a["status"] in ("pending", "firing")]
+    rows = [a for a in store.alerts(model=model) if all_ or a["status"] in ("pending", "firing", "acknowledged")]
     if not rows:
         _console().print("no alerts" if all_ else "no alert is pending or firing")
         return

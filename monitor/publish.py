@@ -62,15 +62,18 @@ def publish_due(
     now_ms: int,
     idle_timeout_ms: int,
     limit: int = 100,
-    timers: bool = True,
+    ended_ms: int | None = None,
 ) -> list[Published]:
     """Publish the windows of one model that are due or out of date, oldest first, at most `limit`; then tick.
 
     reads: whether the config still reads a partition; one that it left must not hold windows back for ever.
-    timers: whether time passes; in a replay it does not.
+    ended_ms: given where the log has ended and no time passes, as in a replay: every window until then is due.
     """
     alerting = Alerting(tx, model, now_ms)
-    out, event_ms = _publish_windows(tx, model, reads, now_ms, idle_timeout_ms, limit, alerting)
+    partitions = [p for p in tx.partitions() if p.role == "events" and reads(p.key) and not _is_deserted(p, now_ms)]
+    watermark = global_watermark_ms(partitions, now_ms, idle_timeout_ms) if ended_ms is None else ended_ms
+    out, event_ms = _publish_windows(tx, model, watermark, now_ms, limit, alerting)
+    timers = ended_ms is None
     if timers:
         alerting.tick(event_ms)
     alerting.save(timers)
@@ -80,15 +83,12 @@ def publish_due(
 def _publish_windows(
     tx: Publishing,
     model: Model,
-    reads: Callable[[PartitionKey], bool],
+    watermark: int | None,
     now_ms: int,
-    idle_timeout_ms: int,
     limit: int,
     alerting: Alerting,
 ) -> tuple[list[Published], int | None]:
     """The windows published, and until when every window is; None where that is not known."""
-    partitions = [p for p in tx.partitions() if p.role == "events" and reads(p.key) and not _is_deserted(p, now_ms)]
-    watermark = global_watermark_ms(partitions, now_ms, idle_timeout_ms)
     if watermark is None:
         return [], None
     event_ms = watermark - model.lateness_ms

@@ -74,7 +74,7 @@ def replay(
         while True:
             with store.publishing(model.name) as tx:
                 reads: Callable[[PartitionKey], bool] = lambda key: key.source in event_sources  # noqa: E731
-                done = [] if tx is None else publish_due(tx, model, reads, FAR_FUTURE_MS, 0, timers=False)
+                done = [] if tx is None else publish_due(tx, model, reads, now_ms, 0, ended_ms=FAR_FUTURE_MS)
             for published in done:
                 report.windows += 1
                 report.notifications += published.notifications

@@ -10,50 +10,21 @@ from hypothesis import HealthCheck, given, settings
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 from starlette.testclient import TestClient
 
-from monitor.config import parse_config
-from monitor.files import replay_batches
 from monitor.health import Health
 from monitor.metrics import Metrics
-from monitor.replay import replay
-from monitor.runtime import build_engine, build_models, decode_settings
-from monitor.simulate import SimulatedServer
+from monitor.runtime import build_models
 from monitor.store import open_store
 from monitor.web import Access, Shown, Token
 from monitor.web.server import build_app
-
-NOW = 1_790_000_000_000
-CONFIG = """
-models:
-  - name: credit
-    task: binary
-    positive_label: default
-    features: {income: numeric, age: numeric, region: category}
-    segments: [channel]
-    window: {size: 10s, allowed_lateness: 1s}
-    reference: {first_windows: 2}
-    min_rows: 50
-    thresholds: {psi: {warn: 0.1, breach: 0.25}}
-alerts:
-  rules: [{name: drift, scores: [psi], channels: [console]}]
-  channels: {console: {type: log}}
-"""
+from tests.seeded import NOW_MS as NOW
+from tests.seeded import build
 
 
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("api")
-    start = NOW - 200_000
-    server = SimulatedServer(start, 60_000, 60_000, events_per_second=40.0)
-    for name, lines in (("events", server.events_until(start + 120_000)), ("labels", server.labels_until(start + 200_000))):
-        (folder / f"{name}.jsonl").write_bytes(b"\n".join(lines))
-    cfg = parse_config(CONFIG, "test")
-    store = open_store(f"sqlite:///{folder}/d.db")
-    store.migrate()
-    store.label_wait_ms = {"credit": 10**9}
-    models = build_models(cfg, store)
-    pieces, _ = replay_batches(folder / "events.jsonl", folder / "labels.jsonl", cfg, decode_settings(cfg, models), None)
-    replay(pieces, build_engine(cfg, models, ("replay",)), store, NOW)
-    yield Shown(store, models, {"credit": ["channel"]}, lambda: NOW, "config", "0")
+    _, cfg = build(tmp_path_factory.mktemp("api"))
+    store = open_store(cfg.store.url)
+    yield Shown(store, build_models(cfg, store), {"credit": ["channel"]}, lambda: NOW, "config", "0")
     store.close()
 
 
@@ -134,6 +105,7 @@ def test_an_alert_can_be_taken_given_back_and_silenced(client):
     body = {"matchers": {"model": "credit"}, "ends_ms": NOW + 1000, "reason": "deploy", "author": "ada"}
     made = client.post("/v1/silences", json=body)
     assert made.status_code == 201 and made.json()["state"] == "active"
+    assert get(client, f"/v1/alerts/{name}")["silences"][0]["id"] == made.json()["id"]
     assert client.delete(f"/v1/silences/{made.json()['id']}").json()["state"] == "expired"
     assert client.post("/v1/silences", json={**body, "ends_ms": NOW - 5}).status_code == 400
     assert client.post("/v1/silences", json={**body, "extra": 1}).status_code == 422

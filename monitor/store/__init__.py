@@ -18,14 +18,15 @@ STATEMENT_TIMEOUT_S = 60
 BUSY_TIMEOUT_S = 20
 
 
-def open_store(url: str | URL, read_only: bool = False) -> Store:
+def open_store(url: str | URL, read_only: bool = False, guest: bool = False) -> Store:
     """Open postgresql+psycopg://… or sqlite:///file. Connects at the first use.
 
-    An SQLite file has one writer: a second raises StoreLocked. read_only takes no lock and never writes.
+    An SQLite file has one writer: a second raises StoreLocked. read_only takes no lock and never writes; a guest takes
+    none either, and writes short transactions beside the daemon (an acknowledgement, a reference).
     """
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
-        return _open_sqlite(parsed, read_only)
+        return _open_sqlite(parsed, read_only, guest)
     if parsed.get_backend_name() != "postgresql":
         raise StoreError(f"store.url: {parsed.get_backend_name()!r} is not supported; use postgresql+psycopg or sqlite")
     return Store(_postgres(parsed))
@@ -49,7 +50,7 @@ def _postgres(url: URL) -> Engine:
     )  # fmt: skip
 
 
-def _open_sqlite(url: URL, read_only: bool) -> Store:
+def _open_sqlite(url: URL, read_only: bool, guest: bool) -> Store:
     if not url.database or url.database == ":memory:":
         raise StoreError("store.url: sqlite needs a file, as in sqlite:///driftd-data/driftd.db")
     path = Path(url.database)
@@ -57,7 +58,7 @@ def _open_sqlite(url: URL, read_only: bool) -> Store:
     if read_only:
         if not path.exists():
             raise StoreError(f"store.url: {path} does not exist; `driftd run` or `driftd migrate` makes it")
-    else:
+    elif not guest:
         path.parent.mkdir(parents=True, exist_ok=True)
         release = _lock(path)
     engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False}, hide_parameters=True)

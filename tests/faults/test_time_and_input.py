@@ -166,7 +166,7 @@ def test_a_full_disk_loses_nothing(tmp_path):
         from monitor.publish import publish_due
 
         with store.publishing("credit") as tx:
-            publish_due(tx, models["credit"], lambda key: True, 253_402_300_800_000, 0)
+            publish_due(tx, models["credit"], lambda key: True, 1, 0, ended_ms=253_402_300_800_000)
     store.close()
     assert refused > 0
     assert config.differences(whole, config.results(url)) == []

@@ -1,0 +1,1 @@
+"""The commands of `driftd` by subject; monitor/cli.py gathers them. Heavy modules are imported inside the commands."""

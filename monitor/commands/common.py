@@ -1,0 +1,74 @@
+"""What all commands share: exit codes, the option for the config, how config and store are opened."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+EXIT_FAILED, EXIT_USAGE, EXIT_UNREACHABLE = 1, 2, 3
+CONFIG = click.option(
+    "--config", "-c", "config_path", default="config.yaml", show_default=True, type=click.Path(dir_okay=False),
+    help="The configuration file.",
+)  # fmt: skip
+
+
+def load(path: str) -> Any:
+    """The config; every mistake is printed, exit 2."""
+    from monitor.config import ConfigError, load_config
+
+    try:
+        return load_config(Path(path))
+    except ConfigError as error:
+        for problem in error.problems:
+            click.echo(str(problem), err=True)
+        click.echo(f"{len(error.problems)} problem(s) in {path}", err=True)
+        sys.exit(EXIT_USAGE)
+
+
+def require_secrets(cfg: Any, path: str) -> None:
+    """Exit 2 where a secret that the config names is not there."""
+    from monitor.config import missing_secrets
+
+    problems = missing_secrets(cfg, path, Path(path).read_text(encoding="utf-8"))
+    for problem in problems:
+        click.echo(str(problem), err=True)
+    if problems:
+        sys.exit(EXIT_USAGE)
+
+
+def open_stored(cfg: Any, read_only: bool = False, guest: bool = False) -> Any:
+    """The config's store; exit 1 or 3 with the reason where it cannot be opened.
+
+    guest: write beside a daemon that has an SQLite file; SQLite itself keeps short transactions apart.
+    """
+    from monitor.config.secret import SecretMissing
+    from monitor.store import open_store
+    from monitor.store.errors import StoreError, StoreLocked, StoreUnavailable
+
+    try:
+        url = cfg.store.sqlalchemy_url()
+        try:
+            store = open_store(url, read_only=read_only)
+        except StoreLocked:
+            if not guest:
+                raise
+            store = open_store(url, guest=True)
+            store.require_schema()
+            return store
+        if read_only:
+            store.require_schema()
+        else:
+            store.migrate()
+        return store
+    except SecretMissing as error:
+        click.echo(f"store: {error}", err=True)
+        sys.exit(EXIT_USAGE)
+    except StoreUnavailable as error:
+        click.echo(f"store: {error}", err=True)
+        sys.exit(EXIT_UNREACHABLE)
+    except StoreError as error:
+        click.echo(f"store: {error}", err=True)
+        sys.exit(EXIT_FAILED)
