@@ -24,14 +24,16 @@ NEVER = -1
 
 @dataclass(slots=True)
 class Heard:
-    """Event times (ms): until when the model's windows held events, when labels last came, how far was looked."""
+    """Event times (ms): until when the model's windows held events, when labels last came, how far event time is
+    known to have come, and how far was looked for silence."""
 
     events_ms: int = NEVER
     labels_ms: int = NEVER
     newest_ms: int = NEVER
+    looked_ms: int = NEVER
 
     def row(self) -> list[int]:
-        return [self.events_ms, self.labels_ms, self.newest_ms]
+        return [self.events_ms, self.labels_ms, self.newest_ms, self.looked_ms]
 
     @staticmethod
     def from_row(row: list[Any]) -> Heard:
@@ -66,9 +68,9 @@ def watch(
     for rule in _absent(rules, model):
         since = last_ms(rule, heard)
         due = deadline_ms(rule, since, slide_ms)
-        if due <= upto_ms and heard.newest_ms < due:
+        if due <= upto_ms and heard.looked_ms < due:
             out.extend(_show(book, rule, model, due - size_ms, due, due - since, need_ms(rule, slide_ms), now_ms))
-    heard.newest_ms = max(heard.newest_ms, upto_ms)
+    heard.newest_ms, heard.looked_ms = max(heard.newest_ms, upto_ms), max(heard.looked_ms, upto_ms)
     return out
 
 
@@ -76,8 +78,9 @@ def heard_window(
     book: AlertBook, rules: Iterable[Rule], heard: Heard, model: str, start_ms: int, end_ms: int, slide_ms: int, has_rows: bool,
     new_labels: bool, now_ms: int,
 ) -> list[Transition]:  # fmt: skip
-    """A window was published. has_rows: it holds events; new_labels: it holds labels that its last revision did not."""
-    out = watch(book, rules, heard, model, start_ms, end_ms - start_ms, slide_ms, now_ms)
+    """A window was published, and `watch` has looked as far as its start. has_rows: it holds events; new_labels: it
+    holds labels that its last revision did not."""
+    out: list[Transition] = []
     newest = has_rows and end_ms > heard.events_ms
     heard.newest_ms = max(heard.newest_ms, end_ms)
     if newest:
@@ -98,7 +101,7 @@ def need_ms(rule: Rule, slide_ms: int) -> int:
 def next_deadline_ms(rules: Iterable[Rule], heard: Heard, model: str, slide_ms: int) -> int | None:
     """The earliest event time at which a silence that is not told yet becomes too long."""
     due = (deadline_ms(rule, last_ms(rule, heard), slide_ms) for rule in _absent(rules, model))
-    return min((ms for ms in due if ms > heard.newest_ms), default=None)
+    return min((ms for ms in due if ms > heard.looked_ms), default=None)
 
 
 def _absent(rules: Iterable[Rule], model: str) -> list[Rule]:

@@ -15,7 +15,7 @@ Pure: the book, the time, silences and acknowledgements are passed in, messages 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import orjson
@@ -56,6 +56,10 @@ class Effects:
     acknowledged: list[str] = field(default_factory=list)
     unacknowledged: list[str] = field(default_factory=list)
     acks_done: list[str] = field(default_factory=list)
+
+    def then(self, later: Effects) -> Effects:
+        """Both, in this order."""
+        return Effects(*(getattr(self, f.name) + getattr(later, f.name) for f in fields(Effects)))
 
 
 @dataclass(slots=True)

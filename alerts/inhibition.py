@@ -29,6 +29,11 @@ BUILT_IN = (
         Matcher.of({"kind": ["feature", "prediction"], "score": "!missing_share"}),
         ("model", "version", "segment", "subject"),
     ),
+    Inhibition(  # rules of the preset: all values are missing, so more are missing than before
+        Matcher.of({"rule": "feature-vanished"}),
+        Matcher.of({"rule": "missing-values-rose"}),
+        ("model", "version", "segment", "subject"),
+    ),
 )
 
 

@@ -86,24 +86,25 @@ class Lifecycle:
         return self.book.to_bytes(), orjson.dumps(self.heard.row()) + b"\n" + self.desk.to_bytes()
 
     def window(self, closed: ClosedWindow, now_ms: int) -> Effects:
-        """Show a published window."""
-        moves: list[Transition] = []
-        rules = self.policy.rules
-        start, end = closed.start_ms, closed.end_ms
-        moves += heard_window(
+        """Show a published window. A silence that it ends is told of first, as it would have been in its time."""
+        start, end, rules = closed.start_ms, closed.end_ms, self.policy.rules
+        before = watch(self.book, rules, self.heard, self.model, start, self.size_ms, self.slide_ms, now_ms)
+        out = self._settle(before, _newest(before, self.size_ms), now_ms) if before else Effects()
+        moves = heard_window(
             self.book, rules, self.heard, self.model, start, end, self.slide_ms, closed.rows > 0, closed.new_labels, now_ms
         )
         for (version, segment), findings in closed.findings.items():
             moves += self.book.step(rules, self.model, version, segment, start, end, closed.revision, findings, now_ms)
-        return self._settle(moves, (start, end), now_ms)
+        return out.then(self._settle(moves, (start, end), now_ms))
 
     def tick(self, event_ms: int | None, now_ms: int) -> Effects:
         """event_ms: until when event time has come for all partitions, less the allowed lateness; None where unknown."""
         moves: list[Transition] = []
         if event_ms is not None:
             moves += watch(self.book, self.policy.rules, self.heard, self.model, event_ms, self.size_ms, self.slide_ms, now_ms)
-        end_ms = max((m.window_end_ms for m in moves), default=self.heard.newest_ms)
-        return self._settle(moves, (end_ms - self.size_ms, end_ms), now_ms)
+        end_ms = self.heard.newest_ms
+        window = _newest(moves, self.size_ms) if moves else (end_ms - self.size_ms, end_ms)
+        return self._settle(moves, window, now_ms)
 
     def clock(self, now_ms: int, news: str) -> Clock:
         """When `tick` has something to do again."""
@@ -115,3 +116,8 @@ class Lifecycle:
         for mark in out.acks_done:
             self.acks.pop(mark, None)
         return out
+
+
+def _newest(moves: list[Transition], size_ms: int) -> tuple[int, int]:
+    end_ms = max(move.window_end_ms for move in moves)
+    return end_ms - size_ms, end_ms

@@ -2,9 +2,7 @@
 
 import pytest
 
-from tests.timeline import DRIFT, Timeline
-
-CHAT = "channels: {chat: {type: log}, pager: {type: log}, boss: {type: log}}\n"
+from tests.timeline import DRIFT, Timeline, alerts_section
 
 
 @pytest.fixture
@@ -21,8 +19,7 @@ def timeline(tmp_path):
 
 
 def one_rule(*changes, route="{channels: [chat]}"):
-    rule = DRIFT[:-1] + "".join(", " + c for c in changes) + "}"
-    return f"rules: [{rule}]\nroute: {route}\n{CHAT}"
+    return alerts_section(DRIFT[:-1] + "".join(", " + c for c in changes) + "}", route=route)
 
 
 def test_a_calm_model_is_silent(timeline):
@@ -317,7 +314,7 @@ def test_two_episodes_are_no_flapping(timeline):
 def test_a_rule_that_the_config_dropped_closes_its_alerts(timeline):
     t = timeline(one_rule())
     t.feed.at("12:00").shift("income", 0.5)
-    t.ops.at("12:05").restart("rules: [{name: other, scores: [ks], above: 0.9}]\nroute: {channels: [chat]}\n" + CHAT)
+    t.ops.at("12:05").restart(alerts_section("{name: other, scores: [ks], above: 0.9}"))
     t.expect.between("12:06", "12:10").resolved("income").notified("chat", "resolved", reason="rule_removed")
 
 

@@ -22,6 +22,7 @@ import numpy as np
 import orjson
 from scipy.special import ndtri
 
+from monitor.store.schema import outbox
 from tests.timeline_world import Receiver, World
 
 DAY_MS = 1_767_225_600_000 + 5 * 86_400_000  # Tuesday 2026-01-06T00:00:00Z
@@ -158,8 +159,9 @@ class Timeline:
             self.sent.append((at, name, orjson.loads(message.to_json())))
         self.world.received.clear()
         for name, receiver in self._receivers.items():
-            for body in receiver.taken[self._taken[name] :]:
-                self.sent.append((self._now, name, body))
+            for key in receiver.taken[self._taken[name] :]:
+                (row,) = self.world.store.rows(outbox.select().where(outbox.c.key == key))
+                self.sent.append((self._now, name, orjson.loads(row["body"])))
             self._taken[name] = len(receiver.taken)
 
     def alert(self, pattern: str) -> dict[str, Any]:
@@ -386,3 +388,13 @@ class _Between:
         found = [(m["status"], m["rule"], m["subject"]) for m in self.messages(channel)]
         assert not found, found
         return self
+
+
+CHANNELS = "channels: {chat: {type: log}, pager: {type: log}, boss: {type: log}}\n"
+HOOKS = "channels: {chat: {type: webhook, url: 'http://127.0.0.1:1/', allow_private: true, timeout: 150ms}, pager: {type: log}}\n"
+
+
+def alerts_section(*rules: str, route: str = "{channels: [chat]}", channels: str = CHANNELS) -> str:
+    """The config's section from rules as YAML flow mappings; none: the preset's."""
+    written = f"rules: [{', '.join(rules)}]\n" if rules else ""
+    return f"{written}route: {route}\n{channels}"
