@@ -35,7 +35,7 @@ def judge(scores: Iterable[Score], thresholds: Mapping[str, Limit], min_rows: in
             out.append(Finding(score, "unsure" if score.reference and not math.isfinite(score.value) else "ok"))
             continue
         level, threshold = limit.level(score.value) if math.isfinite(score.value) else ("unsure", limit.breach)
-        if score.rows < min_rows or not math.isfinite(score.value):
+        if score.rows < (min_rows if score.least_rows is None else score.least_rows) or not math.isfinite(score.value):
             level = "unsure"
         out.append(Finding(score, level, threshold, f"static {score.name}"))
     return out

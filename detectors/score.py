@@ -22,6 +22,7 @@ class Score:
     rows: int
     reference: str = ""
     evidence: dict[str, object] = field(default_factory=dict)
+    least_rows: int | None = None  # rows that a verdict needs, where these are no events; None: the model's min_rows
 
 
 @dataclass(frozen=True, slots=True)

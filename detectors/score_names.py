@@ -84,6 +84,27 @@ COST = {
     "budget_spent_share": Doc("spent since midnight UTC / budget"),
     "budget_exhausted_in_hours": Doc("until the budget is gone, at the window's pace", "below", "hours"),
 }
+_RESOURCES = {
+    "cpu_cores": ("processor cores in use", "cores"),
+    "memory_bytes": ("resident memory", "bytes"),
+    "open_files": ("open file descriptors", "files"),
+    "network_receive_bytes_per_s": ("received, all interfaces but loopback", "bytes/s"),
+    "network_transmit_bytes_per_s": ("sent, all interfaces but loopback", "bytes/s"),
+    "gpu_utilization": ("share of time that the GPU computed, 0 to 1", ""),
+    "gpu_memory_bytes": ("GPU memory in use", "bytes"),
+    "gpu_power_watts": ("GPU power", "W"),
+    "gpu_temperature_celsius": ("GPU temperature", "degrees Celsius"),
+    "server_requests_per_s": ("requests that the server answered", "1/s"),
+    "server_failures_per_s": ("requests that it failed", "1/s"),
+    "server_request_ms": ("mean time of a request inside the server", "ms"),
+    "server_queue_ms": ("mean time of a request in its queue", "ms"),
+    "server_compute_ms": ("mean time of the model itself", "ms"),
+    "server_pending_requests": ("requests that wait", "requests"),
+}
+RESOURCES = {
+    **{name: Doc(f"{text}; mean of the window's samples", "above", unit) for name, (text, unit) in _RESOURCES.items()},
+    **{f"{name}_max": Doc("greatest sample of it", "above", unit) for name, (_, unit) in _RESOURCES.items()},
+}
 FAIRNESS = {
     "demographic_parity_difference": Doc("greatest less least share of a group that is predicted the favourable label"),
     "disparate_impact": Doc("least / greatest such share; breach at or under 0.8, the four-fifths rule, by default", "below"),
@@ -135,6 +156,7 @@ FAMILIES: dict[str, dict[str, Doc]] = {
     "`performance`": PERFORMANCE,
     "`event:FIELD` (queue_ms, tokens_in, ...), beside mean, p50, p95, p99": NUMBERS,
     "`cost`": COST,
+    "`resource:NAME`": RESOURCES,
     "`fairness:SEGMENT`": FAIRNESS,
     "`concept`": CONCEPT,
     "`estimated_performance`, `target_estimated`": ESTIMATED,

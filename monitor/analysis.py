@@ -22,6 +22,7 @@ from monitor.multivariate import multivariate
 from monitor.operations import cost_budget, operations
 from monitor.panes import Group
 from monitor.quality import quality
+from monitor.resource_scores import resources
 from monitor.view import GroupView, Memory, WindowView
 
 GroupAnalyser = Callable[[GroupView], Iterable[Score]]
@@ -52,7 +53,12 @@ GROUP_ANALYSERS: dict[str, GroupAnalyser] = {
     "operations": operations,
     "multivariate": multivariate,
 }
-WINDOW_ANALYSERS: dict[str, WindowAnalyser] = {"fairness": fairness, "cost_budget": cost_budget, "concept": concept}
+WINDOW_ANALYSERS: dict[str, WindowAnalyser] = {
+    "fairness": fairness,
+    "cost_budget": cost_budget,
+    "resources": resources,
+    "concept": concept,
+}
 SETTLERS: dict[str, Callable[[Memory, Model], None]] = {"concept": settle_concept}
 
 

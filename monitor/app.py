@@ -33,6 +33,8 @@ from monitor.loop import DataLoop, LoopSettings
 from monitor.metrics import Metrics
 from monitor.payload import has_payload
 from monitor.publish import Published
+from monitor.resources.build import build_sources as build_resources
+from monitor.resources.collector import Collector
 from monitor.runtime import build_engine, build_models
 from monitor.sources import build_sources
 from monitor.sources.http_queue import HttpSource
@@ -154,6 +156,14 @@ def run(
         sender.start()
         stack.callback(sender.join, 5.0)
         stack.callback(stopped.set)
+
+        sampled = build_resources(cfg)
+        if sampled:
+            collector = Collector(sampled, store.add_resource_samples, wall_clock_ms, time.monotonic)
+            asking = threading.Thread(target=collector.run, args=(stopped,), name="resources", daemon=True)
+            asking.start()
+            stack.callback(asking.join, 5.0)
+            stack.callback(stopped.set)
 
         chores = BackgroundScheduler(timezone="UTC")
         chores.add_job(_retire, "interval", seconds=CHORES_EVERY_S, args=(store, cfg), max_instances=1, coalesce=True)

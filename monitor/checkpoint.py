@@ -209,6 +209,16 @@ class ScoreRow:
 
 
 @dataclass(frozen=True, slots=True)
+class ResourceSample:
+    """What one source of resources said at one time; values by metric."""
+
+    model: str
+    source: str
+    ts_ms: int
+    values: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
 class OutboxRow:
     """One notification for one channel. key is its idempotency key."""
 

@@ -29,6 +29,7 @@ class Model:
     wants_labels: bool = True
     segment_limit: int = 50
     derived: tuple[DerivedSegment, ...] = ()  # segments by expression
+    resources: tuple[str, ...] = ()  # names of what is sampled while the model serves
     budget_usd_per_day: float | None = None
     fairness: Fairness = field(default_factory=Fairness)
     version_limit: int = 20

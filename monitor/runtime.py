@@ -54,6 +54,7 @@ def build_model(cfg: Config, settings: ModelSettings, store: Any, labels_come: b
         label_wait_ms=settings.labels.wait_ms,
         segment_limit=cfg.limits.segments,
         derived=derived_segments(settings, schema),
+        resources=tuple(r.name for r in settings.resources),
         budget_usd_per_day=None if settings.cost is None else settings.cost.budget_usd_per_day,
         fairness=Fairness(tuple(settings.fairness.protected), settings.fairness.favourable or settings.positive_label or ""),
         min_rows=settings.min_rows,

@@ -31,7 +31,7 @@ class Poster:
             return Retry(None, f"cannot resolve the host: {error}")
         except ValueError as error:
             return Failed(f"bad url: {error}")
-        connection = _connection(target, self.timeout_s)
+        connection = connection_to(target, self.timeout_s)
         try:
             connection.request("POST", target.path, body=body, headers={**headers, "User-Agent": "driftd"})
             response = connection.getresponse()
@@ -45,7 +45,7 @@ class Poster:
             connection.close()
 
 
-def _connection(target: Target, timeout_s: float) -> http.client.HTTPConnection:
+def connection_to(target: Target, timeout_s: float) -> http.client.HTTPConnection:
     """A connection to the checked IP; Host header, SNI and certificate check use the URL's own host."""
     plain = http.client.HTTPConnection(target.host, target.port, timeout=timeout_s)
     connection: http.client.HTTPConnection = plain

@@ -5,13 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from sqlalchemy import URL, make_url
 
 from monitor.config.alert_rules import FlappingSettings, InhibitSettings, RouteSettings, RuleSettings
 from monitor.config.secret import read_secret, resolve
 from monitor.config.section import Name, Section
 from monitor.config.units import Duration, Size
+from monitor.config.watched import (
+    CheckSettings,
+    CostSettings,
+    FairnessSettings,
+    QualitySettings,
+    ResourceSettings,
+    SegmentSettings,
+)
 from monitor.decode.settings import NUMBER_FIELDS
 
 
@@ -179,33 +187,6 @@ class LimitSettings(Section):
         return self
 
 
-class FairnessSettings(Section):
-    """protected: segments whose values are compared with each other. favourable: the predicted label that is one's
-    advantage (default: positive_label)."""
-
-    protected: list[str] = []
-    favourable: str | None = None
-
-
-class SegmentSettings(Section):
-    """A key of the event's `segment`, or, with `where`, an expression over features and event fields."""
-
-    name: Annotated[str, Field(min_length=1, max_length=100)]
-    where: str | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _key_alone(cls, data: Any) -> Any:
-        return {"name": data} if isinstance(data, str) else data
-
-
-class CheckSettings(Section):
-    """A rule that every row keeps: `expect` is an expression, what makes it false is a violation."""
-
-    name: Name
-    expect: str
-
-
 class EmbeddingSettings(Section):
     dim: int = Field(ge=1, le=4096)
 
@@ -214,37 +195,9 @@ Class = Annotated[str, Field(min_length=1, max_length=1000)]
 Level = Annotated[float, Field(gt=0.0, lt=1.0)]
 
 
-class FeatureQualitySettings(Section):
-    """What the values of one feature must be like. length counts characters; pattern is RE2's and matches whole strings."""
-
-    range: Annotated[list[float], Field(min_length=2, max_length=2)] | None = None
-    length: Annotated[list[int], Field(min_length=2, max_length=2)] | None = None
-    pattern: str | None = None
-
-    @model_validator(mode="after")
-    def _in_order(self) -> FeatureQualitySettings:
-        if self.range is None and self.length is None and self.pattern is None:
-            raise ValueError("give range, length, pattern, or several of them")
-        for name, pair in (("range", self.range), ("length", self.length)):
-            if pair is not None and not pair[0] <= pair[1]:
-                raise ValueError(f"{name} {list(pair)} must be [least, greatest]")
-        return self
-
-
-class QualitySettings(Section):
-    features: dict[str, FeatureQualitySettings] = {}
-    freshness: bool = False
-
-
 class StatisticsSettings(Section):
     default: Literal["auto"] | list[str] = "auto"
     features: dict[str, list[str]] = {}
-
-
-class CostSettings(Section):
-    """budget_usd_per_day: what the model's events may cost a day (UTC), by their field cost_usd."""
-
-    budget_usd_per_day: Annotated[float, Field(gt=0)]
 
 
 class ModelSettings(Section):
@@ -263,6 +216,7 @@ class ModelSettings(Section):
     checks: Annotated[list[CheckSettings], Field(max_length=100)] = []
     quality: QualitySettings = QualitySettings.model_validate({})
     cost: CostSettings | None = None
+    resources: Annotated[list[ResourceSettings], Field(max_length=20)] = []
     fairness: FairnessSettings = FairnessSettings.model_validate({})
     columns: dict[str, str] = {}  # field of the event -> column of a parquet or csv file
     window: WindowSettings = WindowSettings.model_validate({})
@@ -277,6 +231,14 @@ class ModelSettings(Section):
     statistics: StatisticsSettings = StatisticsSettings.model_validate({})
     concept: ConceptSettings = ConceptSettings.model_validate({})
     thresholds: dict[str, LimitSettings] = {}
+
+    @field_validator("resources")
+    @classmethod
+    def _own_names(cls, resources: list[ResourceSettings]) -> list[ResourceSettings]:
+        names = [r.name for r in resources]
+        if len(set(names)) != len(names):
+            raise ValueError("two resources have one name; give each its own")
+        return resources
 
     @property
     def segment_keys(self) -> tuple[str, ...]:

@@ -89,7 +89,13 @@ V3 = (
 # nullable, so that nothing is rewritten
 V4 = tuple(f"ALTER TABLE join_slot ADD COLUMN {name} {{blob}}" for name in ("payload", "true_payload", "old_true_payload"))
 
-STEPS: tuple[tuple[str, ...], ...] = (V1, V2, V3, V4)
+V5 = (
+    """CREATE TABLE resource_sample (model TEXT NOT NULL, source TEXT NOT NULL, ts_ms BIGINT NOT NULL,
+      sample TEXT NOT NULL, PRIMARY KEY (model, source, ts_ms))""",
+    "CREATE INDEX resource_sample_by_time ON resource_sample (model, ts_ms)",
+)
+
+STEPS: tuple[tuple[str, ...], ...] = (V1, V2, V3, V4, V5)
 LATEST = len(STEPS)
 
 _TYPES = {

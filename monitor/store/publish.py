@@ -8,10 +8,10 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, text, update
 
-from monitor.checkpoint import OutboxRow, Partial, PartitionState, ScoreRow, WindowRow
+from monitor.checkpoint import OutboxRow, Partial, PartitionState, ResourceSample, ScoreRow, WindowRow
 from monitor.events import PartitionKey
 from monitor.store.alert_writes import AlertWrites
-from monitor.store.schema import cursor, model_state, pane, score, window
+from monitor.store.schema import cursor, model_state, pane, resource_sample, score, window
 
 _OUTBOX = text(
     """INSERT INTO outbox (key, channel, grp, alert, body, created_ms, state, attempts, next_at_ms, lease_until_ms, error)
@@ -139,6 +139,16 @@ class PublishingTransaction(AlertWrites):
             )  # fmt: skip
         if rows:
             self._insert_scores(rows)
+
+    def resource_samples(self, from_ms: int, to_ms: int) -> list[ResourceSample]:
+        """Samples of the model's resources with from_ms <= ts_ms < to_ms, by source and time."""
+        c = resource_sample.c
+        query = (
+            select(c.source, c.ts_ms, c.sample)
+            .where(c.model == self._model, c.ts_ms >= from_ms, c.ts_ms < to_ms)
+            .order_by(c.source, c.ts_ms)
+        )
+        return [ResourceSample(self._model, r[0], r[1], json.loads(r[2])) for r in self._conn.execute(query)]
 
     def enqueue(self, rows: list[OutboxRow]) -> None:
         """Add notifications; one whose key is known already is the same one."""

@@ -240,6 +240,17 @@ channel_state = Table(
     "channel_state", metadata, Column("channel", Text, primary_key=True), Column("blob", LargeBinary, nullable=False)
 )
 
+# What sources of resources said, as JSON of metric -> value.
+resource_sample = Table(
+    "resource_sample",
+    metadata,
+    Column("model", Text, primary_key=True),
+    Column("source", Text, primary_key=True),
+    Column("ts_ms", BigInteger, primary_key=True, autoincrement=False),
+    Column("sample", Text, nullable=False),
+)
+Index("resource_sample_by_time", resource_sample.c.model, resource_sample.c.ts_ms)
+
 reference = Table(
     "reference",
     metadata,

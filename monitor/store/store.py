@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Engine, and_, or_, select, text, update
 
-from monitor.checkpoint import Absorb, Claim, PaneBlob, PartitionCut, SeenIds
+from monitor.checkpoint import Absorb, Claim, PaneBlob, PartitionCut, ResourceSample, SeenIds
 from monitor.events import PartitionKey
 from monitor.store import migrations, retention
 from monitor.store.actions import Actions
@@ -145,6 +146,15 @@ class Store:
         return retention.retire(
             self.engine, now_ms, panes_ms, windows_ms, dead_letters_ms, self.label_wait_ms, self.max_pending, self.sample_keep_ms
         )
+
+    def add_resource_samples(self, samples: list[ResourceSample]) -> None:
+        """Keep samples; one of the same source and time is the same one."""
+        rows = [{"m": s.model, "s": s.source, "t": s.ts_ms, "v": json.dumps(s.values)} for s in samples]
+        statement = text(
+            "INSERT INTO resource_sample (model, source, ts_ms, sample) VALUES (:m, :s, :t, :v) ON CONFLICT DO NOTHING"
+        )
+        with self._errors(), self.engine.begin() as conn:
+            conn.execute(statement, rows)
 
     # references
 
