@@ -138,7 +138,8 @@ def cells_from_keys(keys: Ints, counts: Ints, shift: int) -> Cells:
     ends = from_keys(((keys + 1) << shift) - 1)
     middle = starts + (ends - starts) / 2.0
     edges = np.append(starts, np.nextafter(ends[-1], np.inf))
-    return Cells(edges, counts, middle * counts)
+    with np.errstate(over="ignore"):
+        return Cells(edges, counts, middle * counts)
 
 
 def _tally(keys: Ints) -> tuple[Ints, Ints]:

@@ -40,8 +40,8 @@ def range_of(pair: NumericPair, i: int) -> str:
     starts = pair.bin_starts
     low = float(pair.ref.edges[starts[i]])
     high = float(pair.ref.edges[starts[i + 1] if i + 1 < len(starts) else -1])
-    if pair.discrete and math.isfinite(low):
-        return f"= {low:.6g}" if i + 1 < len(starts) else f">= {low:.6g}"
+    if pair.discrete and pair.bins[0][i]:
+        return f"= {low:.6g}"
     if not math.isfinite(low):
         return f"< {high:.6g}" if math.isfinite(high) else "all"
     return f">= {low:.6g}" if not math.isfinite(high) else f"{low:.6g} to {high:.6g}"

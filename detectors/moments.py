@@ -33,7 +33,8 @@ class Moments:
         n = len(values)
         if n == 0:
             return
-        mean = float(values.mean())
+        with np.errstate(over="ignore"):
+            mean = float(values.mean())
         if not math.isfinite(mean):  # the sum overflowed, the mean does not
             mean = float((values / n).sum())
         off = values - mean

@@ -16,6 +16,7 @@ import numpy as np
 
 from detectors.adaptive import AdaptiveSummary, common_cells
 from detectors.category import CategorySummary
+from detectors.cells import Cells
 from detectors.columns import Bools, Floats, Ints
 from detectors.drift import decile_starts, shares
 from detectors.moments import Moments
@@ -74,14 +75,7 @@ class NumericPair:
     @cached_property
     def atoms(self) -> Bools:
         """Cells that are exact: all their values, of both sides, are the cell's least value. Shape (k,)."""
-        left = self.ref.edges[:-1]
-        with np.errstate(invalid="ignore"):
-            exact = np.ones(len(left), dtype=np.bool_)
-            for side in (self.ref, self.cur):
-                there = side.counts * left
-                exact &= (side.counts == 0) | (np.abs(side.sums - there) <= 1e-12 * np.abs(there))
-        out: Bools = exact
-        return out
+        return _exact(self.ref) & _exact(self.cur)
 
     @cached_property
     def reach(self) -> tuple[Floats, Floats]:
@@ -107,15 +101,16 @@ class NumericPair:
     @cached_property
     def discrete(self) -> int:
         """How many distinct values the reference has, where they are few and known exactly; else 0."""
-        filled = self.ref.counts > 0
-        few = int(filled.sum())
-        return few if 0 < few <= DISCRETE and bool(self.atoms[filled].all()) else 0
+        few = int(np.count_nonzero(self.ref.counts))
+        return few if 0 < few <= DISCRETE and bool(_exact(self.ref).all()) else 0
 
     @cached_property
     def bin_starts(self) -> Ints:
-        """The first cell of each bin: deciles of the reference, or its values where they are few."""
+        """The first cell of each bin: deciles of the reference, or its values and what lies between them where they are few."""
         if self.discrete:
-            return np.unique(np.concatenate([[0], np.flatnonzero(self.ref.counts > 0)]))
+            values = np.flatnonzero(self.ref.counts > 0)
+            starts = np.unique(np.concatenate([[0], values, values + 1]))
+            return starts[starts < len(self.ref.counts)]
         return decile_starts(self.ref.counts)
 
     @cached_property
@@ -159,3 +154,12 @@ class CategoryPair:
 
 
 Pair = NumericPair | CategoryPair
+
+
+def _exact(side: Cells) -> Bools:
+    """Cells all of whose values are the cell's least one: their sum says so. Empty ones too."""
+    left = side.edges[:-1]
+    with np.errstate(invalid="ignore", over="ignore"):
+        there = side.counts * left
+        exact: Bools = (side.counts == 0) | (np.abs(side.sums - there) <= 1e-12 * np.abs(there))
+    return exact

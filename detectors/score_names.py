@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from detectors.formulas import FORMULAS
 from detectors.registry import STATISTICS
 from detectors.stream import STREAM_DETECTORS
 
@@ -147,9 +148,16 @@ CONCEPT = {
     name: Doc(f"firings of the stream detector {name} on the errors of the window, as labels come") for name in STREAM_DETECTORS
 }
 
+FORMULA_SCORES = {
+    f"{tool}.{name}": Doc(text, "below" if name.endswith(("_p", "p_val")) else "above", "")
+    for tool, formula in FORMULAS.items()
+    for name, text in formula.names.items()
+}
+
 FAMILIES: dict[str, dict[str, Doc]] = {
     "a feature, `prediction`": DESCRIPTION,
     "a feature, `prediction`, against the reference": DRIFT,
+    "a feature, `prediction`, `features`, with `profile: TOOL`": FORMULA_SCORES,
     "a feature: its quality": QUALITY,
     "`check:NAME`": CHECKS,
     "`traffic`, `latency`": {**TRAFFIC, **FRESHNESS},

@@ -17,6 +17,7 @@ from detectors.scoring import score_performance, score_window
 from monitor.concept import concept, settle_concept
 from monitor.estimates import estimated_performance, target_estimated
 from monitor.fairness import fairness
+from monitor.formulas import formulas
 from monitor.model import Model
 from monitor.multivariate import multivariate
 from monitor.operations import cost_budget, operations
@@ -52,6 +53,7 @@ GROUP_ANALYSERS: dict[str, GroupAnalyser] = {
     "quality": quality,
     "operations": operations,
     "multivariate": multivariate,
+    "formulas": formulas,
 }
 WINDOW_ANALYSERS: dict[str, WindowAnalyser] = {
     "fairness": fairness,

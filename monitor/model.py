@@ -41,6 +41,7 @@ class Model:
     thresholds: dict[str, Limit] = field(default_factory=dict)
     statistics: Choice = AUTO
     policy: Policy = field(default_factory=Policy)
+    formulas: str | None = None  # the tool whose formulas are computed too
     active_profile: str = ""  # the reference that new panes count in
     profiles: dict[str, Profile] = field(default_factory=dict)
     config_hash: str = ""

@@ -64,6 +64,7 @@ def build_model(cfg: Config, settings: ModelSettings, store: Any, labels_come: b
         thresholds=_limits(settings),
         statistics=choice_of(settings),
         policy=policy_of(cfg, settings, labels_come),
+        formulas=settings.profile,
         active_profile=active,
         profiles=profiles,
         config_hash=config_hash(cfg, settings.name),

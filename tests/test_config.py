@@ -124,6 +124,14 @@ def test_statistics_that_do_not_exist_or_do_not_fit_are_refused_with_a_suggestio
     assert "not for a feature of kind category" in found[9, "models[0].statistics.features.c[1]"] and len(found) == 4
 
 
+def test_a_formula_profile_keeps_a_sample_of_rows_unless_one_is_written():
+    models = parse_config(
+        "models: [{name: a, profile: nannyml}, {name: b, profile: alibi, sample: {rows: 50}}, {name: c}]", "x"
+    ).models
+    assert [m.sample.rows if m.sample else None for m in models] == [5000, 50, None]
+    assert "did you mean 'nannyml'?" in problems("models: [{name: a, profile: nanyml}]\n")[1, "models[0].profile"]
+
+
 def test_a_hash_changes_with_what_decides_results_and_with_nothing_else():
     one = parse_config("models: [{name: m, min_rows: 10}, {name: n}]\n", "a")
     two = parse_config("models: [{name: m, min_rows: 11}, {name: n}]\nlog: {level: debug}\n", "b")

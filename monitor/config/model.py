@@ -110,6 +110,9 @@ class ReferenceSettings(Section):
     first_windows: int = Field(5, ge=1, le=1000)
 
 
+PROFILE_ROWS = 5000  # rows of each window that a formula profile keeps, unless `sample` says otherwise
+
+
 class SampleSettings(Section):
     rows: int = Field(1000, ge=10, le=100_000)
     mask: list[str] = []
@@ -228,6 +231,7 @@ class ModelSettings(Section):
     sample: SampleSettings | None = None
     multivariate: MultivariateSettings | None = None
     estimate: EstimateSettings = EstimateSettings.model_validate({})
+    profile: Literal["evidently", "nannyml", "whylogs", "alibi", "sagemaker", "azure", "scouter", "frouros"] | None = None
     statistics: StatisticsSettings = StatisticsSettings.model_validate({})
     concept: ConceptSettings = ConceptSettings.model_validate({})
     thresholds: dict[str, LimitSettings] = {}
@@ -239,6 +243,14 @@ class ModelSettings(Section):
         if len(set(names)) != len(names):
             raise ValueError("two resources have one name; give each its own")
         return resources
+
+    @model_validator(mode="before")
+    @classmethod
+    def _profile_needs_rows(cls, data: Any) -> Any:
+        """Other tools' formulas are of rows: a profile without a sample gets one."""
+        if isinstance(data, dict) and data.get("profile") and data.get("sample") is None:
+            return {**data, "sample": {"rows": PROFILE_ROWS}}
+        return data
 
     @property
     def segment_keys(self) -> tuple[str, ...]:

@@ -1,0 +1,66 @@
+"""Frouros 0.9, detectors/data_drift/batch: ten bins of equal width over both samples; empty bins become the least float.
+
+Jensen-Shannon and Kullback-Leibler are taken from two histograms with numpy's "auto" bins, read off at ten points.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+
+import numpy as np
+
+from detectors.columns import Floats
+from detectors.formulas.common import Counts, Found, by_category, jensen_shannon
+
+BINS = 10
+NAMES = {
+    "psi": "PSI in ten bins of equal width, empty ones 2.2e-308",
+    "hellinger": "Hellinger distance in the same bins",
+    "bhattacharyya": "1 - Bhattacharyya coefficient in the same bins",
+    "js": "Jensen-Shannon distance, base e, of two interpolated histograms",
+    "kl": "Kullback-Leibler divergence of the same, infinite where the reference has nothing",
+    "emd": "Wasserstein distance in the feature's unit",
+    "energy": "energy distance in the root of the feature's unit",
+    "ks_p": "p-value of Kolmogorov-Smirnov",
+    "chi2_p": "p-value of chi-square, Yates-corrected for two categories",
+}
+
+
+def numeric(reference: Floats, current: Floats) -> Found:
+    from scipy.stats import energy_distance, ks_2samp, wasserstein_distance
+
+    edges = np.histogram(np.concatenate([reference, current]), bins=BINS)[1]
+    p, q = np.histogram(reference, edges)[0] / len(reference), np.histogram(current, edges)[0] / len(current)
+    r, c = np.where(p == 0, sys.float_info.min, p), np.where(q == 0, sys.float_info.min, q)
+    overlap = float(np.sqrt(p * q).sum())
+    left, right = _read_off(reference, current)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        kl = float(np.where(right > 0, right * np.log(right / left), 0.0).sum())
+    return {
+        "psi": float(((c - r) * np.log(c / r)).sum()),
+        "hellinger": float(np.sqrt(((np.sqrt(p) - np.sqrt(q)) ** 2).sum()) / math.sqrt(2.0)),
+        "bhattacharyya": 1.0 - overlap,
+        "js": jensen_shannon(left, right, math.e),
+        "kl": kl,
+        "emd": float(wasserstein_distance(reference, current)),
+        "energy": float(energy_distance(reference, current)),
+        "ks_p": float(ks_2samp(reference, current).pvalue),
+    }
+
+
+def category(reference: Counts, current: Counts) -> Found:
+    from scipy.stats import chi2_contingency
+
+    return {"chi2_p": float(chi2_contingency(np.stack(by_category(reference, current))).pvalue)}
+
+
+def _read_off(reference: Floats, current: Floats) -> tuple[Floats, Floats]:
+    """The mass of each sample's own histogram between ten points from the least to the greatest value."""
+    points = np.linspace(min(reference.min(), current.min()), max(reference.max(), current.max()), BINS)
+    out = []
+    for side in (reference, current):
+        counts, edges = np.histogram(side, bins="auto")
+        upto = np.concatenate([[0.0], np.cumsum(counts / len(side))])
+        out.append(np.diff(np.interp(points, edges, upto)))
+    return out[0], out[1]

@@ -1,0 +1,137 @@
+"""The scores of a formula profile for all features of a window: numbers from the sample of rows, categories from the counts.
+
+Equal to the tool's own output where all rows are in the samples; where they are not, the evidence says how many were.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from detectors.category import CategorySummary
+from detectors.columns import Columns, Floats
+from detectors.formulas import FORMULAS, alibi, evidently
+from detectors.formulas.common import Found
+from detectors.profile import PREDICTION
+from detectors.score import Score
+
+ALL = "features"  # the subject of what a tool says of all features together
+NO_ROWS = "the reference holds no rows; a profile needs one that `driftd reference build` made with `profile` in the config"
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """A reference or a window: its sampled rows (None: none kept), its rows in all, and its counts of categories."""
+
+    rows: Columns | None
+    total: int
+    categories: dict[str, CategorySummary]
+    label: CategorySummary
+
+
+def formula_scores(tool: str, reference: Side, current: Side, name: str) -> list[Score]:
+    """Scores named TOOL.STATISTIC; name is the reference's. Raises KeyError for an unknown tool."""
+    formula = FORMULAS[tool]
+    out: list[Score] = []
+    tests: dict[str, tuple[Found, int, int]] = {}
+    for subject, before, after in _numbers(reference, current):
+        if before is None:
+            out.append(_nothing(tool, subject, current.total, name, NO_ROWS))
+        elif len(before) == 0 or len(after) == 0:
+            out.append(_nothing(tool, subject, len(after), name, "all its values are missing"))
+        else:
+            values = len(np.unique(np.concatenate([before, after])))
+            tests[subject] = _quiet(formula.numeric, before, after), len(before), values
+            out.extend(_scores(tool, subject, tests[subject][0], len(after), name, _sampled(reference, current)))
+    for subject, ref, cur in _categories(reference, current):
+        counts, others = _counts(ref), _counts(cur)
+        if not counts or not others:
+            out.append(_nothing(tool, subject, cur.rows, name, "all its values are missing"))
+        else:
+            tests[subject] = _quiet(formula.category, counts, others), -ref.rows, len(set(counts) | set(others))
+            out.extend(_scores(tool, subject, tests[subject][0], cur.rows, name, {}))
+    out.extend(_together(tool, tests, current.total, name))
+    return out
+
+
+def _numbers(reference: Side, current: Side) -> Iterator[tuple[str, Floats | None, Floats]]:
+    """Finite values of both sides of each numeric column; None for a reference without rows."""
+    if current.rows is None:
+        return
+    for subject in (*current.rows.numeric, PREDICTION):
+        after = _finite(current.rows, subject)
+        if subject == PREDICTION and not len(after):
+            continue
+        if reference.rows is None:
+            yield subject, None, after
+        elif subject == PREDICTION or subject in reference.rows.numeric:
+            yield subject, _finite(reference.rows, subject), after
+
+
+def _finite(rows: Columns, subject: str) -> Floats:
+    values = rows.score if subject == PREDICTION else rows.numeric[subject]
+    out: Floats = values[np.isfinite(values)]
+    return out
+
+
+def _categories(reference: Side, current: Side) -> Iterator[tuple[str, CategorySummary, CategorySummary]]:
+    for subject, counts in current.categories.items():
+        if subject in reference.categories:
+            yield subject, reference.categories[subject], counts
+    scored = current.rows is not None and bool(np.isfinite(current.rows.score).any())
+    if current.label.rows and not scored:
+        yield PREDICTION, reference.label, current.label
+
+
+def _counts(summary: CategorySummary) -> dict[str, int]:
+    return {value: rows for value, rows in summary.counts.items() if rows > 0}
+
+
+def _quiet(function: object, before: object, after: object) -> Found:
+    """The tool's formula, without the warnings of numpy and scipy about what it divides by."""
+    assert callable(function)
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        found: Found = function(before, after)
+    return found
+
+
+def _scores(tool: str, subject: str, found: Found, rows: int, name: str, evidence: dict[str, object]) -> list[Score]:
+    return [Score(subject, f"{tool}.{statistic}", value, rows, name, evidence) for statistic, value in found.items()]
+
+
+def _nothing(tool: str, subject: str, rows: int, name: str, why: str) -> Score:
+    first = next(iter(FORMULAS[tool].names))
+    return Score(subject, f"{tool}.{first}", math.nan, rows, name, {"reason": why})
+
+
+def _sampled(reference: Side, current: Side) -> dict[str, object]:
+    """What of the rows the numbers rest on, where it is not all of them."""
+    out: dict[str, object] = {}
+    for key, side in (("reference_rows", reference), ("rows", current)):
+        kept = 0 if side.rows is None else side.rows.rows
+        if kept < side.total:
+            out[key] = f"{kept} of {side.total}"
+    return out
+
+
+def _together(tool: str, tests: dict[str, tuple[Found, int, int]], rows: int, name: str) -> list[Score]:
+    """What the tool says of all features; prediction is none of them. Rows are negative for categories."""
+    features = {subject: test for subject, test in tests.items() if subject != PREDICTION}
+    if not features:
+        return []
+    if tool == "alibi":
+        limit = alibi.P_VALUE / len(features)
+        hit = any(found["p_val"] < limit for found, _, _ in features.values())
+        return [Score(ALL, "alibi.is_drift", float(hit), rows, name, {"limit": limit})]
+    if tool == "evidently":
+        hits = 0
+        for found, n, values in features.values():
+            test = evidently.default_test(abs(n), values, "numeric" if n > 0 else "category")
+            hits += evidently.drifted(test, found["drift_score"])
+        return [Score(ALL, "evidently.share_drifted", hits / len(features), rows, name)]
+    return []

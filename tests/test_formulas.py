@@ -1,0 +1,271 @@
+"""Formula profiles against the tools themselves on the same rows; the tools that pip cannot put beside the others, by their
+own printed numbers (the scripts that printed them are in the docstrings)."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from detectors.category import CategorySummary
+from detectors.columns import Columns, DictColumn
+from detectors.formulas import FORMULAS, azure, evidently, nannyml, sagemaker, scouter
+from detectors.formulas.scores import ALL, Side, formula_scores
+from detectors.score_names import SCORE_NAMES
+
+NUMBERS = {
+    "few rows": lambda r: (r.normal(0, 1, 300), r.normal(0.2, 1, 200)),
+    "many rows": lambda r: (r.gamma(2, 3, 3000), r.gamma(2.2, 3, 900)),
+    "more than ten thousand": lambda r: (r.normal(0, 1, 12_000), r.normal(0.3, 1.4, 900)),
+    "few values, few rows": lambda r: (r.integers(0, 4, 500).astype(float), r.integers(0, 4, 300).astype(float)),
+    "few values, many rows": lambda r: (r.integers(0, 4, 2000).astype(float), r.integers(1, 5, 300).astype(float)),
+    "two values": lambda r: (r.integers(0, 2, 500).astype(float), (r.random(300) < 0.6).astype(float)),
+    "heavy tail": lambda r: (r.lognormal(0, 1.5, 2000), r.lognormal(0.3, 1.5, 500)),
+    "apart": lambda r: (r.normal(0, 1, 2000), r.normal(9, 1, 500)),
+}
+CATEGORIES = {
+    "few rows": (500, 300, "abcd", "abcd"),
+    "many rows": (3000, 700, "abcd", "abcd"),
+    "new": (3000, 700, "abc", "abcd"),
+    "gone": (800, 700, "abcd", "abc"),
+    "two": (800, 700, "ab", "ab"),
+}
+
+
+def numbers(case: str) -> tuple[np.ndarray, np.ndarray]:
+    return NUMBERS[case](np.random.default_rng(7))
+
+
+def categories(case: str) -> tuple[list[str], list[str]]:
+    n, m, before, after = CATEGORIES[case]
+    rng = np.random.default_rng(8)
+    weights = np.linspace(2, 1, len(after))
+    return rng.choice(list(before), n).tolist(), rng.choice(list(after), m, p=weights / weights.sum()).tolist()
+
+
+def counts(values: list[str]) -> dict[str, int]:
+    return pd.Series(values).value_counts().to_dict()
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("case", NUMBERS)
+def test_evidentlys_numbers(case):
+    from evidently.legacy.calculations import stattests as st
+    from evidently.legacy.calculations.stattests.registry import _get_default_stattest
+    from evidently.legacy.core import ColumnType
+
+    r, c = (pd.Series(side) for side in numbers(case))
+    ours = evidently.numeric(r.to_numpy(), c.to_numpy())
+    default = _get_default_stattest(r, c, ColumnType.Numerical)
+    assert evidently.default_test(len(r), pd.concat([r, c]).nunique(), "numeric") == default.name
+    value, said = default.func(r, c, ColumnType.Numerical, default.default_threshold)
+    assert ours["drift_score"] == pytest.approx(value, abs=1e-9)
+    assert evidently.drifted(default.name, ours["drift_score"]) == said
+    tests = {
+        "psi": st.psi_stat_test, "jensenshannon": st.jensenshannon_stat_test, "kl_div": st.kl_div_stat_test,
+        "hellinger": st.hellinger_stat_test, "wasserstein": st.wasserstein_stat_test,
+    }  # fmt: skip
+    assert set(tests) | {"drift_score"} == set(ours)
+    for name, test in tests.items():
+        assert ours[name] == pytest.approx(test.func(r.copy(), c.copy(), ColumnType.Numerical, 0.1)[0], abs=1e-9), name
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("case", CATEGORIES)
+def test_evidentlys_categories(case):
+    from evidently.legacy.calculations import stattests as st
+    from evidently.legacy.calculations.stattests.registry import _get_default_stattest
+    from evidently.legacy.core import ColumnType
+
+    before, after = categories(case)
+    r, c = pd.Series(before), pd.Series(after)
+    ours = evidently.category(counts(before), counts(after))
+    default = _get_default_stattest(r, c, ColumnType.Categorical)
+    assert ours["drift_score"] == pytest.approx(default.func(r, c, ColumnType.Categorical, 0.05)[0], abs=1e-9)
+    tests = {
+        "psi": st.psi_stat_test, "jensenshannon": st.jensenshannon_stat_test, "kl_div": st.kl_div_stat_test,
+        "hellinger": st.hellinger_stat_test,
+    }  # fmt: skip
+    for name, test in tests.items():
+        assert ours[name] == pytest.approx(test.func(r.copy(), c.copy(), ColumnType.Categorical, 0.1)[0], abs=1e-9), name
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("case", NUMBERS)
+def test_nannymls_numbers(case):
+    from nannyml.drift.univariate.methods import FeatureType, MethodFactory
+    from nannyml.thresholds import ConstantThreshold
+
+    r, c = numbers(case)
+    ours = nannyml.numeric(r, c)
+    assert len(ours) == 4
+    for name, value in ours.items():
+        method = MethodFactory.create(name, FeatureType.CONTINUOUS, chunker=None, threshold=ConstantThreshold())
+        method._fit(pd.Series(r))
+        assert value == pytest.approx(method._calculate(pd.Series(c)), abs=1e-6), name
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("case", CATEGORIES)
+def test_nannymls_categories(case):
+    from nannyml.drift.univariate.methods import FeatureType, MethodFactory
+    from nannyml.thresholds import ConstantThreshold
+
+    before, after = categories(case)
+    ours = nannyml.category(counts(before), counts(after))
+    assert len(ours) == 4
+    for name, value in ours.items():
+        method = MethodFactory.create(name, FeatureType.CATEGORICAL, chunker=None, threshold=ConstantThreshold())
+        method._fit(pd.Series(before))
+        assert value == pytest.approx(method._calculate(pd.Series(after)), abs=1e-6), name
+
+
+def printed_data() -> tuple[list[tuple[np.ndarray, np.ndarray]], list[tuple[dict[str, int], dict[str, int]]]]:
+    """The rows that the numbers below were printed for."""
+    rng = np.random.RandomState(31)
+    first = rng.normal(0, 1, 250), rng.normal(0.3, 1.2, 180)
+    second = rng.gamma(2, 3, 240), rng.gamma(2.4, 3, 160)
+    three = rng.choice(list("abc"), 200).tolist(), rng.choice(list("abc"), 150, p=[0.5, 0.3, 0.2]).tolist()
+    two = rng.choice(list("ab"), 200).tolist(), rng.choice(list("ab"), 150, p=[0.6, 0.4]).tolist()
+    return [first, second], [(counts(three[0]), counts(three[1])), (counts(two[0]), counts(two[1]))]
+
+
+# Frouros 0.9.0: fit(X=reference), compare(X=current); alibi-detect 0.13.0: KSDrift, ChiSquareDrift (float32);
+# whylogs 1.6.4: KS, Hellinger, ChiSquare of two logged columns, so few rows that its sketch is exact
+PRINTED = {
+    "frouros": (
+        [
+            {"psi": 4.195361810290864, "hellinger": 0.19551625137869816, "bhattacharyya": 0.03822660455317828,
+             "js": 0.17067310555979642, "kl": math.inf, "emd": 0.39631097683922034, "energy": 0.3010291494150174,
+             "ks_p": 0.0012864698803966524},
+            {"psi": 17.78383448159704, "hellinger": 0.19043691644251778, "bhattacharyya": 0.036266219144134415,
+             "js": 0.1598680499492102, "kl": math.inf, "emd": 1.4742349877188938, "energy": 0.5140616301363446,
+             "ks_p": 0.0032830639565479547},
+        ],
+        [{"chi2_p": 0.2350840572839771}, {"chi2_p": 0.03761564824107531}],
+    ),
+    "alibi": (
+        [{"p_val": 0.0012714, "distance": 0.1851111}, {"p_val": 0.0031251, "distance": 0.18125}],
+        [{"p_val": 0.23508406, "distance": 2.8956242}, {"p_val": 0.03761565, "distance": 4.322318}],
+    ),
+    "whylogs": (
+        [
+            {"ks": 0.18177777777777782, "ks_p": 0.0016530425746528665, "hellinger": 0.2708935306350485},
+            {"ks": 0.18125, "ks_p": 0.003125102195047566, "hellinger": 0.24153440685769523},
+        ],
+        [{"chi2": 5.327163247100803, "chi2_p": 0.06969814166004241}, {"chi2": 8.229837251356239, "chi2_p": 0.004120722487484868}],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("tool", PRINTED)
+def test_the_numbers_that_a_tool_printed(tool):
+    pairs, tables = printed_data()
+    want_numbers, want_categories = PRINTED[tool]
+    for pair, want in zip(pairs, want_numbers, strict=True):
+        assert FORMULAS[tool].numeric(*pair) == {name: pytest.approx(v, abs=1e-6) for name, v in want.items()}
+    for table, want in zip(tables, want_categories, strict=True):
+        assert FORMULAS[tool].category(*table) == {name: pytest.approx(v, abs=1e-6) for name, v in want.items()}
+
+
+def test_scouters_documented_example():
+    before, after = [1000, 1500, 1200, 1300], [800, 1400, 1600, 1200]
+    found = scouter.category(dict(zip("abcd", before, strict=True)), dict(zip("abcd", after, strict=True)))
+    assert found == {"psi": pytest.approx(0.034921, abs=1e-6), "psi_threshold": pytest.approx(0.0015629, abs=1e-6)}
+    r = np.arange(1.0, 101.0)  # deciles 10, 20, ... 90 belong to the bin below
+    assert scouter.numeric(r, r)["psi"] == 0.0
+    moved = scouter.numeric(r, np.where(r <= 10, 11.0, r))["psi"]
+    assert moved == pytest.approx((0.1 - 0.0) * math.log((0.1 + 1e-10) / 1e-10) + 0.1 * math.log(2.0), rel=1e-6)
+
+
+def test_sagemakers_robust_distance_is_that_of_scipy_less_chance():
+    from scipy.stats import ks_2samp
+
+    for case in NUMBERS:
+        r, c = numbers(case)
+        found = sagemaker.numeric(r, c)
+        assert found["linf"] == pytest.approx(ks_2samp(r, c).statistic)
+        assert found["linf_robust"] == pytest.approx(max(0.0, found["linf"] - 1.8 * math.sqrt(1 / len(r) + 1 / len(c))))
+    assert sagemaker.category({"a": 500, "b": 500}, {"a": 300, "b": 600, "c": 100})["linf"] == pytest.approx(0.2)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("case", NUMBERS)
+def test_azures_numbers_by_scipy(case):
+    from scipy.spatial.distance import jensenshannon
+    from scipy.stats import ks_2samp, wasserstein_distance
+
+    r, c = numbers(case)
+    bins = math.ceil(math.log2(min(len(r), len(c))) + 1)
+    edges = np.histogram_bin_edges(np.concatenate([r, c]), bins)
+    p, q = np.histogram(r, edges)[0], np.histogram(c, edges)[0]
+    found = azure.numeric(r, c)
+    assert found["jensen_shannon"] == pytest.approx(jensenshannon(p, q, base=2), abs=1e-9)
+    a, b = (p + 1) / len(r), (q + 1) / len(c)
+    assert found["psi"] == pytest.approx(((b - a) * np.log(b / a)).sum(), abs=1e-9)
+    assert found["wasserstein"] == pytest.approx(wasserstein_distance(r, c) / max(r.std(ddof=1), 0.001), abs=1e-9)
+    assert found["ks_p"] == pytest.approx(ks_2samp(r, c).pvalue if len(r) < 10_000 else math.nan, nan_ok=True)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("case", CATEGORIES)
+def test_azures_categories_by_scipy(case):
+    from scipy.stats import chisquare
+
+    before, after = categories(case)
+    names = sorted({*before, *after})
+    r, c = (np.array([side.count(v) for v in names]) for side in (before, after))
+    found = azure.category(counts(before), counts(after))
+    assert found["chi2_p"] == pytest.approx(chisquare(c, r / r.sum() * c.sum()).pvalue, abs=1e-9)
+    assert sorted(found) == ["chi2_p", "jensen_shannon", "psi"]
+
+
+def columns(x: np.ndarray, c: list[str]) -> Columns:
+    n = len(x)
+    nothing = np.full(n, np.nan)
+    category = {"c": DictColumn.from_list(c)}
+    return Columns(n, {"x": x}, category, nothing, DictColumn.missing(n), nothing, np.zeros(n, dtype=bool))
+
+
+def side(rows: Columns | None, total: int, c: list[str]) -> Side:
+    summary = CategorySummary()
+    summary.add(DictColumn.from_list(c))
+    return Side(rows, total, {"c": summary}, CategorySummary())
+
+
+@pytest.mark.parametrize("tool", FORMULAS)
+def test_every_profile_gives_named_scores_for_each_feature_and_says_what_they_rest_on(tool):
+    rng = np.random.default_rng(3)
+    r, c = rng.normal(size=400), np.append(rng.normal(size=299), [np.nan])
+    before, after = rng.choice(list("ab"), 400).tolist(), rng.choice(list("abz"), 300).tolist()
+    found = formula_scores(tool, side(columns(r, before), 400, before), side(columns(c, after), 300, after), "ref")
+    names = {f"{tool}.{name}" for name in FORMULAS[tool].names}
+    assert {s.subject for s in found} - {ALL} == {"x", "c"} and {s.name for s in found} <= names <= set(SCORE_NAMES)
+    assert all(s.reference == "ref" and not s.evidence for s in found if s.subject != ALL)
+    part = formula_scores(tool, side(columns(r, before), 9000, before), side(columns(c, after), 300, after), "ref")
+    assert {s.evidence.get("reference_rows") for s in part if s.subject == "x"} == {"400 of 9000"}
+
+
+@pytest.mark.parametrize("tool", FORMULAS)
+@pytest.mark.parametrize("bad", ["constant", "one row", "all missing", "no reference rows", "apart"])
+def test_bad_input_never_crashes_a_profile(tool, bad):
+    x = {"constant": np.ones(50), "one row": np.ones(1), "all missing": np.full(50, np.nan), "apart": np.arange(50.0) + 99}
+    current = columns(x.get(bad, np.arange(50.0)), ["a"] * len(x.get(bad, np.arange(50.0))))
+    reference = None if bad == "no reference rows" else columns(np.ones(60) if bad == "constant" else np.arange(60.0), ["a"] * 60)
+    found = formula_scores(tool, side(reference, 60, ["a"] * 60), side(current, current.rows, ["a"] * current.rows), "ref")
+    if bad in ("all missing", "no reference rows"):
+        assert [s.evidence["reason"] for s in found if s.subject == "x"] and all(
+            math.isnan(s.value) for s in found if s.subject == "x"
+        )
+
+
+def test_alibi_and_evidently_say_what_holds_of_all_features():
+    rng = np.random.default_rng(3)
+    r, c, same = rng.normal(size=500), rng.normal(1, 1, size=300), ["a", "b"] * 250
+    before, after = side(columns(r, same), 500, same), side(columns(c, same[:300]), 300, same[:300])
+    found = {s.name: s for tool in ("alibi", "evidently") for s in formula_scores(tool, before, after, "") if s.subject == ALL}
+    assert found["alibi.is_drift"].value == 1.0 and found["alibi.is_drift"].evidence == {"limit": 0.025}
+    assert found["evidently.share_drifted"].value == 0.5
