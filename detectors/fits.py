@@ -10,6 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from detectors.columns import Columns, Outcomes, Schema
+from detectors.error_cells import PART as ERROR_CELLS
+from detectors.error_cells import ErrorCells
+from detectors.feature_errors import NAME as FEATURE_ERRORS
+from detectors.feature_errors import fit_feature_errors
 from detectors.multivariate import PART as MULTIVARIATE
 from detectors.multivariate import fit
 from detectors.sample import PART as SAMPLE
@@ -41,7 +45,25 @@ def _multivariate(columns: Columns, outcomes: Outcomes | None, schema: Schema) -
     return None if options is None else fit(columns, options)
 
 
-FITS: dict[str, Fit] = {SAMPLE: _sample, SCORE_CELLS: _score_cells, MULTIVARIATE: _multivariate}
+def _error_cells(columns: Columns, outcomes: Outcomes | None, schema: Schema) -> bytes | None:
+    if outcomes is None or ERROR_CELLS not in schema.parts:
+        return None
+    cells = ErrorCells.empty(schema)
+    cells.add(outcomes)
+    return cells.to_bytes() if len(cells.keys) else None
+
+
+def _feature_errors(columns: Columns, outcomes: Outcomes | None, schema: Schema) -> bytes | None:
+    return fit_feature_errors(columns, outcomes, schema) if ERROR_CELLS in schema.parts else None
+
+
+FITS: dict[str, Fit] = {
+    ERROR_CELLS: _error_cells,
+    FEATURE_ERRORS: _feature_errors,
+    SAMPLE: _sample,
+    SCORE_CELLS: _score_cells,
+    MULTIVARIATE: _multivariate,
+}
 
 
 def fit_all(columns: Columns, outcomes: Outcomes | None, schema: Schema) -> dict[str, bytes]:

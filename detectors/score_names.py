@@ -145,7 +145,15 @@ MULTIVARIATE = {
 }
 
 CONCEPT = {
-    name: Doc(f"firings of the stream detector {name} on the errors of the window, as labels come") for name in STREAM_DETECTORS
+    "performance_expected_at_mix": Doc("accuracy, or mae, had only the mix of scores changed since the reference", ""),
+    "performance_change_by_inputs": Doc("that, less the reference's: what other inputs changed", ""),
+    "performance_change_by_inputs_se": Doc("its standard error", ""),
+    "performance_change_by_concept": Doc("accuracy, or mae, less the expected at the mix: what a changed relation changed", ""),
+    "performance_change_by_concept_se": Doc("its standard error", ""),
+    "performance_change_by_concept_p": Doc("its p-value (two-sided, normal)", "below"),
+    "calibration_shift": Doc("mean distance of the positives' share at a score from the reference's (binary)"),
+    "calibration_shift_p": Doc("its p-value (chi-square over groups of scores)", "below"),
+    **{name: Doc(f"firings of the stream detector {name} on the errors, as labels come") for name in STREAM_DETECTORS},
 }
 
 FORMULA_SCORES = {

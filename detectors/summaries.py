@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 from detectors.columns import Columns, Outcomes, Schema
+from detectors.error_cells import ErrorCells
 from detectors.multivariate import Multivariate
 from detectors.operations import NumberSummary
 from detectors.rules import RuleSummary
@@ -55,6 +56,7 @@ INPUT_PARTS: dict[str, PartKind[Columns]] = {
     "score_cells": PartKind(ScoreCells.empty, ScoreCells.from_bytes),
 }
 OUTCOME_PARTS: dict[str, PartKind[Outcomes]] = {
+    "error_cells": PartKind(ErrorCells.empty, ErrorCells.from_bytes, whole=True),
     "errors": PartKind(ErrorTrace.empty, ErrorTrace.from_bytes, whole=True),
 }
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 
 from detectors.score import Score
 from detectors.scoring import score_performance, score_window
+from monitor.change import change
 from monitor.concept import concept, settle_concept
 from monitor.estimates import estimated_performance, target_estimated
 from monitor.fairness import fairness
@@ -60,6 +61,7 @@ WINDOW_ANALYSERS: dict[str, WindowAnalyser] = {
     "cost_budget": cost_budget,
     "resources": resources,
     "concept": concept,
+    "change": change,
 }
 SETTLERS: dict[str, Callable[[Memory, Model], None]] = {"concept": settle_concept}
 

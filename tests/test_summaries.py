@@ -44,7 +44,10 @@ INPUT_OPTIONS: dict[str, dict[str, Any]] = {
     },
 }
 # and the task of the model that it is for
-OUTCOME_OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {"errors": ("binary", {"pane_ms": 60_000, "cells": 20})}
+OUTCOME_OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
+    "error_cells": ("regression", {}),
+    "errors": ("binary", {"pane_ms": 60_000, "cells": 20}),
+}
 
 EDGES = np.array([-2.0, -0.5, 0.0, 0.5, 1.0, 3.0])
 
