@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import zlib
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -61,7 +62,7 @@ class Profile:
     def to_bytes(self) -> bytes:
         s = self.schema
         extras = {_PERFORMANCE + segment: summary.to_bytes() for segment, summary in self.performance.items()} | self.extras
-        head = [self.name, self.rows, list(s.numeric), list(s.categorical), s.task, s.positive_label, list(extras)]
+        head = [self.name, self.rows, list(s.numeric), list(s.categorical), s.task, s.positive_label, list(extras), _outputs(s)]
         parts = [json.dumps(head).encode(), self.label.to_bytes()]
         for feature in (*s.numeric, PREDICTION):
             parts += [self.numeric[feature].edges.astype("<f8").tobytes(), self.numeric[feature].to_bytes()]
@@ -76,7 +77,12 @@ class Profile:
             raise ValueError(f"reference of format {data[:1]!r}: this release reads {FORMAT}. Upgrade driftd.")
         parts = frame.split(zlib.decompress(data[1:]))
         name, rows, names, categories, task, positive, *rest = json.loads(parts[0])
-        schema = Schema(tuple(names), tuple(categories), task, positive)
+        none: list[Any] = [[], [], 5, {}]
+        classes, quantiles, top_k, vectors = rest[1] if len(rest) > 1 else none
+        schema = Schema(
+            tuple(names), tuple(categories), task, positive,
+            classes=tuple(classes), quantiles=tuple(quantiles), top_k=top_k, vectors=vectors,
+        )  # fmt: skip
         numeric, at = {}, 2
         for feature in (*names, PREDICTION):
             edges = np.frombuffer(parts[at], dtype="<f8").astype(np.float64)
@@ -92,3 +98,8 @@ class Profile:
         }
         label = CategorySummary.from_bytes(parts[1])
         return Profile(name, schema, rows, numeric, categorical, label, performance, extras)
+
+
+def _outputs(schema: Schema) -> list[object]:
+    """What the predictions of a schema hold: the performance on the reference was counted for these."""
+    return [list(schema.classes), list(schema.quantiles), schema.top_k, schema.vectors]

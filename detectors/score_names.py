@@ -43,19 +43,60 @@ TRAFFIC = {
     "latency_p95_ms": Doc("95 % quantile, within 1 %", "above", "ms"),
     "latency_p99_ms": Doc("99 % quantile, within 1 %", "above", "ms"),
 }
-PERFORMANCE = {
-    "coverage": Doc("labelled rows / rows", "below"),
+_METRICS = {
     "accuracy": Doc("right predictions / labelled rows", "below"),
     "precision": Doc("of the positive class, or the mean over classes", "below"),
     "recall": Doc("of the positive class, or the mean over classes", "below"),
     "f1": Doc("of the positive class, or the mean over classes", "below"),
-    "roc_auc": Doc("area under the ROC curve (binary)", "below"),
-    "brier": Doc("mean squared error of the probability (binary)"),
-    "log_loss": Doc("mean negative log likelihood (binary)"),
+    "specificity": Doc("rejected negatives / negatives (binary)", "below"),
+    "balanced_accuracy": Doc("mean recall of the classes that occur (binary, multiclass)", "below"),
+    "mcc": Doc("Matthews' correlation coefficient (binary, multiclass)", "below"),
+    "roc_auc": Doc("area under the ROC curve (binary); its mean over classes, each against the rest (multiclass)", "below"),
+    "roc_auc_weighted": Doc("the same, classes weighed with their rows (multiclass)", "below"),
+    "gini": Doc("2 x ROC AUC - 1 (binary)", "below"),
+    "pr_auc": Doc("average precision: area under the precision-recall curve (binary)", "below"),
+    "score_ks": Doc("greatest distance between the two classes' score distributions (binary)", "below"),
+    "brier": Doc("mean squared error of the probabilities (binary, multiclass)"),
+    "log_loss": Doc("mean negative log likelihood (binary, multiclass)"),
+    "top_k_accuracy": Doc("rows whose true class is among the k most probable / rows (multiclass)", "below"),
+    "ece": Doc("expected calibration error, 16 bins (binary; of the predicted class: multiclass)"),
+    "mce": Doc("greatest calibration error of a bin"),
+    "brier_reliability": Doc("Murphy's decomposition of Brier's score: distance of the rates from the scores (binary)"),
+    "brier_resolution": Doc("distance of the bins' rates from the overall rate (binary)", "below"),
+    "brier_uncertainty": Doc("variance of the label (binary)", ""),
+    "subset_accuracy": Doc("rows whose predicted set is the true one / rows (multilabel)", "below"),
+    "hamming_loss": Doc("wrong classes / classes, mean over rows (multilabel)"),
+    "jaccard": Doc("common / all labels of the two sets, mean over rows (multilabel)", "below"),
+    "micro_precision": Doc("right labels / predicted labels (multilabel)", "below"),
+    "micro_recall": Doc("right labels / true labels (multilabel)", "below"),
+    "micro_f1": Doc("F1 over all labels of all rows (multilabel)", "below"),
+    "macro_f1": Doc("mean F1 of the classes (multilabel)", "below"),
     "mae": Doc("mean absolute error (regression)", "above", "the label's"),
     "rmse": Doc("root of the mean squared error (regression)", "above", "the label's"),
     "r2": Doc("coefficient of determination (regression)", "below"),
+    "mean_error": Doc("bias: mean of prediction less truth (regression)", "", "the label's"),
+    "mape": Doc("mean of |error / truth| over truths that are not 0 (regression)"),
+    "smape": Doc("mean of 2 |error| / (|truth| + |prediction|) (regression)"),
+    "median_absolute_error": Doc("median of |error|, within 1 % (regression)", "above", "the label's"),
+    **{
+        f"error_p{q}": Doc(f"{int(q)} % quantile of the error, within 1 % (regression)", "", "the label's")
+        for q in ("05", "50", "95")
+    },
+    "ndcg_at_k": Doc("normalised discounted cumulative gain of the first k (ranking)", "below"),
+    "map_at_k": Doc("mean average precision of the first k (ranking)", "below"),
+    "mrr": Doc("mean of 1 / place of the first relevant item (ranking)", "below"),
+    "hit_rate_at_k": Doc("rows with a relevant item among the first k / rows (ranking)", "below"),
+    "precision_at_k": Doc("relevant items among the first k / k (ranking)", "below"),
+    "recall_at_k": Doc("relevant items among the first k / relevant items (ranking)", "below"),
+    "no_relevant_share": Doc("labels that name no relevant item, left out of the others / labels (ranking)"),
+    "pinball": Doc("mean quantile loss over the levels; pinball:Q of one (quantile)", "above", "the label's"),
+    "crps": Doc("continuous ranked probability score from the quantiles (quantile)", "above", "the label's"),
+    "interval_coverage": Doc("truths between the outermost quantiles / rows (quantile)", ""),
+    "interval_coverage_error": Doc("distance of that from what the levels promise (quantile)"),
+    "interval_width": Doc("mean distance of the outermost quantiles (quantile)", "above", "the label's"),
 }
+PERFORMANCE = {"coverage": Doc("labelled rows / rows", "below"), **_METRICS}
+INTERVALS = frozenset(f"{name}_{end}" for name in _METRICS for end in ("low", "high"))  # 95 %, beside each metric
 QUALITY = {
     "absent": Doc("1 where no row has the feature, though the reference has it; breach by default"),
     "constant": Doc("1 where all rows have one value, though the reference has several; warn by default"),
@@ -178,4 +219,4 @@ FAMILIES: dict[str, dict[str, Doc]] = {
     "`estimated_performance`, `target_estimated`": ESTIMATED,
     "`multivariate`, a vector, a pair": MULTIVARIATE,
 }
-SCORE_NAMES = frozenset(name for family in FAMILIES.values() for name in family)
+SCORE_NAMES = frozenset(name for family in FAMILIES.values() for name in family) | INTERVALS

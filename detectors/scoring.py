@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from detectors.category import CategorySummary
 from detectors.choice import Choice
 from detectors.columns import Schema
+from detectors.labelled.tally import Metric
 from detectors.performance import PerformanceSummary
 from detectors.profile import PREDICTION, Profile
 from detectors.score import Score
@@ -106,48 +107,20 @@ def score_performance(perf: PerformanceSummary, schema: Schema, predictions: int
     out = [Score("performance", "coverage", n / predictions if predictions else math.nan, predictions)]
     if n <= 0:
         return out
-    values = _regression(perf, n) if schema.task == "regression" else _classification(perf, schema, n)
-    out.extend(Score("performance", name, value, n) for name, value in values.items())
-    if schema.task != "regression":
-        totals: dict[str, int] = {}
-        for (_, true), rows in perf.confusion.items():
-            totals[true] = totals.get(true, 0) + rows
-        out.extend(Score("target", f"share:{label}", rows / n, n) for label, rows in sorted(totals.items()))
+    out.extend(metric_scores(perf.metrics()))
+    totals: dict[str, int] = {}
+    for (_, true), rows in perf.confusion.items():
+        totals[true] = totals.get(true, 0) + rows
+    out.extend(Score("target", f"share:{label}", rows / n, n) for label, rows in sorted(totals.items()))
     return out
 
 
-def _regression(perf: PerformanceSummary, n: int) -> dict[str, float]:
-    s = perf.sums
-    total = s["value_sq"] - s["value"] ** 2 / n
-    return {
-        "mae": s["abs_error"] / n,
-        "rmse": math.sqrt(max(0.0, s["sq_error"]) / n),
-        "r2": 1.0 - s["sq_error"] / total if total > 0 else math.nan,
-    }
-
-
-def _classification(perf: PerformanceSummary, schema: Schema, n: int) -> dict[str, float]:
-    right = sum(rows for (predicted, true), rows in perf.confusion.items() if predicted == true)
-    labels = sorted({name for pair in perf.confusion for name in pair})
-    chosen = [schema.positive_label] if schema.task == "binary" and schema.positive_label is not None else labels
-    each = [_precision_recall(perf, label) for label in chosen if label is not None]
-    out = {"accuracy": right / n}
-    for i, name in enumerate(("precision", "recall", "f1")):
-        out[name] = sum(row[i] for row in each) / len(each) if each else math.nan
-    scored = perf.sums["scored"]
-    if schema.task == "binary" and scored > 0:
-        out["roc_auc"] = perf.roc_auc()
-        out["brier"] = perf.sums["brier"] / scored
-        out["log_loss"] = perf.sums["log_loss"] / scored
-    return out
-
-
-def _precision_recall(perf: PerformanceSummary, label: str) -> tuple[float, float, float]:
-    """Precision, recall and F1 of one label; 0 where undefined, as scikit-learn's zero_division=0."""
-    hit = perf.confusion.get((label, label), 0)
-    predicted = sum(rows for (p, _), rows in perf.confusion.items() if p == label)
-    true = sum(rows for (_, t), rows in perf.confusion.items() if t == label)
-    precision = hit / predicted if predicted else 0.0
-    recall = hit / true if true else 0.0
-    f1 = 2 * hit / (predicted + true) if predicted + true else 0.0
-    return precision, recall, f1
+def metric_scores(metrics: Iterable[Metric]) -> Iterator[Score]:
+    """Metrics as scores: NAME, NAME_low and NAME_high, but for those of one class or quantile, whose interval is evidence."""
+    for m in metrics:
+        known = math.isfinite(m.low) and math.isfinite(m.high)
+        interval = {"interval_95": [m.low, m.high]} if known else {}
+        yield Score("performance", m.name, m.value, m.rows, evidence={**interval, **m.evidence})
+        if known and ":" not in m.name:
+            yield Score("performance", f"{m.name}_low", m.low, m.rows)
+            yield Score("performance", f"{m.name}_high", m.high, m.rows)

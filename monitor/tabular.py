@@ -19,8 +19,10 @@ import pyarrow.csv as pacsv
 import pyarrow.json as pajson
 import pyarrow.parquet as pq
 
-from detectors.columns import Bools, Columns, DictColumn, Floats, Ints, Outcomes, Schema
-from monitor.decode.vectors import derive
+from detectors.columns import Bools, Columns, DictColumn, Floats, Ints, Matrix, Outcomes, Schema
+from detectors.ragged import Ragged
+from monitor.decode.vectors import derive, label_pairs
+from monitor.payload import has_payload, pack, unpack
 from monitor.tabular_lists import FileProblem, ListReader
 
 BATCH_ROWS = 131_072
@@ -146,15 +148,26 @@ class Reader:
 
     def outcomes(self, batch: pa.RecordBatch, columns: Columns) -> Outcomes:
         """The labels that stand beside the rows of a reference; missing ones where it has no column for them."""
-        regression = self._schema.task == "regression"
+        regression = self._schema.task in ("regression", "quantile")
         rows = batch.num_rows
+        array = self._array(batch, self.label)
+        several = array is not None and (pa.types.is_list(array.type) or pa.types.is_large_list(array.type))
+        label = DictColumn.missing(rows) if regression or several else self._texts(batch, self.label)
         return Outcomes(
             predicted_label=columns.label,
             predicted_score=columns.score,
-            true_label=DictColumn.missing(rows) if regression else self._texts(batch, self.label),
+            true_label=label,
             true_value=self._floats(batch, self.label) if regression else np.full(rows, np.nan),
             weight=np.ones(rows, dtype=np.int64),
+            vectors=self._label_vectors(columns, array if several else None, label),
         )
+
+    def _label_vectors(self, columns: Columns, several: pa.Array | None, label: DictColumn) -> dict[str, Matrix]:
+        if not has_payload(self._schema):
+            return {}
+        none = Ragged.missing(columns.rows, np.uint8)
+        truth = None if several is None else Ragged.of_bytes([None if v is None else label_pairs(v) for v in several.to_pylist()])
+        return unpack(self._schema, pack(self._schema, columns) or none, truth or none, label)
 
     def version(self, batch: pa.RecordBatch) -> DictColumn:
         return self._texts(batch, self.fixed["version"])

@@ -23,6 +23,7 @@ from detectors.adaptive import AdaptiveSummary
 from detectors.category import CategorySummary
 from detectors.columns import Columns, DictColumn, Outcomes, Schema
 from detectors.fits import fit_all
+from detectors.labelled.tasks import LABELLED
 from detectors.latency import LatencySummary
 from detectors.moments import Moments
 from detectors.numeric import GridSummary
@@ -54,8 +55,10 @@ EDGES = np.array([-2.0, -0.5, 0.0, 0.5, 1.0, 3.0])
 
 def schema(task: str = "binary", parts: dict[str, dict[str, Any]] | None = None) -> Schema:
     return Schema(
-        ("x", "y"), ("c", "d"), task, "yes" if task == "binary" else None, numbers=("n",), vectors={"e": 4}, parts=parts or {}
-    )
+        ("x", "y"), ("c", "d"), task, "yes" if task == "binary" else None, numbers=("n",),
+        vectors={"e": 4, "probabilities": 3, "labels": 3, "quantiles": 3}, parts=parts or {},
+        classes=("maybe", "no", "yes"), quantiles=(0.1, 0.5, 0.9),
+    )  # fmt: skip
 
 
 def numbers(rng: np.random.Generator, n: int) -> np.ndarray:
@@ -80,7 +83,10 @@ def some_columns(rng: np.random.Generator, n: int) -> Columns:
         latency_ms=np.where(rng.random(n) < 0.1, np.nan, rng.lognormal(size=n)),
         error=rng.random(n) < 0.2,
         numbers={"n": rng.gamma(2.0, size=n)},
-        vectors={"e": rng.normal(size=(n, 4)).astype(np.float32)},
+        vectors={
+            "e": rng.normal(size=(n, 4)).astype(np.float32),
+            **{name: rng.random((n, 3)).astype(np.float32) for name in ("probabilities", "labels", "quantiles")},
+        },
         ids=rng.integers(0, 2**63, (n, 2)).astype(np.uint64),
         ts_ms=rng.integers(1_700_000_000_000, 1_700_000_060_000, n),
     )
@@ -88,6 +94,19 @@ def some_columns(rng: np.random.Generator, n: int) -> Columns:
 
 def some_outcomes(rng: np.random.Generator, n: int) -> Outcomes:
     labels = ["yes", "no", "maybe"]
+    ideal = np.sort(rng.integers(0, 3, (n, 8)), axis=1)[:, ::-1].astype(np.float32)
+    vectors = {
+        "probabilities": rng.dirichlet([1.0, 1.0, 1.0], n).astype(np.float32),
+        "quantiles": np.sort(rng.normal(size=(n, 3)), axis=1).astype(np.float32),
+        "labels": rng.integers(0, 2, (n, 3)).astype(np.float32),
+        "true_labels": rng.integers(0, 2, (n, 3)).astype(np.float32),
+        "true_others": rng.integers(0, 2, (n, 1)).astype(np.float32),
+        "gains": rng.permuted(ideal, axis=1),
+        "ideal": ideal,
+        "relevant": (ideal > 0).sum(axis=1, keepdims=True).astype(np.float32),
+    }
+    for values in vectors.values():
+        values[rng.random(n) < 0.1] = np.nan
     return Outcomes(
         predicted_label=DictColumn(rng.integers(-1, 3, n).astype(np.int32), labels),
         predicted_score=np.where(rng.random(n) < 0.1, np.nan, rng.random(n)),
@@ -96,6 +115,7 @@ def some_outcomes(rng: np.random.Generator, n: int) -> Outcomes:
         weight=np.ones(n, dtype=np.int64),
         ts_ms=rng.integers(1_700_000_000_000, 1_700_000_060_000, n),
         label_ts_ms=rng.integers(1_700_000_060_000, 1_700_000_900_000, n),
+        vectors=vectors,
     )
 
 
@@ -149,7 +169,7 @@ SUMMARIES: dict[str, Kind] = {
     "WindowSummary": window({}, False),
     "WindowSummary on a grid": window({}, True),
     "WindowSummary with all parts": window(INPUT_OPTIONS, True),
-    **{f"PerformanceSummary {task}": performance(task, {}) for task in ("binary", "multiclass", "regression")},
+    **{f"PerformanceSummary {task}": performance(task, {}) for task in LABELLED},
     **{n: part(INPUT_PARTS, n, schema(parts={n: o}), some_columns) for n, o in INPUT_OPTIONS.items() if n in INPUT_PARTS},
     **{
         n: part(OUTCOME_PARTS, n, schema(task, {n: o}), some_outcomes)
@@ -235,6 +255,19 @@ def test_bytes_lead_back(name: str, seed: int, n: int) -> None:
     alike(again, summary)
     assert again.to_bytes() == summary.to_bytes()
     assert kind.empty().to_bytes() == kind.back(kind.empty().to_bytes()).to_bytes()
+
+
+@pytest.mark.parametrize("task", LABELLED)
+@settings(max_examples=10, deadline=None)
+@given(seed=seeds, n=st.integers(0, 120), some=st.integers(0, 120))
+def test_what_is_added_and_taken_back_was_never_added(task: str, seed: int, n: int, some: int) -> None:
+    kind = SUMMARIES[f"PerformanceSummary {task}"]
+    rng = np.random.default_rng(seed)
+    rows, others = kind.rows(rng, n), kind.rows(rng, some)
+    summary = filled(kind, rows)
+    summary.add(others)
+    summary.add(dataclasses.replace(others, weight=-others.weight))
+    alike(summary, filled(kind, rows))
 
 
 @pytest.mark.parametrize("name", [n for n in SUMMARIES if n not in ("Moments", "CategorySummary")])

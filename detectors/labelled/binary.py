@@ -1,0 +1,60 @@
+"""Binary classification: confusion counts, and the scores of each class in fine cells (detectors/score_cells.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from detectors.columns import Outcomes, Schema
+from detectors.labelled import confusion, curves
+from detectors.labelled.calibration import calibration
+from detectors.labelled.tally import Metric, Tally, Task, mean_of
+from detectors.score_cells import SCORE_EDGES
+
+CLIP = float(np.finfo(np.float64).eps)  # scikit-learn's log_loss clips probabilities here
+
+
+def add(tally: Tally, o: Outcomes) -> None:
+    predicted, true = o.predicted_label, o.true_label
+    there = (true.codes >= 0) & (predicted.codes >= 0)
+    tally.count_rows(o.weight[there])
+    tally.add_confusion(predicted, true, there, o.weight)
+    scored = there & np.isfinite(o.predicted_score)
+    if not scored.any():
+        return
+    score, weight = o.predicted_score[scored], o.weight[scored]
+    wanted = tally.schema.positive_label
+    code = true.values.index(wanted) if wanted in true.values else -2
+    positive = (true.codes[scored] == code).astype(np.int64)
+    tally.count("score", (positive, np.searchsorted(SCORE_EDGES, score, side="right")), weight)
+    chance = np.clip(np.where(positive == 1, score, 1.0 - score), CLIP, 1.0 - CLIP)
+    tally.count_rows(weight, "scored")
+    tally.add_values("brier", (score - positive) ** 2, weight)
+    tally.add_values("log_loss", -np.log(chance), weight)
+
+
+def metrics(tally: Tally) -> Sequence[Metric]:
+    labels, m = confusion.matrix(tally)
+    out = [confusion.accuracy(m), *confusion.positive_class(labels, m, tally.schema.positive_label), confusion.mcc(m)]
+    scored = int(tally.sums["scored"])
+    if scored <= 0:
+        return out
+    negative, positive = tally.arrays["score"]
+    negatives, positives = float(negative.sum()), float(positive.sum())
+    area, error = curves.roc_auc(negative, positive)
+    low, high = curves.roc_auc_interval(area, error, negatives, positives)
+    out.append(Metric("roc_auc", area, low, high, scored))
+    out.append(Metric("gini", 2 * area - 1, 2 * low - 1, 2 * high - 1, scored))
+    out.append(Metric("pr_auc", *curves.average_precision(negative, positive), scored))
+    out.append(Metric("score_ks", *curves.score_ks(negative, positive), scored))
+    out += [Metric(name, *mean_of(tally, name, scored), scored) for name in ("brier", "log_loss")]
+    out += calibration(tally.arrays["score"], SCORE_EDGES)
+    return out
+
+
+def _arrays(schema: Schema) -> dict[str, tuple[int, ...]]:
+    return {"score": (2, len(SCORE_EDGES) + 1)}
+
+
+BINARY = Task(add, metrics, lambda schema: ("brier", "log_loss"), ("scored",), _arrays)

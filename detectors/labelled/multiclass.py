@@ -1,0 +1,116 @@
+"""Classes that exclude each other: confusion counts and, where events carry them, the probabilities of all classes.
+
+Each class's probabilities are counted in cells, of the rows that are of that class and of the rest: one against the
+rest. Cells: those of binary models for up to FINE classes (66 kB a class in memory), for more 512 of equal width and
+finer ones near 0 and 1 (8.7 kB a class); filled cells only where stored.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from detectors.columns import Floats, Matrix, Outcomes, Schema
+from detectors.labelled import confusion, curves
+from detectors.labelled.calibration import calibration
+from detectors.labelled.intervals import around, wilson
+from detectors.labelled.tally import Metric, Tally, Task, codes_in, mean_of, same_label
+from detectors.score_cells import SCORE_EDGES
+
+CLIP = float(np.finfo(np.float32).eps)  # probabilities came as float32; scikit-learn clips those here
+EACH = 20  # classes with metrics of their own
+FINE = 16
+_tail = 2.0 ** -np.arange(10, 25, dtype=np.float64)
+EDGES: Floats = np.unique(np.concatenate([np.linspace(0.0, 1.0, 513), _tail, 1.0 - _tail]))
+
+
+def class_edges(classes: int) -> Floats:
+    """The bounds of the cells of each class's probabilities."""
+    return SCORE_EDGES if classes <= FINE else EDGES
+
+
+def add(tally: Tally, o: Outcomes) -> None:
+    predicted, true = o.predicted_label, o.true_label
+    there = (true.codes >= 0) & (predicted.codes >= 0)
+    tally.count_rows(o.weight[there])
+    tally.add_confusion(predicted, true, there, o.weight)
+    sure = there & np.isfinite(o.predicted_score)
+    if sure.any():
+        right = same_label(predicted, true)[sure].astype(np.int64)
+        cell = np.searchsorted(EDGES, o.predicted_score[sure], side="right")
+        tally.count("confidence", (right, cell), o.weight[sure])
+    chances = o.vectors.get("probabilities")
+    if chances is None or chances.shape[1] != len(tally.schema.classes) or "one_vs_rest" not in tally.arrays:
+        return
+    place = codes_in(true, tally.schema.classes)
+    rows = np.flatnonzero(there & (place >= 0) & ~np.isnan(chances).any(axis=1))
+    if len(rows):
+        _add_chances(tally, chances[rows], place[rows], o.weight[rows])
+
+
+def _add_chances(tally: Tally, chances: Matrix, place: np.ndarray, weight: np.ndarray) -> None:
+    n, k = chances.shape
+    of_true = chances[np.arange(n), place].astype(np.float64)
+    tally.count_rows(weight, "scored")
+    tally.add_values("log_loss", -np.log(np.clip(of_true, CLIP, 1.0 - CLIP)), weight)
+    squares = (chances.astype(np.float64) ** 2).sum(axis=1)
+    tally.add_values("brier", squares - 2.0 * of_true + 1.0, weight)
+    better = (chances > of_true.astype(np.float32)[:, None]).sum(axis=1)
+    tally.count_rows(weight[better < tally.schema.top_k], "top_k")
+    cell = np.searchsorted(class_edges(k), chances, side="right")
+    mine = (np.arange(k)[None, :] == place[:, None]).astype(np.int64)
+    classes = np.broadcast_to(np.arange(k), (n, k))
+    tally.count("one_vs_rest", (classes, mine, cell), np.broadcast_to(weight[:, None], (n, k)))
+
+
+def metrics(tally: Tally) -> Sequence[Metric]:
+    labels, m = confusion.matrix(tally)
+    out = [confusion.accuracy(m), *confusion.macro(m), confusion.mcc(m)]
+    scored = int(tally.sums["scored"])
+    if scored > 0:
+        out += _areas(tally, scored)
+        top = tally.sums["top_k"]
+        out.append(Metric("top_k_accuracy", top / scored, *wilson(top, scored), scored, {"k": tally.schema.top_k}))
+        out += [Metric(name, *mean_of(tally, name, scored), scored) for name in ("log_loss", "brier")]
+    found = calibration(tally.arrays["confidence"], EDGES)
+    out += [metric for metric in found if metric.name in ("ece", "mce")]
+    return [*out, *confusion.each_class(labels, m, EACH)]
+
+
+def _areas(tally: Tally, scored: int) -> list[Metric]:
+    """ROC AUC of each class against the rest: plain and weighted mean over the classes that occur.
+
+    Their intervals are those of areas that err together: true for few classes, too wide for many.
+    """
+    areas, errors, weights, own = [], [], [], []
+    for name, (rest, mine) in zip(tally.schema.classes, tally.arrays["one_vs_rest"], strict=True):
+        area, error = curves.roc_auc(rest, mine)
+        if math.isnan(area):
+            continue
+        areas.append(area)
+        errors.append(error)
+        weights.append(float(mine.sum()))
+        low, high = curves.roc_auc_interval(area, error, float(rest.sum()), float(mine.sum()))
+        own.append((weights[-1], Metric(f"roc_auc:{name}", area, low, high, scored)))
+    if not areas:
+        return [Metric("roc_auc", math.nan, math.nan, math.nan, scored)]
+    out = []
+    for name, shares in (("roc_auc", np.ones(len(areas))), ("roc_auc_weighted", np.array(weights))):
+        shares = shares / shares.sum()
+        value, error = float(shares @ np.array(areas)), float(shares @ np.array(errors))
+        out.append(Metric(name, value, *around(value, error, 0.0, 1.0), scored))
+    own.sort(key=lambda pair: -pair[0])
+    return [*out, *(metric for _, metric in own[:EACH])]
+
+
+def _arrays(schema: Schema) -> dict[str, tuple[int, ...]]:
+    out: dict[str, tuple[int, ...]] = {"confidence": (2, len(EDGES) + 1)}
+    if "probabilities" in schema.vectors:
+        k = len(schema.classes)
+        out["one_vs_rest"] = (k, 2, len(class_edges(k)) + 1)
+    return out
+
+
+MULTICLASS = Task(add, metrics, lambda schema: ("log_loss", "brier"), ("scored", "top_k"), _arrays)

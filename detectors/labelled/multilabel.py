@@ -1,0 +1,97 @@
+"""Several classes at once: the predicted set of each row against the true one.
+
+A true label that is none of the model's classes counts as missed: no prediction can hit it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from detectors.columns import Floats, Outcomes, Schema
+from detectors.labelled.intervals import NONE, around, share_error, wilson
+from detectors.labelled.tally import Metric, Tally, Task, mean_of
+
+EACH = 20  # classes with metrics of their own
+HIT, FALSE, MISSED = 0, 1, 2
+_SIZES = ("hits", "predicted", "true")  # labels of a row
+_PAIRS = (("hits", "predicted"), ("hits", "true"), ("predicted", "true"))
+
+
+def add(tally: Tally, o: Outcomes) -> None:
+    predicted, true = o.vectors.get("labels"), o.vectors.get("true_labels")
+    if predicted is None or true is None:
+        return
+    there = ~np.isnan(predicted).any(axis=1) & ~np.isnan(true).any(axis=1)
+    p, t, weight = predicted[there] > 0.5, true[there] > 0.5, o.weight[there]
+    others = o.vectors["true_others"][there, 0]
+    hit, false, missed = (p & t), (p & ~t), (~p & t)
+    for row, which in ((HIT, hit), (FALSE, false), (MISSED, missed)):
+        tally.arrays["classes"][:, row] += weight @ which.astype(np.int64)
+    hits = hit.sum(axis=1).astype(np.float64)
+    wrong = false.sum(axis=1) + missed.sum(axis=1) + others
+    tally.count_rows(weight)
+    tally.count_rows(weight[wrong == 0], "exact")
+    tally.add_values("hamming_loss", (false | missed).mean(axis=1), weight)
+    union = hits + wrong
+    sizes = {"hits": hits, "predicted": p.sum(axis=1).astype(np.float64), "true": t.sum(axis=1) + others}
+    tally.add_values("jaccard", np.divide(hits, union, out=np.zeros_like(hits), where=union > 0), weight)
+    for name, values in sizes.items():
+        tally.add_values(name, values, weight)
+    for one, other in _PAIRS:
+        tally.sums[f"{one}_{other}"] += float((weight * sizes[one] * sizes[other]).sum())
+
+
+def metrics(tally: Tally) -> Sequence[Metric]:
+    n, s, counts = tally.rows, tally.sums, tally.arrays["classes"]
+    out = [Metric("subset_accuracy", s["exact"] / n, *wilson(s["exact"], n), n)]
+    out += [Metric(name, *mean_of(tally, name, n), n) for name in ("hamming_loss", "jaccard")]
+    for name, parts in (("micro_precision", (0, 1, 0)), ("micro_recall", (0, 0, 1)), ("micro_f1", (0, 0.5, 0.5))):
+        out.append(_micro(tally, n, name, np.array(parts)))
+    own = []
+    for i, name in enumerate(tally.schema.classes):
+        hit, wrong = float(counts[i, HIT]), float(counts[i, FALSE] + counts[i, MISSED])
+        jaccard = wilson(hit, hit + wrong)
+        value = 2 * hit / (2 * hit + wrong) if hit + wrong else 0.0
+        error = 2 * share_error(hit, hit + wrong) / (1 + (hit / (hit + wrong) if hit + wrong else 0.0)) ** 2
+        own.append((value, error, hit + float(counts[i, MISSED]), jaccard, name))
+    macro = sum(v for v, *_ in own) / len(own)
+    error = sum(e for _, e, *_ in own) / len(own)  # as if the classes erred together: never too narrow
+    out.append(Metric("macro_f1", macro, *around(macro, error, 0.0, 1.0), n))
+    own.sort(key=lambda row: -row[2])
+    for value, _, _, (low, high), name in own[:EACH]:
+        out.append(Metric(f"f1:{name}", value, 2 * low / (1 + low), 2 * high / (1 + high), n))
+    return out
+
+
+def _micro(tally: Tally, n: int, name: str, parts: Floats) -> Metric:
+    """All hits / a mixture of all predicted and all true labels, by the delta method over rows: a row's labels go together."""
+    s = tally.sums
+    means = np.array([s[size] for size in _SIZES]) / n
+    whole = float(parts @ means)
+    if whole <= 0 or n < 2:
+        return Metric(name, float(means[0]) / whole if whole > 0 else 0.0, *NONE, n)
+    value = float(means[0]) / whole
+    second = np.array([[s[f"{size}_sq"] if size == other else _product(s, size, other) for other in _SIZES] for size in _SIZES])
+    gradient = (np.array([1.0, 0.0, 0.0]) - value * parts) / whole
+    variance = float(gradient @ (second / n - np.outer(means, means)) @ gradient)
+    return Metric(name, value, *around(value, math.sqrt(max(0.0, variance) / n), 0.0, 1.0), n)
+
+
+def _product(sums: dict[str, float], one: str, other: str) -> float:
+    return sums[f"{one}_{other}"] if (one, other) in _PAIRS else sums[f"{other}_{one}"]
+
+
+def _arrays(schema: Schema) -> dict[str, tuple[int, ...]]:
+    return {"classes": (len(schema.classes), 3)}
+
+
+MULTILABEL = Task(
+    add,
+    metrics,
+    lambda schema: ("hamming_loss", "jaccard", *_SIZES),
+    ("exact", *(f"{one}_{other}" for one, other in _PAIRS)),
+    _arrays,
+)

@@ -1,0 +1,111 @@
+"""What all tasks count in: named sums and named arrays of counts, all of them linear in the rows.
+
+Linear is what makes them merge in any order and lets a row be taken back: it is added once more with weight -1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from detectors.columns import Bools, DictColumn, Ints, Outcomes, Schema
+
+LABELS = 100  # more classes share OTHER
+OTHER = "__other__"
+
+
+class Metric(NamedTuple):
+    """A metric, its 95 % confidence interval (NaN where there is none), and the rows that it rests on."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+    rows: int
+    evidence: Mapping[str, object] = {}
+
+
+@dataclass(slots=True)
+class Tally:
+    """confusion counts (predicted, true) labels; arrays hold whole numbers."""
+
+    schema: Schema
+    confusion: dict[tuple[str, str], int] = field(default_factory=dict)
+    sums: dict[str, float] = field(default_factory=dict)
+    arrays: dict[str, Ints] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> int:
+        """Outcomes that could be judged."""
+        return int(self.sums["rows"])
+
+    def count_rows(self, weight: Ints, name: str = "rows") -> None:
+        self.sums[name] += float(weight.sum())
+
+    def add_values(self, name: str, values: npt.NDArray[Any], weight: Ints) -> None:
+        """A sum and, as NAME_sq, the sum of squares: what a mean and its interval need. Shapes (n,)."""
+        weighted = weight * values.astype(np.float64)
+        self.sums[name] += float(weighted.sum())
+        self.sums[name + "_sq"] += float((weighted * values).sum())
+
+    def count(self, name: str, index: tuple[npt.NDArray[Any], ...], weight: Ints) -> None:
+        """Add weights to the array's elements at index, in place."""
+        np.add.at(self.arrays[name], index, weight)
+
+    def add_confusion(self, predicted: DictColumn, true: DictColumn, there: Bools, weight: Ints) -> None:
+        """Count pairs of labels, of the rows that have both. At most LABELS labels are counted by name."""
+        width = max(1, len(true.values))
+        pair = predicted.codes[there].astype(np.int64) * width + true.codes[there]
+        tally = np.zeros(max(1, len(predicted.values)) * width, dtype=np.int64)
+        np.add.at(tally, pair, weight[there])
+        for at in np.flatnonzero(tally).tolist():
+            key = (self._name(predicted.values[at // width]), self._name(true.values[at % width]))
+            self.confusion[key] = self.confusion.get(key, 0) + int(tally[at])
+            if self.confusion[key] == 0:
+                del self.confusion[key]
+
+    def _name(self, label: str) -> str:
+        known = {name for pair in self.confusion for name in pair}
+        return label if label in known or len(known) < LABELS else OTHER
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """How the outcomes of one task are counted and what they give.
+
+    means: names of sums that come with a sum of squares. sums: further sums. arrays: shapes of arrays by name.
+    """
+
+    add: Callable[[Tally, Outcomes], None]
+    metrics: Callable[[Tally], Sequence[Metric]]
+    means: Callable[[Schema], tuple[str, ...]]
+    sums: tuple[str, ...] = ()
+    arrays: Callable[[Schema], dict[str, tuple[int, ...]]] = lambda schema: {}
+
+    def sum_names(self, schema: Schema) -> tuple[str, ...]:
+        means = self.means(schema)
+        return ("rows", *means, *(f"{m}_sq" for m in means), *self.sums)
+
+
+def codes_in(column: DictColumn, names: tuple[str, ...]) -> Ints:
+    """The place of each row's string among names, -1 where it is missing or none of them."""
+    place = np.array([names.index(v) if v in names else -1 for v in column.values] + [-1], dtype=np.int64)
+    return place[column.codes]
+
+
+def same_label(predicted: DictColumn, true: DictColumn) -> Bools:
+    """Whether both strings are there and equal, row by row."""
+    place = np.array([predicted.values.index(v) if v in predicted.values else -2 for v in true.values] + [-2], dtype=np.int64)
+    out: Bools = place[true.codes] == predicted.codes
+    return out
+
+
+def mean_of(tally: Tally, name: str, rows: float) -> tuple[float, float, float]:
+    """A mean and its interval, from the sums of Tally.add_values."""
+    from detectors.labelled.intervals import mean_interval
+
+    return mean_interval(tally.sums[name], tally.sums[name + "_sq"], rows)
