@@ -24,9 +24,10 @@ def add(tally: Tally, o: Outcomes) -> None:
     predicted, true = o.vectors.get("labels"), o.vectors.get("true_labels")
     if predicted is None or true is None:
         return
-    there = ~np.isnan(predicted).any(axis=1) & ~np.isnan(true).any(axis=1)
+    unknown = o.vectors["true_others"]
+    there = ~np.isnan(np.concatenate([predicted, true, unknown], axis=1)).any(axis=1)
     p, t, weight = predicted[there] > 0.5, true[there] > 0.5, o.weight[there]
-    others = o.vectors["true_others"][there, 0]
+    others = unknown[there, 0]
     hit, false, missed = (p & t), (p & ~t), (~p & t)
     for row, which in ((HIT, hit), (FALSE, false), (MISSED, missed)):
         tally.arrays["classes"][:, row] += weight @ which.astype(np.int64)

@@ -26,7 +26,7 @@ def add(tally: Tally, o: Outcomes) -> None:
     if "gains" not in o.vectors:
         return
     gains, ideal, relevant = (o.vectors[n].astype(np.float64) for n in ("gains", "ideal", "relevant"))
-    judged = ~np.isnan(relevant[:, 0])
+    judged = ~np.isnan(relevant[:, 0]) & ~np.isnan(ideal[:, 0])
     tally.count_rows(o.weight[judged], "judged")
     there = judged & (relevant[:, 0] > 0)
     g, best, number, weight = np.nan_to_num(gains[there]), ideal[there], relevant[there, 0], o.weight[there]
