@@ -156,7 +156,19 @@ static int distinct_at(Cells *c, int drop) {
 
 /* Drop the fewest bits for which at most CAP keys remain. */
 static void squeeze(Cells *c) {
-    int few = 1, enough = 63; /* at 63 only the sign is left */
+    int64_t low = c->cells[0].key, high = low;
+    for (int i = 1; i < c->filled; i++) {
+        low = c->cells[i].key < low ? c->cells[i].key : low;
+        high = c->cells[i].key > high ? c->cells[i].key : high;
+    }
+    uint64_t span = (uint64_t)high - (uint64_t)low;
+    int few = 1, enough = 1, step = 1;
+    while (span >> enough >= CAP - 1) enough++; /* so few prefixes lie in the span; mostly not many bits too many */
+    while (enough - step >= 1 && distinct_at(c, enough - step) <= CAP) {
+        enough -= step;
+        step *= 2;
+    }
+    few = enough - step >= 1 ? enough - step + 1 : 1;
     while (few < enough) {
         int middle = (few + enough) / 2;
         if (distinct_at(c, middle) <= CAP) enough = middle;

@@ -118,6 +118,11 @@ class SeenTable:
         self._insert_distinct(keys, expires)
 
     def _insert_distinct(self, keys: Keys, expires: Ints) -> None:
+        self.size = len(keys)
+        if walk is not None:
+            forever = np.full(len(keys), np.iinfo(np.int64).min)  # distinct ids meet no clock
+            walk.add(self._keys, self._expires, keys, expires, forever, np.empty(len(keys), dtype=np.bool_))
+            return
         slots = np.asarray(keys & self._mask, dtype=np.int64)
         pending = np.arange(len(keys))
         while len(pending):
@@ -128,4 +133,3 @@ class SeenTable:
             self._expires[at[won]] = expires[pending[won]]
             pending = pending[~won]
             slots[pending] = (slots[pending] + 1) & int(self._mask)
-        self.size = len(keys)

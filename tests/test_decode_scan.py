@@ -308,7 +308,7 @@ def test_a_buffer_of_the_wrong_size_is_refused():
     reader = _Reader(Plan(fields=[(0, b"x", NUMBER, 0, True)]), DecodeSettings())
     empty = np.empty(0)
     with pytest.raises(ValueError, match="expected"):
-        reader._scanner.scan([b"{}"], 100, empty, empty, empty, empty, empty, empty)
+        reader._scanners[0].scan([b"{}"], 0, 1, 100, empty, empty, empty, empty, empty, empty)
 
 
 def test_one_scanner_serves_one_thread_at_a_time():
@@ -329,3 +329,30 @@ def test_one_scanner_serves_one_thread_at_a_time():
     for thread in threads:
         thread.join()
     assert set(answers) <= {20_000, "one scanner, one thread"} and 20_000 in answers
+
+
+def test_two_threads_read_what_one_reads(monkeypatch):
+    values = [
+        write(event(event_id=f"{i}", version=f"v{i % 7}", features={"region": f"r{i % 1000}", "income": i / 3}), 4 + (i % 3 == 0))
+        if i % 50
+        else b"{broken"
+        for i in range(901)
+    ]
+    whole = raw(values)
+    monkeypatch.setattr(scan, "SHARED_ROWS", 16)
+    monkeypatch.setattr(scan, "CPUS", 1)
+    alone, left_alone = EventScanner(SETTINGS).read(whole.values, whole.offsets, whole.record_ts_ms)
+    monkeypatch.setattr(scan, "CPUS", 2)
+    shared, left = EventScanner(SETTINGS).read(whole.values, whole.offsets, whole.record_ts_ms)
+    assert left.tolist() == left_alone.tolist() == list(range(0, 901, 50))
+    assert flat(Decoded(events=shared)) == flat(Decoded(events=alone))
+    for column in (shared[0].version, shared[0].columns.categorical["region"]):
+        assert len(set(column.values)) == len(column.values)
+
+
+def test_two_threads_read_labels_with_fractions_as_one_does(monkeypatch):
+    values = [write({"event_id": f"{i}", "label": [i / 8, f"l{i % 5}", i % 3, True][i % 4]}, 0) for i in range(500)]
+    monkeypatch.setattr(scan, "SHARED_ROWS", 16)
+    monkeypatch.setattr(scan, "CPUS", 2)
+    fast, exact, taken = both(values, "labels")
+    assert len(taken) == 500 and fast == exact

@@ -1,6 +1,6 @@
 /* Messages of JSON straight to columns, in one pass, without the interpreter's lock.
 
-       Scanner(sections, fields, powers, depth_limit).scan(values, least_bytes, ...) -> names
+       Scanner(sections, fields, powers, depth_limit).scan(values, first, end, ...) -> names of rows first to end
 
    It reads what is plain, and leaves every message that is not to the exact path (monitor/decode/rows.py): it never
    takes one that the exact path would refuse, and never reads another value. monitor/decode/scan.py is the only
@@ -15,6 +15,8 @@
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "hashes of ids are made of little-endian words"
 #endif
+
+#define AHEAD 2 /* messages that are fetched into the cache meanwhile */
 
 typedef struct {
     PyObject_HEAD
@@ -167,27 +169,31 @@ static PyObject *name_lists(Scanner *s) {
     return out;
 }
 
-/* scan(values, message_bytes, numbers, codes, times, flags, ids, taken) -> [names of codes' slot 0, of slot 1, ...] */
+/* scan(values, first, end, message_bytes, numbers, codes, times, flags, ids, taken) -> [names of codes' slot 0, of slot 1, ...] */
 static PyObject *scanner_scan(PyObject *self, PyObject *args) {
     Scanner *s = (Scanner *)self;
     PyObject *list, *outputs[6];
-    Py_ssize_t limit;
-    if (!PyArg_ParseTuple(args, "O!nOOOOOO", &PyList_Type, &list, &limit, &outputs[0], &outputs[1], &outputs[2],
+    Py_ssize_t limit, first, end;
+    if (!PyArg_ParseTuple(args, "O!nnnOOOOOO", &PyList_Type, &list, &first, &end, &limit, &outputs[0], &outputs[1], &outputs[2],
                           &outputs[3], &outputs[4], &outputs[5]))
         return NULL;
     if (s->busy) {
         PyErr_SetString(PyExc_RuntimeError, "one scanner, one thread");
         return NULL;
     }
-    PyObject *values = PyList_AsTuple(list); /* holds the messages, whatever happens to the list */
+    Py_ssize_t rows = PyList_Size(list);
+    if (first < 0 || end < first || end > rows) {
+        PyErr_SetString(PyExc_ValueError, "rows out of range");
+        return NULL;
+    }
+    PyObject *values = PyList_GetSlice(list, first, end); /* holds the messages, whatever happens to the list */
     if (values == NULL) return NULL;
-    Py_ssize_t rows = PyTuple_Size(values);
     int64_t sizes[6] = {8 * s->counts[0] * rows, 4 * s->counts[1] * rows, 8 * s->counts[2] * rows, s->counts[3] * rows, 16 * rows, rows};
     Py_buffer views[6];
     void *at[6];
     int held = 0;
     PyObject *result = NULL;
-    Text *messages = malloc(sizeof(Text) * (size_t)(rows + 1));
+    Text *messages = malloc(sizeof(Text) * (size_t)(end - first + 1));
     if (messages == NULL) PyErr_NoMemory();
     for (; messages != NULL && held < 6; held++)
         if ((at[held] = writable(outputs[held], &views[held], sizes[held])) == NULL) break;
@@ -201,15 +207,17 @@ static PyObject *scanner_scan(PyObject *self, PyObject *args) {
         plan->ids = at[4];
         plan->rows = rows;
         for (int i = 0; i < s->counts[1]; i++) names_clear(&plan->names[i]);
-        for (Py_ssize_t i = 0; i < rows; i++) {
-            PyObject *value = PyTuple_GetItem(values, i);
+        for (Py_ssize_t i = 0; i < end - first; i++) {
+            PyObject *value = PyList_GetItem(values, i);
             messages[i].at = PyBytes_Check(value) ? PyBytes_AsString(value) : NULL;
             messages[i].length = messages[i].at != NULL ? PyBytes_Size(value) : 0;
         }
         s->busy = 1;
         Py_BEGIN_ALLOW_THREADS
-        for (Py_ssize_t i = 0; i < rows; i++) {
-            const Text *m = &messages[i];
+        for (Py_ssize_t i = first; i < end; i++) {
+            const Text *m = &messages[i - first];
+            if (i + AHEAD < end)
+                for (int line = 0; line < 8; line++) __builtin_prefetch(m[AHEAD].at + 64 * line);
             taken[i] = (uint8_t)(m->at != NULL && m->length <= limit && read_row(plan, m->at, m->length, i));
         }
         Py_END_ALLOW_THREADS

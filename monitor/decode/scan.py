@@ -6,14 +6,16 @@ What it leaves, the exact path takes.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
-from detectors.columns import DictColumn, Floats, Ints
+from detectors.columns import Codes, DictColumn, Floats, Ints
 from monitor.decode import values as exact
 from monitor.decode.settings import MAX_TS_MS, DecodeSettings
 from monitor.decode.split import EventFields, split
@@ -32,6 +34,8 @@ NO_TIME = np.iinfo(np.int64).min
 FRACTION = -2
 DEEPEST = 64  # C calls itself once a level; deeper messages are left
 _POWERS = range(-348, 348)
+SHARED_ROWS = 4_096  # batches that two threads share
+CPUS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 Rows = npt.NDArray[np.intp]
 
 
@@ -96,7 +100,7 @@ class _Reader:
         self._plan = plan
         self._limit = settings.message_bytes
         depth = min(settings.nesting_depth, DEEPEST)
-        self._scanner = Scanner(len(plan.sections), tuple(plan.fields), powers_of_ten(), depth)
+        self._scanners = [Scanner(len(plan.sections), tuple(plan.fields), powers_of_ten(), depth) for _ in range(2)]
 
     def read(self, values: list[bytes | None]) -> Scanned:
         rows = len(values)
@@ -107,9 +111,20 @@ class _Reader:
         flags = np.empty((len(slots[STATUS]), rows), dtype=np.uint8)
         ids = np.empty((rows, 2), dtype=np.uint64)
         taken = np.empty(rows, dtype=np.bool_)
-        names = self._scanner.scan(values, self._limit, numbers, codes, times, flags, ids, taken)
-        if not taken.all():  # what a row that was left wrote before it was left is nobody's
+        outputs = (self._limit, numbers, codes, times, flags, ids, taken)
+        if rows < SHARED_ROWS or CPUS < 2:
+            names = self._scanners[0].scan(values, 0, rows, *outputs)
+            codes[:, ~taken] = -1  # what a row that was left wrote before it was left is nobody's
+        else:  # without the interpreter's lock, so that a second thread helps
+            half = rows // 2
+            rest = _helper().submit(self._scanners[1].scan, values, half, rows, *outputs)
+            try:
+                names = self._scanners[0].scan(values, 0, half, *outputs)
+            finally:
+                more = rest.result()
             codes[:, ~taken] = -1
+            for slot, (known, other) in enumerate(zip(names, more, strict=True)):
+                codes[slot, half:] = _renumbered(codes[slot, half:], known, other)
         return Scanned(
             {name: numbers[slot] for name, slot in slots[NUMBER].items()},
             {name: DictColumn(codes[slot], names[slot]) for name, slot in slots[TEXT].items()},
@@ -118,6 +133,19 @@ class _Reader:
             ids,
             taken,
         )
+
+
+@lru_cache(maxsize=1)
+def _helper() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, "scan")
+
+
+def _renumbered(codes: Codes, names: list[str], other: list[str]) -> Codes:
+    """Codes into `other` as codes into `names`, which grows by those that it lacks; negative codes stay."""
+    table = {name: code for code, name in enumerate(names)}
+    lookup = [table.setdefault(name, len(table)) for name in other]
+    names += list(table)[len(names) :]
+    return np.array([*lookup, FRACTION, -1], dtype=np.int32)[codes]  # -2 and -1 index the last two
 
 
 class EventScanner:

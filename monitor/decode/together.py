@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 
@@ -17,7 +18,7 @@ def decode_together(decode: Callable[[RawBatch], Decoded], batches: list[RawBatc
     ends = np.cumsum([b.rows for b in batches])
     starts = ends - [b.rows for b in batches]
     rows = np.arange(int(ends[-1]), dtype=np.int64)
-    values = [v for b in batches for v in b.values]
+    values = list(chain.from_iterable(b.values for b in batches))
     times = np.concatenate([b.record_ts_ms for b in batches])
     whole = decode(RawBatch(batches[0].key, rows, times, values, len(values)))
     out = [Decoded() for _ in batches]
