@@ -234,6 +234,17 @@ def test_kuipers_p_is_that_of_another_implementation(distance: float, p: float):
     assert pvalues.kuiper_p(distance, 100, 120) == pytest.approx(p, rel=0.001)
 
 
+@pytest.mark.parametrize(("n", "m"), [(20_002, 20_003), (400_000, 15_000)])
+@pytest.mark.parametrize("x", [0.4, 0.8, 1.0, 1.36, 1.63, 2.2])
+def test_kolmogorov_smirnov_of_many_rows_is_scipys_within_the_stated_error(n, m, x):
+    from scipy.stats import kstwo
+
+    effective = round(n * m / (n + m))
+    assert effective > pvalues.EXACT_KOLMOGOROV
+    distance = x / math.sqrt(effective)
+    assert pvalues.kolmogorov_smirnov_p(distance, n, m) == pytest.approx(kstwo.sf(distance, effective), abs=3e-6)
+
+
 def test_the_missing_shares_are_compared_as_two_proportions():
     from statsmodels.stats.proportion import proportions_ztest
 
