@@ -66,7 +66,8 @@ class Columns:
     numbers: other numeric fields of the event by name (schema.numbers), vectors: fields that hold lists of
     schema.vectors[name] numbers, a row of NaN where missing (probabilities: in the order of schema.classes; labels:
     1 for each predicted class; quantiles; embedding). lists: ranked items as 64-bit hashes, best first, where the task
-    is ranking. ids and ts_ms are there for schemas with parts.
+    is ranking. raw: the strings of features that were derived (detectors/kinds.py). ids and ts_ms are there for schemas with
+    parts, ts_ms for those with kinds too.
     """
 
     rows: int
@@ -81,6 +82,7 @@ class Columns:
     ids: Ids | None = None
     ts_ms: Ints | None = None
     lists: dict[str, Ragged] = field(default_factory=dict)
+    raw: dict[str, DictColumn] = field(default_factory=dict)
 
     def take(self, index: Ints | Bools | slice) -> Columns:
         score = self.score[index]
@@ -97,6 +99,7 @@ class Columns:
             ids=None if self.ids is None else self.ids[index],
             ts_ms=None if self.ts_ms is None else self.ts_ms[index],
             lists={name: rows.take(index) for name, rows in self.lists.items()},
+            raw={name: column.take(index) for name, column in self.raw.items()},
         )
 
     @staticmethod
@@ -106,6 +109,7 @@ class Columns:
             rows=sum(p.rows for p in parts),
             numeric={k: np.concatenate([p.numeric[k] for p in parts]) for k in first.numeric},
             categorical={k: DictColumn.concat([p.categorical[k] for p in parts]) for k in first.categorical},
+            raw={k: DictColumn.concat([p.raw[k] for p in parts]) for k in first.raw},
             score=np.concatenate([p.score for p in parts]),
             label=DictColumn.concat([p.label for p in parts]),
             latency_ms=np.concatenate([p.latency_ms for p in parts]),
@@ -191,6 +195,7 @@ class Schema:
     category_limit: int = 200  # distinct values of a feature that are counted by name; the rest is __other__
     numbers: tuple[str, ...] = ()
     vectors: dict[str, int] = field(default_factory=dict)
+    kinds: dict[str, str] = field(default_factory=dict)  # features that are derived: boolean, datetime, text
     parts: dict[str, dict[str, Any]] = field(default_factory=dict)
     classes: tuple[str, ...] = ()
     quantiles: tuple[float, ...] = ()

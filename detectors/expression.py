@@ -77,7 +77,7 @@ def fields_of(schema: Schema, segments: tuple[str, ...] | None = None) -> dict[s
     out |= dict.fromkeys(schema.numbers, NUMBER)
     if segments is not None:
         out |= {"version": TEXT, **{f"segment.{name}": TEXT for name in segments}}
-    for names, kind in ((schema.numeric, NUMBER), (schema.categorical, TEXT)):
+    for names, kind in ((schema.numeric, NUMBER), (schema.categorical, TEXT), (tuple(schema.kinds), TEXT)):
         for name in names:
             out[f"features.{name}"] = kind
             out[name] = kind  # a feature hides an event field of the same name
@@ -300,7 +300,7 @@ def _reader(name: str, kind: str, is_feature: bool) -> Callable[[Rows], Any]:
         feature = rest if head == "features" else name
         if kind == NUMBER:
             return lambda rows: rows.columns.numeric[feature]
-        return lambda rows: rows.columns.categorical[feature]
+        return lambda rows: rows.columns.raw.get(feature) or rows.columns.categorical[feature]
     if head == "segment":
         return lambda rows: rows.segments.get(rest) or DictColumn.missing(rows.columns.rows)
     known: dict[str, Callable[[Rows], Any]] = {

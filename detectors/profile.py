@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,14 @@ import numpy as np
 from detectors import frame
 from detectors.category import CategorySummary
 from detectors.columns import Columns, Schema
+from detectors.kinds import PART as VOCABULARY
+from detectors.kinds import Vocabulary
 from detectors.numeric import GridSummary, make_grid
 from detectors.performance import PerformanceSummary
 
 PREDICTION = "prediction"
 FORMAT = 1
+_KINDS = "kinds"
 _PERFORMANCE = "performance:"  # frames of this prefix, then the segment
 
 
@@ -59,9 +63,17 @@ class Profile:
         label.add(columns.label)
         return Profile(name, schema, columns.rows, numeric, categorical, label)
 
+    @property
+    def vocabulary(self) -> Vocabulary | None:
+        """The words of its texts, None where it has none."""
+        data = self.extras.get(VOCABULARY)
+        return None if data is None else _vocabulary(data)
+
     def to_bytes(self) -> bytes:
         s = self.schema
         extras = {_PERFORMANCE + segment: summary.to_bytes() for segment, summary in self.performance.items()} | self.extras
+        if s.kinds:
+            extras[_KINDS] = json.dumps(s.kinds).encode()
         head = [self.name, self.rows, list(s.numeric), list(s.categorical), s.task, s.positive_label, list(extras), _outputs(s)]
         parts = [json.dumps(head).encode(), self.label.to_bytes()]
         for feature in (*s.numeric, PREDICTION):
@@ -91,6 +103,7 @@ class Profile:
         categorical = {f: CategorySummary.from_bytes(p) for f, p in zip(categories, parts[at:], strict=False)}
         named = rest[0] if rest else []  # references of the first release have no frames beyond their features
         extras = dict(zip(named, parts[at + len(categories) :], strict=True))
+        schema = replace(schema, kinds=json.loads(extras.pop(_KINDS, b"{}")))
         performance = {
             frame_name.removeprefix(_PERFORMANCE): PerformanceSummary.from_bytes(extras.pop(frame_name), schema)
             for frame_name in named
@@ -103,3 +116,8 @@ class Profile:
 def _outputs(schema: Schema) -> list[object]:
     """What the predictions of a schema hold: the performance on the reference was counted for these."""
     return [list(schema.classes), list(schema.quantiles), schema.top_k, schema.vectors]
+
+
+@lru_cache(maxsize=64)
+def _vocabulary(data: bytes) -> Vocabulary:
+    return Vocabulary.from_bytes(data)

@@ -74,6 +74,7 @@ class RowSample:
             columns,
             numeric={f: v for f, v in columns.numeric.items() if f not in self.mask},
             categorical={f: v for f, v in columns.categorical.items() if f not in self.mask},
+            raw={},
             score=np.full(n, np.nan) if hidden else columns.score,
             label=DictColumn.missing(n) if hidden else columns.label,
             numbers={f: v for f, v in columns.numbers.items() if f not in self.mask},

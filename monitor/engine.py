@@ -216,6 +216,8 @@ class Engine:
         columns = batch.columns
         if model.schema.parts:
             columns = replace(columns, ids=batch.ids, ts_ms=batch.ts_ms)
+        elif model.schema.kinds:
+            columns = replace(columns, ts_ms=batch.ts_ms)
         columns = columns if all_rows else columns.take(keep)
         version = batch.version if all_rows else batch.version.take(keep)
         segments = batch.segments if all_rows else {d: c.take(keep) for d, c in batch.segments.items()}

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from detectors.columns import Columns, DictColumn
+from detectors.kinds import derive
 from detectors.profile import Profile
 from detectors.sample import PART as SAMPLE
 from detectors.summaries import segment_schema
@@ -38,6 +39,8 @@ class Pane:
     def add(self, model: Model, version: DictColumn, segments: dict[str, DictColumn], columns: Columns) -> None:
         """Add rows of this pane; arrays have shape (columns.rows,)."""
         profile = model.profile_named(self.profile)
+        if model.schema.kinds:
+            columns = derive(columns, model.schema, None if profile is None else profile.vocabulary)
         for name, index in _by_value(version, model.version_limit, self._names("version")):
             part = columns if index is None else columns.take(index)
             self._group(model, profile, (name, "")).add(part)

@@ -14,6 +14,8 @@ from rich.progress import Progress
 
 from detectors.columns import Columns, DictColumn, Outcomes, Schema
 from detectors.fits import fit_all
+from detectors.kinds import KINDS, derive_reference, raw_schema, schema_columns
+from detectors.kinds import PART as VOCABULARY
 from detectors.performance import PerformanceSummary
 from detectors.profile import PREDICTION, Profile
 from detectors.scoring import score_performance
@@ -26,8 +28,6 @@ from monitor.segments import derived_segments, with_derived
 from monitor.store import StoredReference
 from monitor.tabular import Reader, infer_schema, names_of, read_batches
 
-KINDS = ("numeric", "category")
-
 
 def build_reference(cfg: Config, store: Any, model: str, path: Path, types: tuple[str, ...], activate: bool) -> Iterator[str]:
     """Build and save; yields lines for people. Raises ValueError."""
@@ -36,13 +36,18 @@ def build_reference(cfg: Config, store: Any, model: str, path: Path, types: tupl
     for feature, kind in sorted(kinds.items()):
         origin = "config" if feature in settings.features else "inferred; override with --type"
         yield f"{feature}: {kind} ({origin})"
-    numeric = tuple(sorted(f for f, k in kinds.items() if k == "numeric"))
-    categorical = tuple(sorted(f for f, k in kinds.items() if k == "category"))
-    schema = replace(schema_of(settings, None), numeric=numeric, categorical=categorical, parts=parts_of(settings))
+    numeric, categorical, derived = schema_columns(kinds)
+    schema = replace(schema_of(settings, None), numeric=numeric, categorical=categorical, kinds=derived, parts=parts_of(settings))
     columns, outcomes, performance = _read(path, schema, settings, rows, cfg.limits.segments)
+    texts = {}
+    if derived:
+        columns, vocabulary = derive_reference(columns, schema)
+        texts = {VOCABULARY: vocabulary.to_bytes()} if vocabulary.bits else {}
     taken = {r.name for r in store.references(model)}
     name = next(f"{path.stem}-{n}" for n in range(1, len(taken) + 2) if f"{path.stem}-{n}" not in taken)
-    profile = replace(Profile.build(columns, schema, name), performance=performance, extras=fit_all(columns, outcomes, schema))
+    profile = replace(
+        Profile.build(columns, schema, name), performance=performance, extras=fit_all(columns, outcomes, schema) | texts
+    )
     blob = profile.to_bytes()
     store.save_reference(StoredReference(model, name, profile.rows, time.time_ns() // 1_000_000, activate, blob))
     state = "active for panes that begin after the daemon's next start" if activate else "not active"
@@ -69,7 +74,7 @@ def _kinds(settings: ModelSettings, path: Path, types: tuple[str, ...]) -> tuple
     for override in types:
         feature, _, kind = override.partition("=")
         if kind not in KINDS:
-            raise ValueError(f"--type {override}: write FEATURE=numeric or FEATURE=category")
+            raise ValueError(f"--type {override}: write FEATURE=KIND, a kind of {', '.join(KINDS)}")
         if feature not in kinds:
             raise ValueError(f"--type {override}: there is no feature {feature!r}; known: {', '.join(sorted(kinds))}")
         kinds[feature] = kind
@@ -80,7 +85,7 @@ def _read(
     path: Path, schema: Schema, settings: ModelSettings, rows: int, segment_limit: int
 ) -> tuple[Columns, Outcomes | None, dict[str, PerformanceSummary]]:
     """The rows, the labels beside them, and the performance on those that have one: of all, and of each segment."""
-    reader = Reader(path, names_of(path), schema, settings.segment_keys, settings.columns, events=False)
+    reader = Reader(path, names_of(path), raw_schema(schema), settings.segment_keys, settings.columns, events=False)
     if reader.missing:
         raise ValueError(f"{path}: no column for {', '.join(reader.missing)}; name it in the model's `columns`")
     derived = derived_segments(settings, schema)
@@ -90,6 +95,8 @@ def _read(
         task = bar.add_task("reading", total=rows)
         for batch in read_batches(path, reader.wanted)[0]:
             columns = reader.columns(batch)
+            if schema.kinds and reader.fixed["ts"] is not None:
+                columns = replace(columns, ts_ms=reader.times(batch))
             parts.append(columns)
             if reader.label is not None and schema.task != "none":
                 segments = with_derived(derived, columns, reader.segments(batch), reader.version(batch))

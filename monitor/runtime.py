@@ -8,6 +8,7 @@ from typing import Any
 from detectors.choice import Choice
 from detectors.columns import Schema
 from detectors.fairness import FOUR_FIFTHS
+from detectors.kinds import raw_schema, schema_columns
 from detectors.limits import Limit
 from detectors.profile import Profile
 from monitor.config import Config, config_hash
@@ -92,10 +93,9 @@ def choice_of(settings: ModelSettings) -> Choice:
 def schema_of(settings: ModelSettings, profile: Profile | None) -> Schema:
     """The schema that the config declares; where it declares no feature or class, the reference's."""
     if not settings.features and profile is not None:
-        numeric, categorical = profile.schema.numeric, profile.schema.categorical
+        numeric, categorical, kinds = profile.schema.numeric, profile.schema.categorical, profile.schema.kinds
     else:
-        numeric = tuple(sorted(name for name, kind in settings.features.items() if kind == "numeric"))
-        categorical = tuple(sorted(name for name, kind in settings.features.items() if kind != "numeric"))
+        numeric, categorical, kinds = schema_columns({str(f): str(kind) for f, kind in settings.features.items()})
     classes = tuple(settings.classes)
     if not classes and profile is not None and settings.task == "multiclass":
         classes = tuple(sorted(profile.label.counts))
@@ -118,6 +118,7 @@ def schema_of(settings: ModelSettings, profile: Profile | None) -> Schema:
         classes=classes,
         quantiles=quantiles,
         top_k=settings.top_k,
+        kinds=kinds,
     )
 
 
@@ -127,7 +128,9 @@ def decode_settings(cfg: Config, models: dict[str, Model]) -> DecodeSettings:
         nesting_depth=cfg.limits.nesting_depth,
         future_ms=cfg.limits.future_ms,
         excerpt_bytes=cfg.limits.excerpt_bytes,
-        models={m.name: ModelSchema(models[m.name].schema, m.segment_keys, m.non_finite == "missing") for m in cfg.models},
+        models={
+            m.name: ModelSchema(raw_schema(models[m.name].schema), m.segment_keys, m.non_finite == "missing") for m in cfg.models
+        },
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -262,9 +263,9 @@ def _errors(status: pa.Array | None, rows: int) -> Bools:
 
 
 def infer_schema(path: Path, mapping: dict[str, str], skip: set[str]) -> tuple[dict[str, str], int]:
-    """Kinds of a file's columns as features, and its rows: numbers are numeric, but few whole ones are categories.
-
-    Whole numbers with at most 12 distinct values in the first batch count as a category.
+    """Kinds of a file's columns as features, and its rows, by the first batch: numbers are numeric, but few whole ones (at
+    most 12 distinct) a category; times, and strings that all read as ISO 8601, are datetimes; strings of which most differ
+    and hold several words are text.
     """
     batches, total = read_batches(path)
     kinds: dict[str, str] = {}
@@ -281,11 +282,34 @@ def infer_schema(path: Path, mapping: dict[str, str], skip: set[str]) -> tuple[d
                     kinds[feature] = "category" if few else "numeric"
                 elif pa.types.is_floating(kind) or pa.types.is_decimal(kind):
                     kinds[feature] = "numeric"
+                elif pa.types.is_boolean(kind):
+                    kinds[feature] = "boolean"
+                elif pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+                    kinds[feature] = "datetime"
                 elif not pa.types.is_temporal(kind) and not pa.types.is_nested(kind):
-                    kinds[feature] = "category"
+                    kinds[feature] = _kind_of_texts(batch.column(name))
         rows += batch.num_rows
         if total is not None:
             return kinds, total
     if not rows:
         raise FileProblem(f"{path}: no rows")
     return kinds, rows
+
+
+def _kind_of_texts(array: pa.Array) -> str:
+    """Of at most 1,000 strings."""
+    some = [v for v in array.slice(0, 1000).to_pylist() if isinstance(v, str)]
+    if not some:
+        return "category"
+    if all(_reads_as_time(v) for v in some):
+        return "datetime"
+    words = sum(len(v.split()) for v in some) / len(some)
+    return "text" if len(set(some)) > len(some) / 2 and words >= 3 else "category"
+
+
+def _reads_as_time(value: str) -> bool:
+    try:
+        datetime.fromisoformat(value)
+    except ValueError:
+        return False
+    return len(value) >= 10 and value[4:5] == "-"

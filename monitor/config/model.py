@@ -214,7 +214,7 @@ class ModelSettings(Section):
     embedding: EmbeddingSettings | None = None
     team: str = ""
     tags: dict[str, str] = {}  # labels of its alerts, for routes and silences
-    features: dict[str, Literal["numeric", "category"]] = {}
+    features: dict[str, Literal["numeric", "category", "boolean", "datetime", "text"]] = {}
     segments: Annotated[list[SegmentSettings], Field(max_length=50)] = []
     checks: Annotated[list[CheckSettings], Field(max_length=100)] = []
     quality: QualitySettings = QualitySettings.model_validate({})

@@ -12,7 +12,7 @@ from detectors.columns import Columns, DictColumn
 from detectors.ragged import Ragged
 from monitor.decode import values, vectors
 from monitor.decode.ids import hash_texts
-from monitor.decode.settings import DecodeSettings, ModelSchema
+from monitor.decode.settings import LABEL_CHARS, TEXT_CHARS, DecodeSettings, ModelSchema
 from monitor.decode.values import Refused
 from monitor.events import DeadLetter, EventBatch, LabelBatch
 
@@ -44,7 +44,10 @@ class Rows:
         prediction = values.section(event.get("prediction"), "prediction")
         segment = values.section(event.get("segment"), "segment")
         numeric = [values.number(features.get(f), f"features.{f}", lenient) for f in schema.numeric]
-        categorical = [values.text(features.get(f), f"features.{f}") for f in schema.categorical]
+        categorical = [
+            values.text(features.get(f), f"features.{f}", TEXT_CHARS if schema.kinds.get(f) == "text" else LABEL_CHARS)
+            for f in schema.categorical
+        ]
         segments = [values.text(segment.get(s), f"segment.{s}") for s in self.spec.segments]
         version = values.text(event.get("version"), "version")
         label = values.text(prediction.get("label"), "prediction.label")

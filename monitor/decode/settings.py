@@ -8,6 +8,7 @@ from detectors.columns import Schema
 
 ID_BYTES = 512  # an event id longer than this is refused
 LABEL_CHARS = 1000
+TEXT_CHARS = 100_000  # of a feature of kind text: longer messages than labels are its nature
 MAX_TS_MS = 253_402_300_800_000  # year 10000
 ITEMS = 100  # of a ranked list; what comes after is not looked at
 LABEL_ITEMS = 1000  # of one label that is a list or an object; more is refused

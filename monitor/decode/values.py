@@ -60,7 +60,7 @@ def time_ms(value: Any, name: str) -> int:
     return ms
 
 
-def text(value: Any, name: str) -> str | None:
+def text(value: Any, name: str, most_chars: int = LABEL_CHARS) -> str | None:
     """A class, category, version or segment: strings as they are, numbers and booleans as JSON writes them."""
     if value is None:
         return None
@@ -74,8 +74,8 @@ def text(value: Any, name: str) -> str | None:
         return str(int(value)) if value == int(value) and abs(value) < 1e15 else repr(value)
     if not isinstance(value, str):
         raise Refused("wrong_type", f"{name} is {kind(value)}, must be a string")
-    if len(value) > LABEL_CHARS:
-        raise Refused("wrong_type", f"{name} has {len(value)} characters, at most {LABEL_CHARS} are allowed")
+    if len(value) > most_chars:
+        raise Refused("wrong_type", f"{name} has {len(value)} characters, at most {most_chars} are allowed")
     if "\0" in value:
         raise Refused("undecodable", f"{name} holds a NUL character, which no database stores")
     return value
