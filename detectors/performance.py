@@ -2,7 +2,7 @@
 
 What is counted depends on the task (detectors/labelled/): confusion counts, scores in fixed cells, sums of what a
 metric is the mean of. No rows are kept. Size: for binary 66 kB in memory, for multiclass 66 kB a class up to 16, 8.7 kB
-a class beyond, for regression 82 kB, else less than 2 kB a class or quantile; filled cells only where stored.
+a class beyond, for regression 164 kB, else less than 2 kB a class or quantile; filled cells only where stored.
 """
 
 from __future__ import annotations

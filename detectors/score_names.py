@@ -205,7 +205,7 @@ FORMULA_SCORES = {
 
 FAMILIES: dict[str, dict[str, Doc]] = {
     "a feature, `prediction`": DESCRIPTION,
-    "a feature, `prediction`, against the reference": DRIFT,
+    "a feature, `prediction`, `target`, against the reference": DRIFT,
     "a feature, `prediction`, `features`, with `profile: TOOL`": FORMULA_SCORES,
     "a feature: its quality": QUALITY,
     "`check:NAME`": CHECKS,

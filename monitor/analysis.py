@@ -25,6 +25,7 @@ from monitor.operations import cost_budget, operations
 from monitor.panes import Group
 from monitor.quality import quality
 from monitor.resource_scores import resources
+from monitor.target import target
 from monitor.view import GroupView, Memory, WindowView
 
 GroupAnalyser = Callable[[GroupView], Iterable[Score]]
@@ -49,6 +50,7 @@ def performance(view: GroupView) -> Iterable[Score]:
 GROUP_ANALYSERS: dict[str, GroupAnalyser] = {
     "inputs": inputs,
     "performance": performance,
+    "target": target,
     "estimated_performance": estimated_performance,
     "target_estimated": target_estimated,
     "quality": quality,

@@ -13,6 +13,7 @@ from detectors.labelled.intervals import NONE, around, quantile_levels
 from detectors.labelled.tally import Metric, Tally, Task, mean_of
 
 ERROR_LEVELS = {"error_p05": 0.05, "error_p50": 0.5, "error_p95": 0.95}
+TRUTH = "truth"  # the labels by cell: for target drift
 # sums of products that the interval of R2 rests on: e is the error, y the truth
 _MOMENTS = ("value", "value_sq", "value_cube", "value_fourth", "sq_error_value", "sq_error_value_sq")
 
@@ -37,6 +38,7 @@ def add(tally: Tally, o: Outcomes) -> None:
         both = np.abs(truth) + np.abs(predicted)
         tally.add_values("symmetric", np.divide(2.0 * size, both, out=np.zeros_like(size), where=both > 0), weight)
     tally.count("errors", (cell_of(error),), weight)
+    tally.count(TRUTH, (cell_of(truth),), weight)
 
 
 def metrics(tally: Tally) -> Sequence[Metric]:
@@ -88,5 +90,5 @@ REGRESSION = Task(
     metrics,
     lambda schema: ("abs_error", "sq_error", "error", "percent", "symmetric"),
     (*_MOMENTS, "percent_rows"),
-    lambda schema: {"errors": (CELLS,)},
+    lambda schema: {"errors": (CELLS,), TRUTH: (CELLS,)},
 )

@@ -1,0 +1,58 @@
+"""Target drift: the labels that came, against those of the reference; what models are trained on has changed.
+
+Classes are compared as categories, numbers in the cells of detectors/float_cells.py (1.6 % wide), which are the cells
+of an AdaptiveSummary. Labels that were corrected are taken back, so these are the labels as they stand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from detectors.adaptive import AdaptiveSummary
+from detectors.buckets import to_keys
+from detectors.category import CategorySummary
+from detectors.choice import Choice
+from detectors.float_cells import BITS, HIGH, LOW
+from detectors.labelled.regression import TRUTH
+from detectors.moments import Moments
+from detectors.performance import PerformanceSummary
+from detectors.score import Score
+from detectors.univariate import category_drift, nothing_to_say, numeric_drift
+
+SUBJECT = "target"
+SHIFT = 52 - BITS
+
+
+def target_drift(current: PerformanceSummary, reference: PerformanceSummary, name: str, choice: Choice) -> Iterator[Score]:
+    """Scores of the labels of a window; name is the reference's. Nothing for a task whose labels are no classes or numbers."""
+    if current.confusion or reference.confusion:
+        yield from category_drift(SUBJECT, _classes(current), _classes(reference), name, choice)
+    elif TRUTH in current.arrays and current.rows > 0:
+        numbers = _numbers(current), _numbers(reference)
+        if all(summary.rows for summary in numbers):
+            yield from numeric_drift(SUBJECT, *numbers, name, choice)
+        else:
+            why = "the reference's labels were not counted by value; run `driftd reference build` again"
+            yield nothing_to_say(SUBJECT, current.rows, name, why)
+
+
+def _classes(summary: PerformanceSummary) -> CategorySummary:
+    out = CategorySummary()
+    for (_, true), rows in sorted(summary.confusion.items()):
+        out.counts[true] = out.counts.get(true, 0) + rows
+    return out
+
+
+def _numbers(summary: PerformanceSummary) -> AdaptiveSummary:
+    counts = summary.arrays[TRUTH]
+    filled = np.flatnonzero(counts > 0)
+    n = int(counts[filled].sum())
+    if n == 0:
+        return AdaptiveSummary(SHIFT)
+    mean = summary.sums["value"] / n
+    spread = max(0.0, summary.sums["value_sq"] - n * mean * mean)
+    moments = Moments(n, mean, spread, float(LOW[filled[0]]), float(HIGH[filled[-1]]))
+    middle = (LOW[filled] + HIGH[filled]) / 2.0
+    return AdaptiveSummary(SHIFT, to_keys(middle) >> SHIFT, counts[filled].astype(np.int64), moments)
