@@ -17,8 +17,8 @@ from detectors.columns import Floats, Ints
 BASE = 1.02
 LEAST, GREATEST = 1e-3, 1e8  # ms: a microsecond to a day
 _LOG = math.log(BASE)
-_FIRST = math.floor(math.log(LEAST) / _LOG)
-CELLS = math.ceil(math.log(GREATEST) / _LOG) - _FIRST + 1
+FIRST = math.floor(math.log(LEAST) / _LOG)
+CELLS = math.ceil(math.log(GREATEST) / _LOG) - FIRST + 1
 _HEAD = struct.Struct("<IqdI")
 
 
@@ -41,7 +41,7 @@ class LatencySummary:
         if len(there) == 0:
             return
         bounded = np.clip(there, LEAST, GREATEST)
-        index = np.floor(np.log(bounded) / _LOG).astype(np.int64) - _FIRST
+        index = np.floor(np.log(bounded) / _LOG).astype(np.int64) - FIRST
         self.counts += np.bincount(np.clip(index, 0, CELLS - 1), minlength=CELLS)
         self.total += float(there[np.isfinite(there)].sum())
 
@@ -57,7 +57,7 @@ class LatencySummary:
             return math.nan
         rank = q * (rows - 1)
         i = int(np.searchsorted(np.cumsum(self.counts), rank, side="right"))
-        return float(BASE ** (_FIRST + min(i, CELLS - 1) + 0.5))
+        return float(BASE ** (FIRST + min(i, CELLS - 1) + 0.5))
 
     def to_bytes(self) -> bytes:
         filled = np.flatnonzero(self.counts)

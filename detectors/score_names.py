@@ -203,6 +203,16 @@ FORMULA_SCORES = {
     for name, text in formula.names.items()
 }
 
+COMPARE = {
+    "compare_champion": Doc("mean of the metric, of the champion's rows so far", ""),
+    "compare_challenger": Doc("mean of the metric, of the challenger's rows so far", ""),
+    "compare_effect": Doc("challenger less champion, over the windows in which both have rows", ""),
+    "compare_effect_low": Doc("lower end of its interval, which may be looked at every window", ""),
+    "compare_effect_high": Doc("upper end", ""),
+    "promote": Doc("1 where the challenger is certainly better by more than min_effect; `warn` by default", ""),
+    "roll_back": Doc("1 where it is certainly not; `breach` by default. Neither: keep waiting"),
+}
+
 FAMILIES: dict[str, dict[str, Doc]] = {
     "a feature, `prediction`": DESCRIPTION,
     "a feature, `prediction`, `target`, against the reference": DRIFT,
@@ -216,6 +226,7 @@ FAMILIES: dict[str, dict[str, Doc]] = {
     "`resource:NAME`": RESOURCES,
     "`fairness:SEGMENT`": FAIRNESS,
     "`concept`": CONCEPT,
+    "`compare:CHALLENGER/CHAMPION:METRIC`": COMPARE,
     "`estimated_performance`, `target_estimated`": ESTIMATED,
     "`multivariate`, a vector, a pair": MULTIVARIATE,
 }

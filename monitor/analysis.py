@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from detectors.score import Score
 from detectors.scoring import score_performance, score_window
 from monitor.change import change
+from monitor.compare import compared, settle_compared
 from monitor.concept import concept, settle_concept
 from monitor.estimates import estimated_performance, target_estimated
 from monitor.fairness import fairness
@@ -64,8 +65,9 @@ WINDOW_ANALYSERS: dict[str, WindowAnalyser] = {
     "resources": resources,
     "concept": concept,
     "change": change,
+    "compared": compared,
 }
-SETTLERS: dict[str, Callable[[Memory, Model], None]] = {"concept": settle_concept}
+SETTLERS: dict[str, Callable[[Memory, Model], None]] = {"concept": settle_concept, "compared": settle_compared}
 
 
 def analyse(view: WindowView) -> None:

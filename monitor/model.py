@@ -14,6 +14,19 @@ from monitor.segments import DerivedSegment, Fairness
 
 
 @dataclass(frozen=True, slots=True)
+class VersionComparison:
+    """Two versions that are compared. paired: both got every request, at the same `ts`. min_effect: in the metric's unit."""
+
+    champion: str
+    challenger: str
+    metric: str  # "error", "accuracy", "value", "latency" or "error_share"
+    paired: bool
+    values: dict[str, dict[str, float]]  # predicted label -> true label -> what it is worth, for "value"
+    alpha: float
+    min_effect: float
+
+
+@dataclass(frozen=True, slots=True)
 class Model:
     """Everything that decides a model's results. Times in ms; slide_ms divides size_ms."""
 
@@ -36,6 +49,7 @@ class Model:
     min_rows: int = 200
     min_coverage: float = 0.0
     concept: dict[str, dict[str, float]] = field(default_factory=dict)  # stream detectors and their options
+    compare: tuple[VersionComparison, ...] = ()
     concept_rows: int = 2000  # errors of a window that they read at most
     first_windows: int = 5
     thresholds: dict[str, Limit] = field(default_factory=dict)

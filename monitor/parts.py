@@ -40,11 +40,15 @@ def _multivariate(m: ModelSettings) -> dict[str, Any] | None:
     return options
 
 
+def _reads_errors(m: ModelSettings) -> bool:
+    return bool(concept_detectors(m)) or (m.task in ERROR_TASKS and any(c.mode == "shadow" for c in m.compare))
+
+
 PARTS: dict[str, Callable[[ModelSettings], dict[str, Any] | None]] = {
     "numbers": lambda m: {} if m.numbers else None,
     "rules": rule_options,
     "error_cells": lambda m: {} if m.task in ERROR_TASKS else None,
-    "errors": lambda m: {"pane_ms": m.window.slide_ms, "cells": m.concept.cells} if concept_detectors(m) else None,
+    "errors": lambda m: {"pane_ms": m.window.slide_ms, "cells": m.concept.cells} if _reads_errors(m) else None,
     "sample": lambda m: None if m.sample is None else {"rows": m.sample.rows, "mask": sorted(m.sample.mask)},
     "score_cells": _score_cells,
     "multivariate": _multivariate,

@@ -17,7 +17,7 @@ from monitor.decode import DECODERS
 from monitor.decode.settings import DecodeSettings, ModelSchema
 from monitor.engine import Engine
 from monitor.events import Decoder
-from monitor.model import Model
+from monitor.model import Model, VersionComparison
 from monitor.parts import concept_detectors, parts_of
 from monitor.policies import policy_of
 from monitor.quality import DEFAULT_LIMITS
@@ -61,6 +61,10 @@ def build_model(cfg: Config, settings: ModelSettings, store: Any, labels_come: b
         min_rows=settings.min_rows,
         concept=concept_detectors(settings),
         concept_rows=settings.concept.rows,
+        compare=tuple(
+            VersionComparison(c.champion, c.challenger, c.metric, c.mode == "shadow", c.values, c.alpha, c.min_effect)
+            for c in settings.compare
+        ),
         first_windows=settings.reference.first_windows,
         thresholds=_limits(settings),
         statistics=choice_of(settings),
@@ -76,6 +80,8 @@ def _limits(settings: ModelSettings) -> dict[str, Limit]:
     """The config's limits, and, where it says nothing, the four-fifths rule and that a firing of a stream detector counts."""
     out = {name: Limit(warn=limit.warn, breach=limit.breach, below=limit.below) for name, limit in settings.thresholds.items()}
     out = {**DEFAULT_LIMITS, **out}
+    if settings.compare:
+        out = {"promote": Limit(warn=1.0), "roll_back": Limit(breach=1.0), **out}
     for detector in concept_detectors(settings):
         out.setdefault(detector, Limit(breach=1.0))
     if settings.fairness.protected:

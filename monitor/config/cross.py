@@ -12,6 +12,7 @@ from sqlalchemy.exc import ArgumentError
 from detectors.columns import TASKS
 from detectors.score_names import SCORE_NAMES
 from monitor.config.channels import channel_problems
+from monitor.config.compare import compare_problems
 from monitor.config.concept import concept_problems
 from monitor.config.cross_alerts import rule_problems
 from monitor.config.expressions import expression_problems
@@ -169,6 +170,7 @@ def _model(model: dict[str, Any], path: Path) -> Found:
             yield (*path, "window", "slide"), "more than 1000 panes a window", "make slide longer"
     yield from expression_problems(model, path)
     yield from concept_problems(model, path)
+    yield from compare_problems(model, path)
     names = model.get("thresholds")
     for name in names if isinstance(names, dict) else ():
         if name not in SCORE_NAMES:

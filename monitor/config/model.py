@@ -153,6 +153,28 @@ class ConceptSettings(Section):
         return data
 
 
+class CompareSettings(Section):
+    """Two versions of a model. mode: shadow where both get every request at the same ts, canary where each gets its own."""
+
+    champion: str = Field(min_length=1)
+    challenger: str = Field(min_length=1)
+    metric: Literal["error", "accuracy", "value", "latency", "error_share"] = "error"
+    mode: Literal["canary", "shadow"] = "canary"
+    values: dict[str, dict[str, float]] = {}
+    alpha: float = Field(0.05, gt=0.0, lt=0.5)
+    min_effect: float = 0.0
+
+    @model_validator(mode="after")
+    def _fits(self) -> CompareSettings:
+        if self.champion == self.challenger:
+            raise ValueError("champion and challenger must be two versions")
+        if (self.metric == "value") != bool(self.values):
+            raise ValueError("values (predicted label: {true label: worth}) go with metric: value, and it with them")
+        if self.mode == "shadow" and self.metric not in ("error", "accuracy"):
+            raise ValueError("mode: shadow compares metric error or accuracy pair by pair; write mode: canary for others")
+        return self
+
+
 class LabelSettings(Section):
     wait_ms: Duration = Field(7 * 86_400_000, alias="wait")
     max_pending: int = Field(5_000_000, ge=1)
@@ -234,6 +256,7 @@ class ModelSettings(Section):
     profile: Literal["evidently", "nannyml", "whylogs", "alibi", "sagemaker", "azure", "scouter", "frouros"] | None = None
     statistics: StatisticsSettings = StatisticsSettings.model_validate({})
     concept: ConceptSettings = ConceptSettings.model_validate({})
+    compare: Annotated[list[CompareSettings], Field(max_length=20)] = []
     thresholds: dict[str, LimitSettings] = {}
 
     @field_validator("resources")

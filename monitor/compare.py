@@ -1,0 +1,201 @@
+"""Champion against challenger as the config names them: each window adds a piece, all so far give the answer.
+
+The pieces of a comparison's windows stand in model_state, KEEP of them, older ones added up in `base`. A window's scores
+rest on its own piece and on those before. When a window is published again, the scores of the windows after it are written
+anew in the same transaction (their alerts are not). A label that comes more than KEEP windows late is not counted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import astuple, dataclass, replace
+
+from detectors.compare import (
+    PROMOTE,
+    ROLL_BACK,
+    Comparison,
+    Piece,
+    Sums,
+    compare,
+    error_sums,
+    latency_sums,
+    paired,
+    right_sums,
+    share_sums,
+    unpaired,
+    value_sums,
+)
+from detectors.error_cells import PART as ERROR_CELLS
+from detectors.limits import judge
+from detectors.score import Score
+from detectors.trace import PART as ERRORS
+from monitor.model import Model, VersionComparison
+from monitor.panes import Group
+from monitor.view import GroupView, Memory, WindowView
+
+KEEP = 2000  # windows
+_DIRTY = "compare-dirty"  # the first window of each comparison whose scores are out of date
+LOWER_IS_BETTER = {"error": True, "accuracy": False, "value": False, "latency": True, "error_share": True}
+SHARES = ("accuracy", "error_share")  # and the error of a classifier
+
+
+def compared(view: WindowView) -> Iterable[tuple[Group, Score]]:
+    """The scores of each comparison, on the challenger's group of all rows."""
+    for wanted in view.model.compare:
+        champion, challenger = (view.groups.get((v, "")) for v in (wanted.champion, wanted.challenger))
+        piece = Piece() if champion is None or challenger is None else _piece(wanted, champion, challenger, view)
+        book = _Pieces(view.memory, view.model, wanted)
+        if book.put(view.start_ms, piece):
+            for score in book.scores(view.start_ms):
+                yield (wanted.challenger, ""), score
+
+
+def settle_compared(memory: Memory, model: Model) -> None:
+    """Write the scores of the windows anew that come after one that changed."""
+    for wanted in model.compare:
+        _Pieces(memory, model, wanted).settle()
+
+
+def _piece(wanted: VersionComparison, champion: GroupView, challenger: GroupView, view: WindowView) -> Piece:
+    traces = [None if g.performance is None else g.performance.parts.get(ERRORS) for g in (champion, challenger)]
+    if wanted.paired:
+        if None in traces:
+            return Piece()
+        a, b = (t.between(view.end_ms - view.model.slide_ms, view.end_ms) for t in traces if t is not None)
+        return paired(a, b, right=wanted.metric == "accuracy")
+    sums = [_sums(wanted, group) for group in (champion, challenger)]
+    return Piece() if sums[0] is None or sums[1] is None else unpaired(sums[0], sums[1])
+
+
+def _sums(wanted: VersionComparison, group: GroupView) -> Sums | None:
+    performance, inputs = group.performance, group.inputs
+    if wanted.metric in ("latency", "error_share"):
+        if inputs is None:
+            return None
+        return latency_sums(inputs.latency) if wanted.metric == "latency" else share_sums(inputs.rows, inputs.errors)
+    if performance is None or ERROR_CELLS not in performance.parts:
+        return None
+    if wanted.metric == "value":
+        return value_sums(performance, wanted.values)
+    return (right_sums if wanted.metric == "accuracy" else error_sums)(performance.parts[ERROR_CELLS])
+
+
+@dataclass(slots=True)
+class _Pieces:
+    """The pieces of one comparison in the publishing transaction."""
+
+    memory: Memory
+    model: Model
+    wanted: VersionComparison
+    _name: str = ""
+    _base: Piece = Piece()
+    _windows: dict[int, Piece] | None = None
+
+    def __post_init__(self) -> None:
+        key = json.dumps([astuple(self.wanted)[:5], self.model.slide_ms]).encode()
+        self._name = f"compare:{hashlib.sha256(key).hexdigest()[:12]}"
+        stored = self.memory.load_state(self._name)
+        base, windows = json.loads(stored) if stored else ([], [])
+        self._base, self._windows = Piece(*base), {start: Piece(*values) for start, *values in windows}
+
+    @property
+    def windows(self) -> dict[int, Piece]:
+        assert self._windows is not None
+        return self._windows
+
+    def put(self, start: int, piece: Piece) -> bool:
+        """Keep a window's piece; False where it has none, and had none."""
+        known = self.windows.get(start)
+        if known is None and piece == Piece():
+            return False
+        if known is None and len(self.windows) >= KEEP and start < min(self.windows):
+            return False
+        if known != piece:
+            self.windows[start] = piece
+            while len(self.windows) > KEEP:
+                self._base += self.windows.pop(min(self.windows))
+            rows = [[s, *astuple(p)] for s, p in sorted(self.windows.items())]
+            self.memory.save_state(self._name, json.dumps([astuple(self._base), rows]).encode())
+            if start < max(self.windows):
+                self._mark(start)
+        return True
+
+    def _mark(self, start: int) -> None:
+        dirty = self._dirty()
+        dirty[self._name] = min(start, dirty.get(self._name, start))
+        self.memory.save_state(_DIRTY, json.dumps(dirty).encode())
+
+    def _dirty(self) -> dict[str, int]:
+        stored = self.memory.load_state(_DIRTY)
+        return dict(json.loads(stored)) if stored else {}
+
+    def scores(self, start: int) -> list[Score]:
+        total = self._base
+        for at, piece in sorted(self.windows.items()):
+            if at <= start:
+                total += piece
+        return list(_scores(self._compare(total), self.wanted, total))
+
+    def _compare(self, total: Piece) -> Comparison:
+        w = self.wanted
+        is_share = not w.paired and (w.metric in SHARES or (w.metric == "error" and self.model.schema.task != "regression"))
+        return compare(total, w.alpha, w.min_effect, LOWER_IS_BETTER[w.metric], self.model.min_rows, is_share)
+
+    def settle(self) -> None:
+        dirty = self._dirty()
+        first = dirty.pop(self._name, None)
+        if first is None:
+            return
+        stored = {
+            (row.window_start_ms, row.score): row
+            for name in NAMES
+            for row in self.memory.scores(_subject(self.wanted), name, first + 1, 2**62)
+        }
+        total, out = self._base, []
+        for start, piece in sorted(self.windows.items()):
+            total += piece
+            if start <= first:
+                continue
+            scores = list(_scores(self._compare(total), self.wanted, total))
+            for finding in judge(scores, self.model.thresholds, self.model.min_rows):
+                score, row = finding.score, stored.get((start, finding.score.name))
+                if row is not None:
+                    value = score.value if math.isfinite(score.value) else None
+                    shown = json.dumps(score.evidence) if finding.level in ("warn", "breach") else ""
+                    out.append(replace(row, value=value, rows=score.rows, level=finding.level, evidence=shown))
+        self.memory.rewrite_scores(out)
+        self.memory.save_state(_DIRTY, json.dumps(dirty).encode())
+
+
+NAMES = ("compare_champion", "compare_challenger", "compare_effect", "compare_effect_low", "compare_effect_high",
+         "promote", "roll_back")  # fmt: skip
+
+
+def _subject(wanted: VersionComparison) -> str:
+    return f"compare:{wanted.challenger}/{wanted.champion}:{wanted.metric}"
+
+
+def _scores(found: Comparison, wanted: VersionComparison, total: Piece) -> Iterator[Score]:
+    rows = int(min(total.champion, total.challenger))
+    evidence: dict[str, object] = {
+        "answer": found.answer,
+        "metric": wanted.metric,
+        "champion": {"version": wanted.champion, "rows": int(total.champion), "mean": _round(found.champion)},
+        "challenger": {"version": wanted.challenger, "rows": int(total.challenger), "mean": _round(found.challenger)},
+        "effect": _round(found.effect),
+        "interval": [_round(found.low), _round(found.high)],
+        "alpha": wanted.alpha,
+        "min_effect": wanted.min_effect,
+        "paired": wanted.paired,
+    }
+    values = (found.champion, found.challenger, found.effect, found.low, found.high,
+              float(found.answer == PROMOTE), float(found.answer == ROLL_BACK))  # fmt: skip
+    for name, value in zip(NAMES, values, strict=True):
+        yield Score(_subject(wanted), name, value, rows, f"version {wanted.champion}", dict(evidence))
+
+
+def _round(value: float) -> float | None:
+    return float(f"{value:.6g}") if math.isfinite(value) else None

@@ -1,0 +1,24 @@
+"""What the config says of two versions that are compared: metrics that the model's task has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from detectors.trace import ERROR_TASKS
+from monitor.config.lines import Path
+
+OF_ANY_TASK = ("latency", "error_share")
+
+
+def compare_problems(model: dict[str, Any], path: Path) -> Iterator[tuple[Path, str, str]]:
+    """(path, what is wrong, what to do) of a model's list `compare`, which may be broken elsewhere."""
+    task, listed = model.get("task", "none"), model.get("compare")
+    for i, wanted in enumerate(listed if isinstance(listed, list) else ()):
+        if not isinstance(wanted, dict):
+            continue
+        metric = wanted.get("metric", "error")
+        allowed = [*OF_ANY_TASK, *(["error"] if task in ERROR_TASKS else [])]
+        allowed += ["accuracy", "value"] if task in ERROR_TASKS and task != "regression" else []
+        if metric in ("error", "accuracy", "value") and metric not in allowed:
+            yield (*path, "compare", i, "metric"), f"a model of task {task} has no {metric}", f"allowed: {', '.join(allowed)}"
