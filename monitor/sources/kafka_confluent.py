@@ -6,7 +6,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Iterator
-from itertools import pairwise, repeat
+from itertools import chain, pairwise, repeat
 from operator import is_not, itemgetter
 from typing import Any
 
@@ -30,6 +30,8 @@ DEFAULTS = {
     "allow.auto.create.topics": False,
 }
 ASK_EVERY_S = 5.0
+CHUNK_ROWS = 1_000  # messages that stay in the cache while they are taken apart
+TOPIC_BITS = 32  # a place is a topic's number above a partition's
 FATAL = {
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
     KafkaError.GROUP_AUTHORIZATION_FAILED,
@@ -141,18 +143,19 @@ class ConfluentSource:
     # reading
 
     def poll(self, max_rows: int, timeout_ms: int) -> list[tuple[str, RawBatch]]:
-        messages, self._carried = self._carried, []
-        messages += self._consumer.consume(max_rows, timeout_ms / 1000.0)
-        if self._fatal is not None:
-            raise SourceError(f"source {self.name}: {self._fatal}; see sources[].options and the group's rights")
-        errors = list(map(Message.error, messages))
-        if any(map(is_not, errors, repeat(None))):
-            for message, error in zip(messages, errors, strict=True):
-                if error is not None:
-                    self._take_error(message, error)
-            messages = [m for m, error in zip(messages, errors, strict=True) if error is None]
+        taken, until = _Taken(), time.monotonic() + timeout_ms / 1000.0
+        while taken.rows < max_rows:
+            messages, self._carried = self._carried, []
+            asked = min(CHUNK_ROWS, max_rows - taken.rows)
+            messages += self._consumer.consume(asked, max(0.0, until - time.monotonic()))
+            if self._fatal is not None:
+                raise SourceError(f"source {self.name}: {self._fatal}; see sources[].options and the group's rights")
+            in_time = len(messages) >= asked
+            taken.add(self._without_errors(messages))
+            if not in_time:
+                break
         out = []
-        for (topic, number), (offsets, times, values) in _by_partition(messages).items():
+        for (topic, number), (offsets, times, values) in taken.by_partition().items():
             key = PartitionKey(self.name, topic, number)
             if key not in self._position:  # revoked while these were on their way
                 continue
@@ -162,6 +165,15 @@ class ConfluentSource:
                 self._position[key] = batch.next_offset
                 out.append((self.carries, batch))
         return out
+
+    def _without_errors(self, messages: list[Any]) -> list[Any]:
+        errors = list(map(Message.error, messages))
+        if not any(map(is_not, errors, repeat(None))):
+            return messages
+        for message, error in zip(messages, errors, strict=True):
+            if error is not None:
+                self._take_error(message, error)
+        return [m for m, error in zip(messages, errors, strict=True) if error is None]
 
     def _take_error(self, message: Any, error: KafkaError) -> None:
         code = error.code()
@@ -236,30 +248,50 @@ class ConfluentSource:
             self._consumer.close()
 
 
-def _by_partition(messages: list[Any]) -> dict[tuple[str, int], tuple[Ints, Ints, list[bytes | None]]]:
-    """Offsets, times and values of each (topic, partition), in order. No Python code runs for each message."""
-    rows = len(messages)
-    if not rows:
-        return {}
-    offsets = np.fromiter(map(Message.offset, messages), dtype=np.int64, count=rows)
-    times = np.fromiter(map(itemgetter(1), map(Message.timestamp, messages)), dtype=np.int64, count=rows)
-    values = list(map(Message.value, messages))
-    partitions = np.fromiter(map(Message.partition, messages), dtype=np.int64, count=rows)
-    topics = list(map(Message.topic, messages))
-    names = {name: number for number, name in enumerate(set(topics))}
-    places = partitions * len(names)
-    if len(names) > 1:
-        places += np.fromiter(map(names.__getitem__, topics), dtype=np.int64, count=rows)
-    # a client hands over what one fetch brought, partition by partition: few runs of equal places
-    cuts = [0, *(np.flatnonzero(np.diff(places)) + 1).tolist(), rows]
-    runs: dict[tuple[str, int], list[slice]] = {}
-    for first, end in pairwise(cuts):
-        runs.setdefault((topics[first] or "", int(partitions[first])), []).append(slice(first, end))
-    out = {}
-    for place, slices in runs.items():
-        if len(slices) == 1:
-            out[place] = (offsets[slices[0]], times[slices[0]], values[slices[0]])
+class _Taken:
+    """Offsets, times and values of messages, as they came. No Python code runs for each message."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self._offsets: list[Ints] = []
+        self._times: list[Ints] = []
+        self._places: list[Ints] = []
+        self._values: list[bytes | None] = []
+        self._topics: dict[str | None, int] = {}
+
+    def add(self, messages: list[Any]) -> None:
+        rows = len(messages)
+        if not rows:
+            return
+        self.rows += rows
+        self._offsets.append(np.fromiter(map(Message.offset, messages), dtype=np.int64, count=rows))
+        self._times.append(np.fromiter(map(itemgetter(1), map(Message.timestamp, messages)), dtype=np.int64, count=rows))
+        self._values += map(Message.value, messages)
+        places = np.fromiter(map(Message.partition, messages), dtype=np.int64, count=rows)
+        topics = list(map(Message.topic, messages))
+        if topics.count(topics[0]) == rows:
+            places += self._number(topics[0]) << TOPIC_BITS
         else:
-            rows_of = np.concatenate([np.arange(s.start, s.stop) for s in slices])
-            out[place] = (offsets[rows_of], times[rows_of], [v for s in slices for v in values[s]])
-    return out
+            places += np.fromiter(map(self._number, topics), dtype=np.int64, count=rows) << TOPIC_BITS
+        self._places.append(places)
+
+    def _number(self, topic: str | None) -> int:
+        return self._topics.setdefault(topic, len(self._topics))
+
+    def by_partition(self) -> dict[tuple[str, int], tuple[Ints, Ints, list[bytes | None]]]:
+        """Offsets, times and values of each (topic, partition), in order."""
+        if not self.rows:
+            return {}
+        offsets, times, places = map(np.concatenate, (self._offsets, self._times, self._places))
+        names = list(self._topics)
+        # a client hands over what one fetch brought, partition by partition: few runs of equal places
+        cuts = [0, *(np.flatnonzero(np.diff(places)) + 1).tolist(), self.rows]
+        runs: dict[int, list[slice]] = {}
+        for first, end in pairwise(cuts):
+            runs.setdefault(int(places[first]), []).append(slice(first, end))
+        out = {}
+        for place, slices in runs.items():
+            rows = np.concatenate([np.arange(s.start, s.stop) for s in slices])
+            values = list(chain.from_iterable(self._values[s] for s in slices))
+            out[names[place >> TOPIC_BITS] or "", place & ((1 << TOPIC_BITS) - 1)] = (offsets[rows], times[rows], values)
+        return out

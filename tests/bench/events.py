@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,12 @@ def columns(rows: int, seed: int = 1, per_second: int = 20_000) -> dict[str, Any
     out["truth"] = rng.random(rows) < out["score"]
     out["latency_ms"] = np.round(rng.lognormal(2.0, 0.5, rows), 2)
     return out
+
+
+def pieces(c: dict[str, Any], rows: int = 200_000) -> Iterator[dict[str, Any]]:
+    """The same columns, `rows` at a time: as Python objects all of them would take gigabytes."""
+    for at in range(0, len(c["ts"]), rows):
+        yield {name: column[at : at + rows] for name, column in c.items()}
 
 
 def messages(c: dict[str, Any]) -> list[bytes]:

@@ -1,6 +1,6 @@
 """From Kafka to committed results on PostgreSQL, beside what fetching alone and decoding alone can do.
 
-    python -m tests.bench.stream [--events 1000000] [--labels] [--client confluent|kafka-python]
+    python -m tests.bench.stream [--events 3000000] [--labels] [--client confluent|kafka-python]
 
 Broker, database and daemon share two cores (taskset), as in production on one small box.
 """
@@ -17,6 +17,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +61,8 @@ def two_cores() -> None:
     os.sched_setaffinity(0, available)
 
 
-def produce(kafka: Kafka, topic: str, values: list[bytes]) -> None:
+def produce(kafka: Kafka, topic: str, values: Iterable[bytes]) -> None:
+    """Send values to the partitions in turn."""
     kafka.create(topic, PARTITIONS)
     producer = kafka.producer()
     for i, value in enumerate(values):
@@ -201,21 +204,22 @@ def daemon(kafka: Kafka, postgres: Postgres, count: int, with_labels: bool, clie
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--events", type=int, default=1_000_000)
+    parser.add_argument("--events", type=int, default=3_000_000)
     parser.add_argument("--labels", action="store_true")
     parser.add_argument("--client", default="confluent")
     parser.add_argument("--runs", type=int, default=3)
     arguments = parser.parse_args()
     two_cores()
     made = events.columns(arguments.events)
-    values = events.messages(made)
     kafka, postgres = Kafka(heap="1g"), Postgres()
     try:
-        produce(kafka, "events", values)
+        produce(kafka, "events", chain.from_iterable(events.messages(piece) for piece in events.pieces(made)))
         if arguments.labels:
-            produce(kafka, "labels", events.labels(made))
+            produce(kafka, "labels", chain.from_iterable(events.labels(piece) for piece in events.pieces(made)))
+        values = list(chain.from_iterable(events.messages(p) for p in islice(events.pieces(made), 2)))
+        del made
         fetch = statistics.median(fetch_alone(kafka, arguments.events, arguments.client) for _ in range(3))
-        decode = decode_alone(values[:400_000])
+        decode = decode_alone(values)
         print(f"bytes an event      {statistics.mean(map(len, values[:1000])):12.0f}")
         print(f"fetch alone         {fetch:12,.0f} events/s ({arguments.client})")
         print(f"decode alone        {decode:12,.0f} events/s (pyarrow.json)")
