@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import zlib
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from detectors.category import CategorySummary
-from detectors.columns import Columns, Floats, Ints, Outcomes, Schema
+from detectors.columns import Bools, Columns, Floats, Ints, Outcomes, Schema
 from detectors.numeric import GridSummary, make_grid
 from detectors.trace import row_errors
 
@@ -23,25 +24,29 @@ GROUPS = 20
 VALUES = 30
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Groups:
     """starts: the first cell of each group (numeric), or names: the value of each (category); missing, then others, follow.
 
     rows and errors have an entry a group, then one for what is missing, and for a category one for other values.
     """
 
-    starts: tuple[int, ...]
+    starts: Ints
     names: tuple[str, ...]
-    rows: tuple[int, ...]
-    errors: tuple[float, ...]
+    rows: Floats
+    errors: Floats
 
     def mix(self, column: GridSummary | CategorySummary) -> Floats:
         """The rows of a window in these groups, shape of rows."""
+        out = np.empty(len(self.rows))
         if isinstance(column, CategorySummary):
             named = [column.counts.get(name, 0) for name in self.names]
-            return np.array([*named, column.missing, column.rows - sum(named)], dtype=np.float64)
-        counted = np.add.reduceat(column.counts, np.array(self.starts)) if self.starts else np.empty(0)
-        return np.array([*counted, column.missing], dtype=np.float64)
+            out[: len(named)] = named
+            out[len(named) :] = column.missing, column.rows - sum(named)
+        else:
+            out[:-1] = np.add.reduceat(column.counts, self.starts)
+            out[-1] = column.missing
+        return out
 
 
 def fit_feature_errors(columns: Columns, outcomes: Outcomes | None, schema: Schema) -> bytes | None:
@@ -51,7 +56,7 @@ def fit_feature_errors(columns: Columns, outcomes: Outcomes | None, schema: Sche
     there, errors = row_errors(outcomes, schema.task)
     if not there.any():
         return None
-    found = {}
+    found: dict[str, list[Any]] = {}
     for feature in schema.numeric:
         found[feature] = _numeric(columns.numeric[feature], there, errors)
     for feature in schema.categorical:
@@ -61,13 +66,12 @@ def fit_feature_errors(columns: Columns, outcomes: Outcomes | None, schema: Sche
         top = sorted(range(len(column.values)), key=lambda i: (-rows[i + 1], column.values[i]))[:VALUES]
         order = [i + 1 for i in top]
         rest = [i for i in range(1, len(rows)) if i not in order]
-        found[feature] = Groups(
-            (), tuple(column.values[i] for i in top),
-            (*rows[order].tolist(), int(rows[0]), int(rows[rest].sum())),
-            (*wrong[order].tolist(), float(wrong[0]), float(wrong[rest].sum())),
-        )  # fmt: skip
-    plain = {f: [g.starts, g.names, g.rows, g.errors] for f, g in found.items()}
-    return bytes([FORMAT]) + zlib.compress(json.dumps(plain).encode(), 6)
+        found[feature] = [
+            [], [column.values[i] for i in top],
+            [*rows[order].tolist(), int(rows[0]), int(rows[rest].sum())],
+            [*wrong[order].tolist(), float(wrong[0]), float(wrong[rest].sum())],
+        ]  # fmt: skip
+    return bytes([FORMAT]) + zlib.compress(json.dumps(found).encode(), 6)
 
 
 def read_feature_errors(data: bytes) -> dict[str, Groups]:
@@ -75,10 +79,15 @@ def read_feature_errors(data: bytes) -> dict[str, Groups]:
     if not data or data[0] != FORMAT:
         raise ValueError(f"errors by feature of format {data[:1]!r}: this release reads {FORMAT}. Upgrade driftd.")
     plain = json.loads(zlib.decompress(data[1:]))
-    return {f: Groups(tuple(s), tuple(n), tuple(r), tuple(e)) for f, (s, n, r, e) in plain.items()}
+    return {
+        f: Groups(
+            np.array(starts, dtype=np.int64), tuple(names), np.array(rows, dtype=np.float64), np.array(errors, dtype=np.float64)
+        )
+        for f, (starts, names, rows, errors) in plain.items()
+    }
 
 
-def _numeric(values: Floats, there: np.ndarray, errors: Floats) -> Groups:
+def _numeric(values: Floats, there: Bools, errors: Floats) -> list[Any]:
     grid = GridSummary.empty(make_grid(values))
     grid.add(values)
     starts = _starts(grid.counts)
@@ -87,7 +96,7 @@ def _numeric(values: Floats, there: np.ndarray, errors: Floats) -> Groups:
     group = np.where(missing, len(starts), np.searchsorted(starts, cell, side="right") - 1)[there]
     rows = np.bincount(group, minlength=len(starts) + 1)
     wrong = np.bincount(group, weights=errors[there], minlength=len(starts) + 1)
-    return Groups(tuple(starts.tolist()), (), tuple(rows.tolist()), tuple(wrong.tolist()))
+    return [starts.tolist(), [], rows.tolist(), wrong.tolist()]
 
 
 def _starts(counts: Ints) -> Ints:

@@ -168,8 +168,8 @@ def feature_share(groups: Groups, mix: Floats) -> float:
 
     Groups without reference rows have the mean error of all. Shares of features overlap: they do not add up.
     """
-    rows, errors = np.array(groups.rows, dtype=np.float64), np.array(groups.errors)
-    if rows.sum() <= 0 or mix.sum() <= 0:
+    rows, errors, m, n = groups.rows, groups.errors, float(groups.rows.sum()), float(mix.sum())
+    if m <= 0.0 or n <= 0.0:
         return 0.0
-    e = np.where(rows > 0, errors / np.maximum(rows, 1.0), errors.sum() / rows.sum())
-    return float((mix / mix.sum() - rows / rows.sum()) @ e)
+    e = np.where(rows > 0.0, errors / np.maximum(rows, 1.0), float(errors.sum()) / m)
+    return float((mix / n - rows / m) @ e)

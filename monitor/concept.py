@@ -40,7 +40,7 @@ SUBJECT = "concept"
 EPOCH = 32  # windows; a detector remembers up to twice as many
 KEEP = 320  # epochs whose entries are kept: a week of windows of a minute
 SHOWN = 20  # firings named in the evidence
-_STATE = "concept"  # newest epoch, and the first window of each epoch that must be folded anew
+_STATE = "concept"  # the settings, the epochs that have entries, and the first window of those that must be folded anew
 _SCALE = "scale"  # the mean error of a chain's first window: what a regression's errors are divided by
 _MEAN = "mean"  # the sum of a chain's errors, and how many
 Chain = dict[tuple[str, str], bytes]  # (version, detector) -> its state
@@ -101,27 +101,35 @@ def settle_concept(memory: Memory, model: Model) -> None:
 
 
 class _Entries:
-    """The entries of a model in the publishing transaction."""
+    """The entries of a model in the publishing transaction. All states are read by their names: there may be thousands."""
 
     def __init__(self, memory: Memory, model: Model) -> None:
         self._memory, self._model = memory, model
         settings = json.dumps([model.concept, model.concept_rows, EPOCH, model.slide_ms], sort_keys=True)
-        self._prefix = f"concept:{hashlib.sha256(settings.encode()).hexdigest()[:8]}:"
+        self._prefix = f"concept:{hashlib.sha256(settings.encode()).hexdigest()[:8]}"
         stored = memory.load_state(_STATE)
-        newest, dirty = json.loads(stored) if stored else (None, {})
-        self._newest: int | None = newest
+        prefix, epochs, dirty = json.loads(stored) if stored else (self._prefix, [], {})
+        if prefix != self._prefix:  # other settings: all begins anew
+            for name in memory.state_names("concept:"):
+                memory.drop_state(name)
+            epochs, dirty = [], {}
+        self._epochs: list[int] = epochs
         self._dirty: dict[int, int] = {int(epoch): first for epoch, first in dirty.items()}
 
     def put(self, start: int, traces: dict[str, bytes]) -> bool:
         """Keep a window's traces; False where there are none, and were none."""
-        stored = self._memory.load_state(self._name(start))
+        stored, epoch = self._memory.load_state(self._name(start)), start // (EPOCH * self._model.slide_ms)
         if stored is None and not traces:
             return False
         entry = Entry() if stored is None else Entry.from_bytes(stored)
+        if stored is None:
+            self._memory.save_state(f"{self._prefix}:{epoch}", json.dumps(sorted([*self._starts(epoch), start])).encode())
+            self._epochs = sorted({*self._epochs, epoch})
+            self._forget()
         if stored is None or entry.traces != traces:
             entry.traces = traces
             self._memory.save_state(self._name(start), entry.to_bytes())
-            self._mark(self._epoch(start), start)
+            self._mark(epoch, start)
             self._save()
         return True
 
@@ -185,26 +193,23 @@ class _Entries:
         self._dirty[epoch] = min(start, self._dirty.get(epoch, start))
 
     def _save(self) -> None:
-        newest = max(self._dirty, default=self._newest)
-        if newest is not None and (self._newest is None or newest > self._newest):
-            self._newest = newest
-            self._forget(newest - KEEP)
-        self._memory.save_state(_STATE, json.dumps([self._newest, self._dirty]).encode())
+        self._memory.save_state(_STATE, json.dumps([self._prefix, self._epochs, self._dirty]).encode())
 
-    def _forget(self, oldest: int) -> None:
-        """Drop entries of epochs before, and those of other settings."""
-        for name in self._memory.state_names("concept:"):
-            if not name.startswith(self._prefix) or int(name.split(":")[2]) < oldest:
-                self._memory.drop_state(name)
-
-    def _epoch(self, start: int) -> int:
-        return start // (EPOCH * self._model.slide_ms)
+    def _forget(self) -> None:
+        """Drop the entries of epochs long gone."""
+        for epoch in [e for e in self._epochs if e < self._epochs[-1] - KEEP]:
+            for start in self._starts(epoch):
+                self._memory.drop_state(self._name(start))
+            self._memory.drop_state(f"{self._prefix}:{epoch}")
+            self._epochs.remove(epoch)
+            self._dirty.pop(epoch, None)
 
     def _name(self, start: int) -> str:
-        return f"{self._prefix}{self._epoch(start)}:{start}"
+        return f"{self._prefix}:{start // (EPOCH * self._model.slide_ms)}:{start}"
 
     def _starts(self, epoch: int) -> list[int]:
-        return sorted(int(name.rpartition(":")[2]) for name in self._memory.state_names(f"{self._prefix}{epoch}:"))
+        stored = self._memory.load_state(f"{self._prefix}:{epoch}")
+        return [] if stored is None else list(json.loads(stored))
 
     def _load(self, start: int) -> Entry:
         stored = self._memory.load_state(self._name(start))

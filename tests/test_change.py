@@ -217,7 +217,7 @@ def test_the_finding_of_a_drop_ranks_features_and_segments_by_their_share(scored
 def test_a_feature_whose_mix_did_not_move_has_no_share():
     from detectors.feature_errors import Groups
 
-    groups = Groups((), ("a", "b"), (50, 50, 0, 0), (5.0, 20.0, 0.0, 0.0))
+    groups = Groups(np.array([]), ("a", "b"), np.array([50.0, 50.0, 0.0, 0.0]), np.array([5.0, 20.0, 0.0, 0.0]))
     assert feature_share(groups, np.array([5.0, 5.0, 0.0, 0.0])) == pytest.approx(0.0)
     assert feature_share(groups, np.array([0.0, 10.0, 0.0, 0.0])) == pytest.approx(0.15)
     assert feature_share(groups, np.zeros(4)) == 0.0

@@ -19,7 +19,7 @@ from monitor.events import PartitionKey, RawBatch
 from monitor.replay import ReplayBatch, replay
 from monitor.runtime import build_engine, build_models
 from monitor.store import open_store
-from monitor.store.schema import score
+from monitor.store.schema import model_state, score
 from tests.faults.config import differences, results
 
 START = 1_767_225_600_000
@@ -53,13 +53,13 @@ def events_and_labels(task="multiclass"):
     return events, labels, wrong
 
 
-def run(tmp_path, name, rounds, task="multiclass", detectors="[adwin, ddm]", size="1m"):
+def run(tmp_path, name, rounds, task="multiclass", detectors="[adwin, ddm]", size="1m", at=0):
     """Replay rounds of (role, messages) one after the other into one store: each publishes what it can."""
     url = f"sqlite:///{tmp_path / name}.db"
     cfg = parse_config(CONFIG.format(url=url, task=task, detectors=detectors, size=size), "c.yaml")
     store = open_store(cfg.store.sqlalchemy_url())
     store.migrate()
-    offsets = {"events": 0, "labels": 0}
+    offsets = {"events": at, "labels": at}
     for pieces in rounds:
         batches = []
         for role, messages in pieces:
@@ -224,3 +224,25 @@ def test_outcomes_without_times_or_labels_leave_no_trace():
     t.add(dataclasses.replace(outcomes([START], [True]), ts_ms=None))
     t.add(dataclasses.replace(outcomes([START], [True]), true_label=DictColumn.missing(1)))
     assert len(t.keys) == 0 and t.stream(10)[0].tolist() == []
+
+
+def test_entries_of_epochs_long_gone_and_of_other_settings_are_dropped(tmp_path, monkeypatch):
+    monkeypatch.setattr(concept, "EPOCH", 2)
+    monkeypatch.setattr(concept, "KEEP", 3)
+    events, labels, _ = events_and_labels()
+
+    def names():
+        store = open_store(f"sqlite:///{tmp_path}/kept.db", read_only=True)
+        found = [r["name"] for r in store.rows(model_state.select().where(model_state.c.name.startswith("concept")))]
+        store.close()
+        return found
+
+    run(tmp_path, "kept", [[("events", events), ("labels", labels)]])
+    kept = names()
+    assert len(kept) == 1 + 4 + 8  # the newest epoch and three before it, two windows each
+    # another version's labels come with other settings
+    again = [{**event, "event_id": f"x{i}", "version": "2"} for i, event in enumerate(events[-9:])]
+    theirs = [{**label, "event_id": f"x{i}"} for i, label in enumerate(labels[-9:])]
+    monkeypatch.undo()
+    run(tmp_path, "kept", [[("events", again), ("labels", theirs)]], detectors="[ddm]", at=len(events))
+    assert len(names()) > 1 and not set(names()) & (set(kept) - {"concept"})
