@@ -81,7 +81,7 @@ class AlertBook:
         window = Shown((model, version, segment), window_start_ms, window_end_ms, revision, now_ms)
         alerts = self._groups.setdefault(window.group, {})
         out = self._drop_removed(alerts, rules, window)
-        coverage = next((f.score.value for f in findings if f.score.name == "coverage" and f.score.subject == "performance"), None)
+        coverage = next((f.score.value for f in findings if f.score.name == "coverage" and f.score.subject == "labels"), None)
         for rule in rules:
             if rule.judges_findings and rule.covers(model, segment) and _awake(rule, window_end_ms):
                 out.extend(self._step_rule(alerts, rule, findings, coverage, window))

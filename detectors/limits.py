@@ -32,7 +32,8 @@ def judge(scores: Iterable[Score], thresholds: Mapping[str, Limit], min_rows: in
         limit = thresholds.get(score.name)
         if limit is None:
             # a comparison that says nothing is no good news, whether or not a limit judges it
-            out.append(Finding(score, "unsure" if score.reference and not math.isfinite(score.value) else "ok"))
+            silent = not math.isfinite(score.value) and (score.reference or "reason" in score.evidence)
+            out.append(Finding(score, "unsure" if silent else "ok"))
             continue
         level, threshold = limit.level(score.value) if math.isfinite(score.value) else ("unsure", limit.breach)
         if score.rows < (min_rows if score.least_rows is None else score.least_rows) or not math.isfinite(score.value):

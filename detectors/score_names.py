@@ -95,8 +95,26 @@ _METRICS = {
     "interval_coverage_error": Doc("distance of that from what the levels promise (quantile)"),
     "interval_width": Doc("mean distance of the outermost quantiles (quantile)", "above", "the label's"),
 }
-PERFORMANCE = {"coverage": Doc("labelled rows / rows", "below"), **_METRICS}
-INTERVALS = frozenset(f"{name}_{end}" for name in _METRICS for end in ("low", "high"))  # 95 %, beside each metric
+PERFORMANCE = {
+    **_METRICS,
+    "value_total": Doc("worth of the labelled predictions, by the config's matrix", "below", "money"),
+    "value_per_event": Doc("the same / labelled rows", "below", "money"),
+}
+LABELS = {
+    "coverage": Doc("labelled rows / rows", "below"),
+    **{
+        f"delay_p{q}_seconds": Doc(f"{q} % quantile of the time from prediction to label, within 1 %", "above", "s")
+        for q in (50, 95, 99)
+    },
+    "unusable": Doc("labels that say nothing for the task: a word for a number, a class for a list", "above", "labels"),
+    "label_bias": Doc(
+        "distance of the labelled rows from the others in score, predicted label or segment, 0 where it may be chance"
+    ),
+    "label_bias_p": Doc("least p-value of these comparisons, corrected for their number", "below"),
+}
+INTERVALS = frozenset(
+    f"{name}_{end}" for name in (*_METRICS, "value_total", "value_per_event") for end in ("low", "high")
+)  # 95 %, beside each metric
 QUALITY = {
     "absent": Doc("1 where no row has the feature, though the reference has it; breach by default"),
     "constant": Doc("1 where all rows have one value, though the reference has several; warn by default"),
@@ -220,7 +238,8 @@ FAMILIES: dict[str, dict[str, Doc]] = {
     "a feature: its quality": QUALITY,
     "`check:NAME`": CHECKS,
     "`traffic`, `latency`": {**TRAFFIC, **FRESHNESS},
-    "`performance`": PERFORMANCE,
+    "`performance`, beside each NAME its 95 % interval: NAME_low, NAME_high": PERFORMANCE,
+    "`labels`": LABELS,
     "`event:FIELD` (queue_ms, tokens_in, ...), beside mean, p50, p95, p99": NUMBERS,
     "`cost`": COST,
     "`resource:NAME`": RESOURCES,

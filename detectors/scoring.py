@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 
 from detectors.category import CategorySummary
 from detectors.choice import Choice
-from detectors.columns import Schema
 from detectors.labelled.tally import Metric
 from detectors.performance import PerformanceSummary
 from detectors.profile import PREDICTION, Profile
@@ -101,13 +100,12 @@ def _category(subject: str, counts: CategorySummary) -> Iterator[Score]:
     yield Score(subject, "missing_share", counts.missing / seen if seen else math.nan, seen)
 
 
-def score_performance(perf: PerformanceSummary, schema: Schema, predictions: int) -> list[Score]:
-    """Scores of the outcomes known so far. predictions: rows of the window, labelled or not."""
+def score_performance(perf: PerformanceSummary) -> list[Score]:
+    """Scores of the outcomes known so far: the metrics of the task, and the classes' shares among the labels."""
     n = perf.rows
-    out = [Score("performance", "coverage", n / predictions if predictions else math.nan, predictions)]
     if n <= 0:
-        return out
-    out.extend(metric_scores(perf.metrics()))
+        return []
+    out = list(metric_scores(perf.metrics()))
     totals: dict[str, int] = {}
     for (_, true), rows in perf.confusion.items():
         totals[true] = totals.get(true, 0) + rows

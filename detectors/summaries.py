@@ -15,6 +15,7 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 
 from detectors.columns import Columns, Outcomes, Schema
 from detectors.error_cells import ErrorCells
+from detectors.label_spread import LABELS, SCORES, LabelledSpread, ScoreSpread
 from detectors.multivariate import Multivariate
 from detectors.operations import NumberSummary
 from detectors.rules import RuleSummary
@@ -49,6 +50,7 @@ class PartKind(Generic[Rows]):
 
 
 INPUT_PARTS: dict[str, PartKind[Columns]] = {
+    SCORES: PartKind(ScoreSpread.empty, ScoreSpread.from_bytes, whole=True),
     "numbers": PartKind(NumberSummary.empty, NumberSummary.from_bytes),
     "rules": PartKind(RuleSummary.empty, RuleSummary.from_bytes),
     "sample": PartKind(RowSample.empty, RowSample.from_bytes, whole=True),
@@ -56,6 +58,7 @@ INPUT_PARTS: dict[str, PartKind[Columns]] = {
     "score_cells": PartKind(ScoreCells.empty, ScoreCells.from_bytes),
 }
 OUTCOME_PARTS: dict[str, PartKind[Outcomes]] = {
+    LABELS: PartKind(LabelledSpread.empty, LabelledSpread.from_bytes, whole=True),
     "error_cells": PartKind(ErrorCells.empty, ErrorCells.from_bytes, whole=True),
     "errors": PartKind(ErrorTrace.empty, ErrorTrace.from_bytes, whole=True),
 }

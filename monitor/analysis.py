@@ -20,6 +20,7 @@ from monitor.concept import concept, settle_concept
 from monitor.estimates import estimated_performance, target_estimated
 from monitor.fairness import fairness
 from monitor.formulas import formulas
+from monitor.label_scores import labels
 from monitor.model import Model
 from monitor.multivariate import multivariate
 from monitor.operations import cost_budget, operations
@@ -28,6 +29,7 @@ from monitor.quality import quality
 from monitor.resource_scores import resources
 from monitor.target import target
 from monitor.view import GroupView, Memory, WindowView
+from monitor.worth import worth
 
 GroupAnalyser = Callable[[GroupView], Iterable[Score]]
 WindowAnalyser = Callable[[WindowView], Iterable[tuple[Group, Score]]]
@@ -45,13 +47,14 @@ def performance(view: GroupView) -> Iterable[Score]:
     """The outcomes known so far."""
     if view.performance is None:
         return []
-    return score_performance(view.performance, view.model.schema, view.rows)
+    return score_performance(view.performance)
 
 
 GROUP_ANALYSERS: dict[str, GroupAnalyser] = {
     "inputs": inputs,
     "performance": performance,
     "target": target,
+    "worth": worth,
     "estimated_performance": estimated_performance,
     "target_estimated": target_estimated,
     "quality": quality,
@@ -60,6 +63,7 @@ GROUP_ANALYSERS: dict[str, GroupAnalyser] = {
     "formulas": formulas,
 }
 WINDOW_ANALYSERS: dict[str, WindowAnalyser] = {
+    "labels": labels,
     "fairness": fairness,
     "cost_budget": cost_budget,
     "resources": resources,

@@ -46,7 +46,7 @@ def change(view: WindowView) -> Iterable[tuple[Group, Score]]:
         why = _why(view, group, profile, split)
         scores = view.scores.get((version, ""), [])
         for i, score in enumerate(scores):
-            if score.subject == PERFORMANCE and score.name != "coverage":
+            if score.subject == PERFORMANCE:
                 scores[i] = replace(score, evidence={**score.evidence, "change_since_reference": why})
 
 

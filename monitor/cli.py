@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from monitor.commands.alerts import alerts, explain
-from monitor.commands.common import CONFIG, EXIT_FAILED, EXIT_UNREACHABLE, EXIT_USAGE, load, open_stored, require_secrets
+from monitor.commands.common import CONFIG, EXIT_FAILED, EXIT_UNREACHABLE, EXIT_USAGE, load, open_stored, require_named
 from monitor.commands.watch import status, watch
 
 
@@ -53,7 +53,7 @@ def run(config_path: str) -> None:
     from monitor.store.errors import StoreError, StoreUnavailable
 
     cfg = load(config_path)
-    require_secrets(cfg, config_path)
+    require_named(cfg, config_path)
     if not cfg.sources:
         click.echo(f"{config_path}: sources is empty, there is nothing to read; add one, see config.yaml", err=True)
         sys.exit(EXIT_USAGE)
@@ -80,7 +80,7 @@ def check(config_path: str, connect: bool, quiet: bool) -> None:
     from monitor.config import effective
 
     cfg = load(config_path)
-    require_secrets(cfg, config_path)
+    require_named(cfg, config_path)
     if not quiet:
         click.echo(effective(cfg))
     if connect:
@@ -135,6 +135,7 @@ def replay(file: str, config_path: str, labels: str | None, model: str | None) -
     from monitor.runtime import build_engine, build_models, decode_settings
 
     cfg = load(config_path)
+    require_named(cfg, config_path, secrets=False)
     store = open_stored(cfg)
     store.label_wait_ms = {m.name: m.labels.wait_ms for m in cfg.models}
     models = build_models(cfg, store)

@@ -42,7 +42,7 @@ def realised(view: GroupView) -> Mapping[str, float]:
     perf = view.performance
     if perf is None or perf.rows <= 0:
         return {}
-    scores = score_performance(perf, view.model.schema, view.rows)
+    scores = score_performance(perf)
     out = {s.name: s.value for s in scores if s.subject == "performance"}
     if view.model.schema.task == "binary":
         out = {**binary_metrics(confusion_of(perf, view.model.schema.positive_label)), **out}

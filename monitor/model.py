@@ -10,6 +10,7 @@ from detectors.columns import Schema
 from detectors.limits import Limit
 from detectors.profile import Profile
 from detectors.univariate import AUTO
+from monitor.custom import Custom
 from monitor.segments import DerivedSegment, Fairness
 
 
@@ -48,6 +49,8 @@ class Model:
     version_limit: int = 20
     min_rows: int = 200
     min_coverage: float = 0.0
+    worth: dict[tuple[str, str], float] = field(default_factory=dict)  # (predicted, true) -> money
+    custom: tuple[Custom, ...] = ()
     concept: dict[str, dict[str, float]] = field(default_factory=dict)  # stream detectors and their options
     compare: tuple[VersionComparison, ...] = ()
     concept_rows: int = 2000  # errors of a window that they read at most

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from detectors.label_spread import LABELS, SCORES
 from detectors.trace import ERROR_TASKS
 from monitor.config.model import ModelSettings
 from monitor.quality import rule_options
@@ -45,6 +46,8 @@ def _reads_errors(m: ModelSettings) -> bool:
 
 
 PARTS: dict[str, Callable[[ModelSettings], dict[str, Any] | None]] = {
+    SCORES: lambda m: {} if m.task != "none" else None,
+    LABELS: lambda m: {} if m.task != "none" else None,
     "numbers": lambda m: {} if m.numbers else None,
     "rules": rule_options,
     "error_cells": lambda m: {} if m.task in ERROR_TASKS else None,

@@ -139,7 +139,7 @@ def show_reference(store: Any, model: str, name: str) -> Iterator[str]:
     profile = Profile.from_bytes(_stored(store, model, name).blob)
     yield f"{model} {profile.name}: {profile.rows} rows"
     if "" in profile.performance:
-        for score in score_performance(profile.performance[""], profile.schema, profile.rows):
+        for score in score_performance(profile.performance[""]):
             yield f"  {score.subject} {score.name}: {score.value:.6g} ({score.rows} rows)"
     for feature in (*profile.schema.numeric, PREDICTION):
         g = profile.numeric[feature]

@@ -13,11 +13,14 @@ from detectors.limits import Limit
 from detectors.profile import Profile
 from monitor.config import Config, config_hash
 from monitor.config.model import ModelSettings
+from monitor.custom import Custom, load_function
 from monitor.decode import DECODERS
 from monitor.decode.settings import DecodeSettings, ModelSchema
 from monitor.engine import Engine
 from monitor.events import Decoder
 from monitor.model import Model, VersionComparison
+from monitor.label_scores import DEFAULT_LIMITS as LABEL_LIMITS
+from monitor.model import Model
 from monitor.parts import concept_detectors, parts_of
 from monitor.policies import policy_of
 from monitor.quality import DEFAULT_LIMITS
@@ -59,6 +62,9 @@ def build_model(cfg: Config, settings: ModelSettings, store: Any, labels_come: b
         budget_usd_per_day=None if settings.cost is None else settings.cost.budget_usd_per_day,
         fairness=Fairness(tuple(settings.fairness.protected), settings.fairness.favourable or settings.positive_label or ""),
         min_rows=settings.min_rows,
+        min_coverage=settings.labels.min_coverage,
+        worth={(p, t): money for p, row in settings.performance.value.items() for t, money in row.items()},
+        custom=tuple(Custom(c.name, load_function(c.function)) for c in settings.performance.custom),
         concept=concept_detectors(settings),
         concept_rows=settings.concept.rows,
         compare=tuple(
@@ -82,6 +88,7 @@ def _limits(settings: ModelSettings) -> dict[str, Limit]:
     out = {**DEFAULT_LIMITS, **out}
     if settings.compare:
         out = {"promote": Limit(warn=1.0), "roll_back": Limit(breach=1.0), **out}
+    out = {**DEFAULT_LIMITS, **LABEL_LIMITS, **out}
     for detector in concept_detectors(settings):
         out.setdefault(detector, Limit(breach=1.0))
     if settings.fairness.protected:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from detectors.limits import judge
 from detectors.score import Finding
+from monitor.label_scores import matured
 from monitor.panes import Group
 from monitor.view import WindowView
 
@@ -11,4 +12,5 @@ from monitor.view import WindowView
 def judge_window(view: WindowView) -> dict[Group, list[Finding]]:
     """A finding for each score of each group, groups in order."""
     model = view.model
-    return {group: judge(scores, model.thresholds, model.min_rows) for group, scores in sorted(view.scores.items())}
+    found = {group: judge(scores, model.thresholds, model.min_rows) for group, scores in sorted(view.scores.items())}
+    return matured(view, found)

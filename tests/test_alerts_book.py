@@ -162,7 +162,7 @@ def valued(values, the_rule, rows=100, coverage=None):
     """Like `play`, with values and no limits of the model."""
     book, moves = AlertBook.empty(), []
     for window, value in enumerate(values):
-        findings = [Finding(Score("performance", "coverage", coverage, 100), O)] if coverage is not None else []
+        findings = [Finding(Score("labels", "coverage", coverage, 100), O)] if coverage is not None else []
         findings.append(Finding(Score("x", "psi", value, rows), O))
         for t in book.step([the_rule], "m", "1", "", window * 10, window * 10 + 10, 1, findings, 0):
             moves.append((window, t.status, t.threshold))

@@ -53,7 +53,7 @@ def build(tmp_path, task, columns):
 
 
 def values(profile, segment=""):
-    return {s.name: s.value for s in score_performance(profile.performance[segment], profile.schema, profile.rows)}
+    return {s.name: s.value for s in score_performance(profile.performance[segment])}
 
 
 @pytest.fixture

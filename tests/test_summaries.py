@@ -35,6 +35,7 @@ from detectors.window import WindowSummary
 # options of each part, as monitor/parts.py would make them of a config
 MULTIVARIATE = {"pca": True, "mahalanobis": True, "mmd": ["features", "e"], "pairs": [["x", "y"]], "strong": 0.1, "limit": 5}
 INPUT_OPTIONS: dict[str, dict[str, Any]] = {
+    "score_spread": {},
     "sample": {"rows": 20, "mask": ["d"]},
     "score_cells": {},
     "numbers": {},
@@ -46,6 +47,7 @@ INPUT_OPTIONS: dict[str, dict[str, Any]] = {
 }
 # and the task of the model that it is for
 OUTCOME_OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
+    "label_spread": ("binary", {}),
     "error_cells": ("regression", {}),
     "errors": ("binary", {"pane_ms": 60_000, "cells": 20}),
 }

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from monitor.commands.common import CONFIG, EXIT_FAILED, EXIT_UNREACHABLE, EXIT_USAGE, load, open_stored, require_secrets
+from monitor.commands.common import CONFIG, EXIT_FAILED, EXIT_UNREACHABLE, EXIT_USAGE, load, open_stored, require_named
 
 AUTHOR = click.option("--author", default=None, help="Who does it; your login name if you do not say.")
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
@@ -175,7 +175,7 @@ def test_channel(config_path: str, channel: str) -> None:
         known = ", ".join(sorted(cfg.alerts.channels)) or "none"
         click.echo(f"--channel {channel}: the config has {known}", err=True)
         sys.exit(EXIT_USAGE)
-    require_secrets(cfg, config_path)
+    require_named(cfg, config_path)
     settings = cfg.alerts.channels[channel]
     now_ms = _now_ms()
     outcome = build_channel(settings.type, settings.options()).send(marked_as_test(channel, now_ms), 1, now_ms)

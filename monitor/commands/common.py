@@ -28,11 +28,12 @@ def load(path: str) -> Any:
         sys.exit(EXIT_USAGE)
 
 
-def require_secrets(cfg: Any, path: str) -> None:
-    """Exit 2 where a secret that the config names is not there."""
-    from monitor.config import missing_secrets
+def require_named(cfg: Any, path: str, secrets: bool = True) -> None:
+    """Exit 2 where a secret or a function that the config names is not there. secrets: whether they are needed."""
+    from monitor.config import missing_secrets, unusable_functions
 
-    problems = missing_secrets(cfg, path, Path(path).read_text(encoding="utf-8"))
+    text = Path(path).read_text(encoding="utf-8")
+    problems = [*(missing_secrets(cfg, path, text) if secrets else ()), *unusable_functions(cfg, path, text)]
     for problem in problems:
         click.echo(str(problem), err=True)
     if problems:

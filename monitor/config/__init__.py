@@ -111,6 +111,22 @@ def missing_secrets(cfg: Config, name: str, text: str = "") -> list[Problem]:
     return out
 
 
+def unusable_functions(cfg: Config, name: str, text: str = "") -> list[Problem]:
+    """The user's functions that the config names and that cannot be used. Imports them."""
+    from monitor.custom import load_function
+
+    document = parse(text) if text else Document({})
+    out = []
+    for i, model in enumerate(cfg.models):
+        for j, custom in enumerate(model.performance.custom):
+            path: Path = ("models", i, "performance", "custom", j, "function")
+            try:
+                load_function(custom.function)
+            except ValueError as error:
+                out.append(Problem(name, document.line(path), _dotted(path), "", str(error), ""))
+    return out
+
+
 def _dotted(path: Path) -> str:
     out = ""
     for part in path:

@@ -17,6 +17,7 @@ from monitor.config.concept import concept_problems
 from monitor.config.cross_alerts import rule_problems
 from monitor.config.expressions import expression_problems
 from monitor.config.lines import Path
+from monitor.config.performance import custom_names, output_problems, performance_problems
 from monitor.config.secret import is_secret
 from monitor.config.statistics import statistics_problems
 from monitor.config.suggest import nearest as _nearest
@@ -25,8 +26,6 @@ from monitor.decode.settings import NUMBER_FIELDS
 
 Found = Iterator[tuple[Path, str, str]]  # path, what is wrong, what to do
 
-EVENT_FIELDS = ("event_id", "ts", "model", "version", "features", "prediction", "latency_ms", "status", "segment", "embedding",
-                "label", "label_ts")  # fmt: skip
 FILE_FIELDS = ("event_id", "ts", "version", "prediction.label", "prediction.score", "prediction.value", "latency_ms",
                "status", "label", "label_ts")  # fmt: skip
 
@@ -155,7 +154,8 @@ def _model(model: dict[str, Any], path: Path) -> Found:
         )
     if task in TASKS and task != "binary" and positive:
         yield (*path, "positive_label"), f"means nothing for task {task}", "remove it"
-    yield from _outputs(model, path)
+    yield from output_problems(model, path)
+    yield from performance_problems(model, path)
     window = model.get("window")
     if isinstance(window, dict):
         try:
@@ -173,7 +173,7 @@ def _model(model: dict[str, Any], path: Path) -> Found:
     yield from compare_problems(model, path)
     names = model.get("thresholds")
     for name in names if isinstance(names, dict) else ():
-        if name not in SCORE_NAMES:
+        if name not in SCORE_NAMES and name not in custom_names(model):
             yield (*path, "thresholds", name), f"there is no score {name!r}", _nearest(name, SCORE_NAMES)
     features, sample = model.get("features"), model.get("sample")
     if isinstance(features, dict) and features and isinstance(sample, dict):
@@ -192,25 +192,6 @@ def _model(model: dict[str, Any], path: Path) -> Found:
     for name in columns if isinstance(columns, dict) else ():
         if name not in allowed and not name.startswith(("features.", "prediction.probabilities.")):
             yield (*path, "columns", name), f"there is no field {name!r} of an event", _nearest(name, allowed)
-
-
-def _outputs(model: dict[str, Any], path: Path) -> Found:
-    """What a prediction holds: classes, quantiles, further numbers."""
-    task = model.get("task")
-    for key, tasks, example in (
-        ("classes", ("multiclass", "multilabel"), "[cat, dog, bird]"),
-        ("quantiles", ("quantile",), "[0.1, 0.5, 0.9]"),
-    ):
-        given = _list(model.get(key))
-        if given and task in TASKS and task not in tasks:
-            yield (*path, key), f"means nothing for task {task}", f"remove it, or write task: {tasks[0]}"
-        elif not given and task == tasks[-1]:
-            yield path, f"a {task} model needs {key}", f"write {key}: {example}"
-        if len({str(v) for v in given}) != len(given):
-            yield (*path, key), "names one of them twice", "name each once"
-    for i, name in enumerate(_list(model.get("numbers"))):
-        if name in EVENT_FIELDS:
-            yield (*path, "numbers", i), f"{name!r} is a field that every event has", "remove it"
 
 
 def _alerts(alerts: dict[str, Any], models: list[Any]) -> Found:

@@ -13,6 +13,7 @@ from alerts.rules import SEVERITIES
 from detectors.score_names import SCORE_NAMES
 from monitor.config.alert_rules import RuleSettings
 from monitor.config.lines import Path
+from monitor.config.performance import custom_names
 from monitor.config.suggest import nearest
 
 Found = Iterator[tuple[Path, str, str]]  # path, what is wrong, what to do
@@ -44,7 +45,9 @@ def rule_problems(alerts: dict[str, Any], models: list[Any]) -> Found:
             yield (*path, "notify"), "tells nobody, and no other rule uses it", "remove it, or name the rule in all_of or any_of"
         yield from _channels(rule.get("channels"), (*path, "channels"), channels)
         yield from _patterns(rule.get("models"), (*path, "models"), "model", names)
-        yield from _patterns(rule.get("scores"), (*path, "scores"), "score", SCORE_NAMES)
+        yield from _patterns(
+            rule.get("scores"), (*path, "scores"), "score", {*SCORE_NAMES, *(name for m in models for name in custom_names(m))}
+        )
         for field in ("all_of", "any_of"):
             yield from _combined(rule, field, path, written, preset_rules)
         schedule = rule.get("schedule")

@@ -178,6 +178,19 @@ class CompareSettings(Section):
 class LabelSettings(Section):
     wait_ms: Duration = Field(7 * 86_400_000, alias="wait")
     max_pending: int = Field(5_000_000, ge=1)
+    min_coverage: float = Field(0.0, ge=0.0, le=1.0)  # performance is unsure until so many rows have their label
+
+
+class CustomSettings(Section):
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,99}$")]
+    function: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]  # package.module:function
+
+
+class PerformanceSettings(Section):
+    """value: predicted label -> true label -> money of an event, negative where it costs."""
+
+    value: dict[str, dict[str, float]] = {}
+    custom: Annotated[list[CustomSettings], Field(max_length=50)] = []
 
 
 class DedupSettings(Section):
@@ -247,6 +260,7 @@ class ModelSettings(Section):
     window: WindowSettings = WindowSettings.model_validate({})
     reference: ReferenceSettings = ReferenceSettings.model_validate({})
     labels: LabelSettings = LabelSettings.model_validate({})
+    performance: PerformanceSettings = PerformanceSettings.model_validate({})
     dedup: DedupSettings = DedupSettings.model_validate({})
     non_finite: Literal["reject", "missing"] = "reject"
     min_rows: int = Field(200, ge=1)

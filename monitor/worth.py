@@ -1,0 +1,44 @@
+"""Metrics that only the user can know: what a prediction is worth, and functions of the user's own.
+
+What a function of the user's (monitor/custom.py) raises in a window costs that metric of that window, and is said in
+the log and in the score's evidence.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterable
+
+from detectors.labelled.tally import Metric
+from detectors.labelled.value import value
+from detectors.performance import PerformanceSummary
+from detectors.score import Score
+from detectors.scoring import metric_scores
+from monitor.custom import Custom
+from monitor.logs import log_event
+from monitor.view import GroupView
+
+log = logging.getLogger(__name__)
+
+
+def worth(view: GroupView) -> Iterable[Score]:
+    """The value of a window's predictions, and the user's own metrics, on the outcomes known so far."""
+    performance = view.performance
+    if performance is None or performance.rows <= 0:
+        return
+    yield from metric_scores(value(performance, view.model.worth))
+    for custom in view.model.custom:
+        yield from metric_scores([_measured(custom, performance, view)])
+
+
+def _measured(custom: Custom, performance: PerformanceSummary, view: GroupView) -> Metric:
+    try:
+        # a copy: what a function does to it must not reach the others
+        found = custom.function(PerformanceSummary.from_bytes(performance.to_bytes(), performance.schema))
+        number, low, high = found if isinstance(found, tuple) else (found, math.nan, math.nan)
+        return Metric(custom.name, float(number), float(low), float(high), performance.rows)
+    except Exception as error:  # the user's code: anything may come
+        said = f"{type(error).__name__}: {error}"[:500]
+        log_event(log, logging.ERROR, "custom_metric_failed", model=view.model.name, metric=custom.name, error=said)
+        return Metric(custom.name, math.nan, math.nan, math.nan, performance.rows, {"reason": said})

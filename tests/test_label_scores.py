@@ -1,0 +1,218 @@
+"""Labels as a subject of their own: coverage, delay, maturity, bias; and what predictions are worth."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from scipy import stats
+
+from detectors.float_cells import CELLS, cell_of
+from detectors.label_bias import bias, of_counts, of_scores
+from detectors.labelled.tally import Tally
+from detectors.labelled.value import value
+from monitor.cli import main
+from monitor.config import ConfigError, parse_config
+from monitor.custom import load_function
+from tests.replayed import START, open_replay, replay_events, scores_of
+
+CONFIG = """
+models:
+  - name: m
+    task: binary
+    positive_label: default
+    segments: [channel]
+    window: {{size: 1m, allowed_lateness: 0s}}
+    reference: {{first_windows: 1}}
+    labels: {{wait: 30d, min_coverage: {least}}}
+    min_rows: 20
+    thresholds: {{accuracy: {{below: {{breach: 0.99}}}}}}
+    performance:
+      value: {{default: {{default: 100, repaid: -20}}, repaid: {{default: -50}}}}
+      custom:
+        - {{name: default_share, function: "tests.own_metrics:share_of_defaults"}}
+        - {{name: with_interval, function: "tests.own_metrics:with_interval"}}
+        - {{name: fails, function: "tests.own_metrics:fails"}}
+"""
+N = 600
+
+
+def run(folder, labelled, least=0.0, labels_of=lambda truth: truth, delays=None):
+    """Scores of the one window (all rows); labelled(scores, channels) says which rows get their label."""
+    rng = np.random.default_rng(5)
+    scores, channel = rng.random(N), rng.choice(["web", "app"], N)
+    truth = np.where(rng.random(N) < scores, "default", "repaid")
+    predicted = np.where(scores >= 0.5, "default", "repaid")
+    events = [
+        {"event_id": f"e{i}", "ts": START + 50 * i, "model": "m", "segment": {"channel": str(channel[i])},
+         "prediction": {"label": str(predicted[i]), "score": float(scores[i])}}
+        for i in range(N)
+    ]  # fmt: skip
+    chosen = np.flatnonzero(labelled(scores, channel))
+    delays = np.full(N, 3600.0) if delays is None else delays
+    given = [
+        {"event_id": f"e{i}", "label": labels_of(str(truth[i])), "label_ts": START + 50 * int(i) + int(1000 * delays[i])}
+        for i in chosen
+    ]
+    cfg, store = open_replay(folder, CONFIG.format(least=least))
+    replay_events(cfg, store, folder, events, given)
+    found = {key[1:]: row for key, row in scores_of(store).items()}
+    store.close()
+    return found, (scores, predicted, truth, chosen)
+
+
+def of(found, subject, segment=""):
+    return {name: row["value"] for (s, about, name), row in found.items() if s == segment and about == subject}
+
+
+def test_coverage_and_delays_are_those_of_the_rows(tmp_path):
+    rng = np.random.default_rng(1)
+    delays = np.round(rng.lognormal(6.0, 2.0, N), 3)
+    found, (*_, chosen) = run(tmp_path, lambda s, c: rng.random(N) < 0.4, delays=delays)
+    labels = of(found, "labels")
+    assert labels["coverage"] == len(chosen) / N
+    assert sum(of(found, "labels", f"channel={c}")["coverage"] for c in ("web", "app")) == pytest.approx(0.8, abs=0.1)
+    for name, q in (("delay_p50_seconds", 0.5), ("delay_p95_seconds", 0.95), ("delay_p99_seconds", 0.99)):
+        assert labels[name] == pytest.approx(np.quantile(delays[chosen], q, method="lower"), rel=0.01), name
+    assert labels["unusable"] == 0 and labels["label_bias"] == 0.0 and labels["label_bias_p"] > 0.001
+
+
+def test_no_label_is_a_coverage_of_nothing(tmp_path):
+    found, _ = run(tmp_path, lambda s, c: np.zeros(N, bool))
+    assert of(found, "labels") == {"coverage": 0.0} and of(found, "performance") == {}
+
+
+def test_labels_that_say_nothing_for_the_task_are_counted(tmp_path):
+    found, _ = run(tmp_path, lambda s, c: np.ones(N, bool), labels_of=lambda truth: [truth])
+    labels = of(found, "labels")
+    assert labels["coverage"] == 0.0 and "accuracy" not in of(found, "performance")
+
+
+@pytest.mark.parametrize(
+    ("labelled", "what"),
+    [
+        (lambda s, c: s > 0.5, "score"),
+        (lambda s, c: np.abs(s - 0.5) < 0.2, "score"),
+        (lambda s, c: c == "web", "segment channel"),
+    ],
+    ids=["only the rejected", "only the doubtful", "only one segment"],
+)
+def test_labels_that_come_for_some_rows_only_are_a_warning(tmp_path, labelled, what):
+    found, _ = run(tmp_path, labelled)
+    row = found["", "labels", "label_bias"]
+    assert row["level"] == "warn" and row["threshold"] == 0.1 and row["value"] > 0.3
+    assert row["evidence"]["of"] == what and found["", "labels", "label_bias_p"]["value"] < 1e-6
+
+
+def test_labels_that_come_at_random_are_seldom_a_warning():
+    """Rows labelled by lot: bias is found in none of a hundred windows."""
+    rng = np.random.default_rng(3)
+    for _ in range(100):
+        scores = rng.random(2000)
+        came = rng.random(2000) < 0.5
+        counts = [np.bincount(cell_of(v), minlength=CELLS) for v in (scores[came], scores)]
+        names = np.array(["a", "b", "c"])[rng.integers(0, 3, 2000)]
+        tables = [dict(zip(*np.unique(v, return_counts=True), strict=True)) for v in (names[came], names)]
+        tests = [of_scores(*counts), of_counts("predicted label", *tables)]
+        assert bias(tests)[0] == 0.0
+
+
+def test_the_comparisons_are_scipys():
+    rng = np.random.default_rng(4)
+    labelled, waiting = rng.beta(2, 3, 300), rng.beta(2, 2, 500)
+    test = of_scores(*(np.bincount(cell_of(v), minlength=CELLS) for v in (labelled, np.concatenate([labelled, waiting]))))
+    theirs = stats.ks_2samp(labelled, waiting, method="asymp")
+    assert test.effect == pytest.approx(theirs.statistic, abs=0.02) and test.p == pytest.approx(theirs.pvalue, rel=0.5)
+    test = of_counts("x", {"a": 30, "b": 70}, {"a": 100, "b": 120, "c": 0})
+    table = [[30, 70], [70, 50]]
+    theirs = stats.chi2_contingency(table, correction=False)
+    assert test.p == pytest.approx(theirs.pvalue)
+    assert test.effect == pytest.approx(stats.contingency.association(np.array(table), method="cramer"))
+    assert of_counts("x", {"a": 5}, {"a": 500, "b": 400}) is None and of_scores(np.zeros(CELLS, int), np.ones(CELLS, int)) is None
+
+
+def test_performance_is_unsure_until_labels_are_mature(tmp_path):
+    rng = np.random.default_rng(6)
+    for least, folder, level in ((0.0, "a", "breach"), (0.3, "b", "breach"), (0.9, "c", "unsure")):
+        (tmp_path / folder).mkdir()
+        found, _ = run(tmp_path / folder, lambda s, c: rng.random(N) < 0.5, least)
+        row = found["", "performance", "accuracy"]
+        assert row["level"] == level, (least, row)
+        assert ("labels.min_coverage is 0.9" in row["rule"]) == (level == "unsure")
+        assert found["", "labels", "coverage"]["level"] == "ok"
+
+
+def test_what_predictions_are_worth(tmp_path):
+    found, (_, predicted, truth, chosen) = run(tmp_path, lambda s, c: c == "web")
+    worth = {("default", "default"): 100.0, ("default", "repaid"): -20.0, ("repaid", "default"): -50.0}
+    money = np.array([worth.get((p, t), 0.0) for p, t in zip(predicted[chosen], truth[chosen], strict=True)])
+    performance = of(found, "performance")
+    assert performance["value_total"] == pytest.approx(money.sum()) and performance["value_per_event"] == pytest.approx(
+        money.mean()
+    )
+    half = 1.959964 * money.std(ddof=1) / np.sqrt(len(money))
+    assert performance["value_per_event_low"] == pytest.approx(money.mean() - half, rel=1e-5)
+    assert performance["value_total_high"] == pytest.approx((money.mean() + half) * len(money), rel=1e-5)
+    assert value(Tally(None, {}), worth) == [] and value(Tally(None, {("a", "b"): 1}), {}) == []
+
+
+def test_functions_of_the_users_own(tmp_path, caplog):
+    found, (_, _, truth, chosen) = run(tmp_path, lambda s, c: c == "web")
+    performance = of(found, "performance")
+    assert performance["default_share"] == pytest.approx((truth[chosen] == "default").mean())
+    assert (performance["with_interval_low"], performance["with_interval_high"]) == (0.5, 1.5)
+    assert "value_total" in performance and performance["accuracy"] > 0, "what a function does to its copy reaches nobody"
+    row = found["", "performance", "fails"]
+    assert row["value"] is None and row["level"] == "unsure" and "ZeroDivisionError" in row["evidence"]["reason"]
+    assert any("custom_metric_failed" in r.message and r.fields["metric"] == "fails" for r in caplog.records)
+
+
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        ("nowhere.at_all:f", "cannot be imported"),
+        ("tests.own_metrics:missing", "has no 'missing'"),
+        ("tests.own_metrics:NOT_A_FUNCTION", "must be a function"),
+    ],
+)
+def test_check_says_what_is_wrong_with_a_function(tmp_path, function, words):
+    path = tmp_path / "c.yaml"
+    path.write_text(
+        f"models:\n  - name: m\n    task: regression\n    performance: {{custom: [{{name: x, function: '{function}'}}]}}\n"
+    )
+    done = CliRunner().invoke(main, ["check", str(path)])
+    assert done.exit_code == 2 and words in done.output and "c.yaml:4: models[0].performance.custom[0].function" in done.output
+    with pytest.raises(ValueError, match=words):
+        load_function(function)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("task: regression, performance: {value: {a: {a: 1}}}", "means nothing for task regression"),
+        ("task: multiclass, classes: [a, b], performance: {value: {a: {z: 1}}}", "there is no class 'z'"),
+        ("task: regression, performance: {custom: [{name: mae, function: 'm:f'}]}", "a score of driftd's own"),
+        ("task: regression, performance: {custom: [{name: x, function: 'm:f'}, {name: x, function: 'm:g'}]}", "earlier entry"),
+        ("performance: {custom: [{name: x, function: 'm:f'}]}", "has no outcomes"),
+        ("task: regression, performance: {custom: [{name: x, function: 'no colon'}]}", "function"),
+        ("labels: {min_coverage: 2}", "min_coverage"),
+    ],
+)
+def test_the_config_refuses(text, words):
+    with pytest.raises(ConfigError, match=words):
+        parse_config(f"models: [{{name: m, {text}}}]", "c.yaml")
+
+
+def test_limits_and_rules_may_name_a_metric_of_the_users_own():
+    text = "models: [{name: m, task: regression, thresholds: {mine: {warn: 1}}, performance: {custom: [{name: mine, function: 'm:f'}]}}]\n"
+    rule = "alerts: {rules: [{name: r, scores: [mine], channels: [c]}], channels: {c: {type: log}}}"
+    assert parse_config(text + rule, "c.yaml").models[0].performance.custom[0].name == "mine"
+    with pytest.raises(ConfigError, match="there is no score 'mime'"):
+        parse_config(text + rule.replace("mine", "mime"), "c.yaml")
+
+
+def test_evidence_of_bias_is_json():
+    test = of_counts("x", {"a": 30, "b": 70}, {"a": 100, "b": 120})
+    assert json.loads(json.dumps(bias([test])[2]))["labelled_share"]["a"] == [0.3, 100]
