@@ -18,9 +18,8 @@ from monitor.decode import DECODERS
 from monitor.decode.settings import DecodeSettings, ModelSchema
 from monitor.engine import Engine
 from monitor.events import Decoder
-from monitor.model import Model, VersionComparison
 from monitor.label_scores import DEFAULT_LIMITS as LABEL_LIMITS
-from monitor.model import Model
+from monitor.model import Model, VersionComparison
 from monitor.parts import concept_detectors, parts_of
 from monitor.policies import policy_of
 from monitor.quality import DEFAULT_LIMITS
@@ -85,10 +84,9 @@ def build_model(cfg: Config, settings: ModelSettings, store: Any, labels_come: b
 def _limits(settings: ModelSettings) -> dict[str, Limit]:
     """The config's limits, and, where it says nothing, the four-fifths rule and that a firing of a stream detector counts."""
     out = {name: Limit(warn=limit.warn, breach=limit.breach, below=limit.below) for name, limit in settings.thresholds.items()}
-    out = {**DEFAULT_LIMITS, **out}
+    out = {**DEFAULT_LIMITS, **LABEL_LIMITS, **out}
     if settings.compare:
         out = {"promote": Limit(warn=1.0), "roll_back": Limit(breach=1.0), **out}
-    out = {**DEFAULT_LIMITS, **LABEL_LIMITS, **out}
     for detector in concept_detectors(settings):
         out.setdefault(detector, Limit(breach=1.0))
     if settings.fairness.protected:
