@@ -12,6 +12,8 @@ wrote it, speaks for a single alert; `everyone()` gives a list in both cases.
     flapping      an alert moves to and fro: the last message until it rests
     resolved      all of the group is clear
     test          `driftd alerts test`; nothing happened
+    digest        a summary of a day or week: `subject` is its title, `comment` its lines
+    retrain       what became of a retrain, in the same way
 """
 
 from __future__ import annotations
@@ -21,8 +23,9 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 FORMAT = 2  # 1: single alerts, without this field
+NOTES = ("digest", "retrain")  # no alert's life hangs on them
 MEMBERS_MOST = 20  # in one message; `count` is of all
-STATUSES = ("firing", "repeat", "escalated", "acknowledged", "flapping", "resolved", "test")
+STATUSES = ("firing", "repeat", "escalated", "acknowledged", "flapping", "resolved", "test", *NOTES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,10 @@ class Notification:
     def thread(self) -> str:
         """The same for all messages of one episode, so that they can share a thread or an incident."""
         return f"{self.group or self.alert}:{self.since_ms if self.episode_ms < 0 else self.episode_ms}"
+
+    @property
+    def is_note(self) -> bool:
+        return self.status in NOTES
 
     @property
     def is_over(self) -> bool:

@@ -13,7 +13,13 @@ from alerts.notification import Member, Notification
 
 FIELD_CAP = 200
 MEMBERS_SHOWN = 10
-MARKS = {"resolved": "\U0001f7e2", "acknowledged": "\U0001f7e1", "test": "\U0001f535", "digest": "\U0001f4cb"}
+MARKS = {
+    "resolved": "\U0001f7e2",
+    "acknowledged": "\U0001f7e1",
+    "test": "\U0001f535",
+    "digest": "\U0001f4cb",
+    "retrain": "\U0001f501",
+}
 FIRING_MARK = "\U0001f534"
 _EIGHTHS = "▁▂▃▄▅▆▇█"
 
@@ -38,7 +44,7 @@ def headline(n: Notification, cap: int = FIELD_CAP) -> str:
     """One line: what happened to which model, the worst subject, and how many moved with it."""
     if n.status == "test":
         return clean(f"TEST from driftd: channel check for {n.model or 'all models'}", cap)
-    if n.status == "digest":
+    if n.is_note:
         return clean(n.subject, cap)
     version = f" v{n.version}" if n.version else ""
     what = f"{n.subject} {n.score} = {number(n.value)}"
@@ -119,8 +125,9 @@ def plot_lines(evidence: dict[str, Any], most: int = 40) -> list[str]:
 
 def plain_text(n: Notification) -> str:
     """The whole notification as lines of text."""
-    if n.status == "digest":
-        return "\n".join([headline(n), "", *(clean(line, 500) for line in n.comment.splitlines())])
+    if n.is_note:
+        links = [f"{name}: {url}" for name, url in n.links.items()]
+        return "\n".join([headline(n), "", *(clean(line, 500) for line in n.comment.splitlines()), *links])
     lines = [headline(n), "", *(f"{name}: {value}" for name, value in facts(n))]
     if members := member_lines(n):
         lines += ["", *members]

@@ -24,10 +24,11 @@ import pyarrow
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from alerts.delivery import Courier
-from monitor.channels import build_channels
+from monitor.channels import build_channels, retrain_channels, retrain_secrets
 from monitor.config import Config, effective
 from monitor.decode.scan import DECODED_BY
 from monitor.health import Health
+from monitor.lineage import enricher
 from monitor.logs import log_event
 from monitor.loop import DataLoop, LoopSettings
 from monitor.metrics import Metrics
@@ -35,6 +36,7 @@ from monitor.payload import has_payload
 from monitor.publish import Published
 from monitor.resources.build import build_sources as build_resources
 from monitor.resources.collector import Collector
+from monitor.retraining import Retraining
 from monitor.runtime import build_engine, build_models
 from monitor.sources import build_sources
 from monitor.sources.http_queue import HttpSource
@@ -44,6 +46,7 @@ from monitor.web import Access, Shown, Token, WebServer
 logger = logging.getLogger("driftd")
 OUTBOX_LEASE_MS = 60_000
 CHORES_EVERY_S = 600
+RETRAINS_EVERY_S = 2
 M_ARENA_MAX = -8  # of glibc's mallopt
 
 
@@ -92,9 +95,9 @@ def run(
     """Run until SIGTERM, SIGINT or until(); drain within cfg.drain_timeout_ms. Raises StoreError, SourceError."""
     bound_memory()
     with ExitStack() as stack:
-        channels = build_channels(cfg)
         store = open_store(cfg.store.sqlalchemy_url())
         stack.callback(store.close)
+        channels = build_channels(cfg, store)
         store.migrate()
         store.label_wait_ms = {m.name: m.labels.wait_ms for m in cfg.models}
         store.max_pending = {m.name: m.labels.max_pending for m in cfg.models}
@@ -146,6 +149,7 @@ def run(
                 clock=wall_clock_ms,
                 config=effective(cfg),
                 version=installed("driftd"),
+                retrain_secrets=lambda name: retrain_secrets(cfg, name),
             ),
         )
         web.start()
@@ -167,6 +171,11 @@ def run(
 
         chores = BackgroundScheduler(timezone="UTC")
         chores.add_job(_retire, "interval", seconds=CHORES_EVERY_S, args=(store, cfg), max_instances=1, coalesce=True)
+        store.retrains.enrich, store.retrains.public_url = enricher(cfg), cfg.http.public_url or ""
+        retraining = Retraining(store, retrain_channels(channels), models)
+        chores.add_job(
+            lambda: retraining.step(wall_clock_ms()), "interval", seconds=RETRAINS_EVERY_S, max_instances=1, coalesce=True
+        )
         chores.start()
         stack.callback(chores.shutdown, False)
 

@@ -3,16 +3,51 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
+from typing import Any
 
-from alerts.channels import build_channel
 from alerts.channels.base import Channel
+from alerts.channels.registry import build_channel
+from alerts.channels.retrain import RetrainChannel
 from alerts.notification import Notification
+from alerts.retraining.policy import RetrainPolicy
 from monitor.config import Config
+from monitor.config.model import ChannelSettings
+from monitor.policies import schedule_from
 
 
-def build_channels(cfg: Config) -> dict[str, Channel]:
-    """Channels by name. Raises SecretMissing; ValueError for what a channel refuses."""
-    return {name: build_channel(c.type, c.options()) for name, c in cfg.alerts.channels.items()}
+def build_channels(cfg: Config, store: Any = None) -> dict[str, Channel]:
+    """Channels by name; retrains are recorded in the store. Raises SecretMissing; ValueError for what a channel refuses."""
+    channels = {name: build_channel(c.type, _options(c)) for name, c in cfg.alerts.channels.items()}
+    for name, channel in retrain_channels(channels).items():
+        channel.name = name
+        channel.ledger = None if store is None else store.retrains
+    return channels
+
+
+def retrain_channels(channels: Mapping[str, Channel]) -> dict[str, RetrainChannel]:
+    return {name: c for name, c in channels.items() if isinstance(c, RetrainChannel)}
+
+
+def retrain_secrets(cfg: Config, name: str) -> tuple[str, ...]:
+    """The secrets with which the jobs of a retrain channel sign their reports, the new one first."""
+    settings = cfg.alerts.channels.get(name)
+    if settings is None or settings.type != "retrain":
+        return ()
+    given = settings.options()
+    return tuple(s for s in (given.get("secret"), given.get("old_secret")) if s)
+
+
+def _options(settings: ChannelSettings) -> dict[str, Any]:
+    p = settings.policy
+    if p is None:
+        return settings.options()
+    policy = RetrainPolicy(
+        on=tuple(p.on), mode=p.mode, quiet=None if p.quiet is None else schedule_from(p.quiet), min_new_labels=p.min_new_labels,
+        max_futile=p.max_futile, expires_ms=p.expires_ms, observe_windows=p.observe_windows, observe_ms=p.observe_ms,
+        reference=p.reference, tell=tuple(p.tell),
+    )  # fmt: skip
+    return {**settings.options(), "policy": policy}
 
 
 def marked_as_test(channel: str, now_ms: int) -> Notification:

@@ -13,6 +13,7 @@ import click
 
 from monitor.commands.alerts import alerts, explain
 from monitor.commands.common import CONFIG, EXIT_FAILED, EXIT_UNREACHABLE, EXIT_USAGE, load, open_stored, require_named
+from monitor.commands.retrains import retrains
 from monitor.commands.watch import status, watch
 
 
@@ -196,7 +197,7 @@ def models(config_path: str) -> None:
     store.close()
 
 
-for command in (alerts, explain, status, watch):
+for command in (alerts, explain, retrains, status, watch):
     main.add_command(command)
 
 

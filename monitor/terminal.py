@@ -187,3 +187,17 @@ def print_silences(rows: list[dict[str, Any]]) -> None:
             s["id"], s["state"], iso(s["starts_ms"]) or "", iso(s["ends_ms"]) or "", _text(matches), _text(s["author"]), _text(s["reason"])
         )  # fmt: skip
     out.print(made)
+
+
+def print_retrains(rows: list[dict[str, Any]]) -> None:
+    out = console()
+    if not rows:
+        out.print("no retrain was ever asked for")
+        return
+    made = table("id", "requested", "model", "version", "status", "verdict", "new version", "reason")
+    for r in rows:
+        made.add_row(
+            r["id"][:8], iso(r["requested_ms"]) or "", _text(r["model"]), _text(r["version"]), r["status"], r["verdict"],
+            _text(r["new_version"]), _text(r["error"] or r["reason"]),
+        )  # fmt: skip
+    out.print(made)

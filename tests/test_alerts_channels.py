@@ -1,17 +1,15 @@
-"""Channels: signatures, refused addresses, Slack text, retraining limits, and a scripted HTTP server."""
+"""Channels: signatures, refused addresses, Slack text, and a scripted HTTP server."""
 
-import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from alerts.backoff import delay_ms, is_dead, parse_retry_after
-from alerts.channels import build_channel
 from alerts.channels.address import UnsafeAddress, check_target
-from alerts.channels.base import Failed, Retry, Sent, Skipped
+from alerts.channels.base import Failed, Retry, Sent
 from alerts.channels.post import Poster
-from alerts.channels.retrain import Policy, RetrainChannel
+from alerts.channels.registry import build_channel
 from alerts.channels.slack import SlackBotChannel, SlackWebhookChannel, payload
 from alerts.channels.webhook import WebhookChannel, sign
 from alerts.notification import Notification
@@ -139,23 +137,6 @@ def test_hostile_names_become_no_mention_or_link_in_slack():
     markdown = [e["text"] for b in blocks for e in b.get("elements", []) if e["type"] == "mrkdwn"]
     assert not any("channel" in m or "x|ok" in m for m in markdown)
     assert all(f["type"] == "plain_text" for f in blocks[1]["fields"])
-
-
-def test_retraining_respects_cooldown_daily_limit_and_status(server):
-    channel = RetrainChannel(Poster(server.url, 1, True), (), Policy(cooldown_ms=1000, max_per_day=2))
-
-    def send(key, now_ms, status="firing", model="credit"):
-        outcome = channel.send(note(key, status, model=model), 1, now_ms)
-        channel.restore(channel.state())
-        return outcome
-
-    assert send("r", 0, "resolved") == Skipped("not_firing")
-    assert send("a", 0) == Sent() and send("a", 10) == Sent()
-    assert send("b", 500) == Skipped("cooldown") and send("b", 500, model="other") == Sent()
-    assert send("c", 2000) == Sent() and send("d", 5000) == Skipped("max_per_day")
-    assert send("e", 86_400_000) == Sent()
-    body = json.loads(server.seen[0][1])
-    assert body["idempotency_key"] == "a" and body["model"] == "credit" and body["window_end"] == 10
 
 
 def test_backoff_grows_honours_retry_after_and_gives_up_after_a_day():

@@ -18,9 +18,9 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from cloudevents.http import from_http
 
-from alerts.channels import CHANNELS, build_channel
 from alerts.channels.base import Failed, Retry, Sent, Skipped
 from alerts.channels.email import EmailChannel, compose
+from alerts.channels.registry import CHANNELS, build_channel
 from alerts.delivery import Courier
 from alerts.notification import Member, Notification
 from alerts.plot import HEIGHT, WIDTH, bar_plot

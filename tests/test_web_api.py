@@ -121,10 +121,18 @@ def test_every_route_has_a_scope_and_refuses_who_lacks_it(shown):
     assert {p for _, p, o in operations if o["tags"] == ["probes"]} == {"/metrics", "/healthy", "/ready"}
     for method, path, operation in operations:
         scope = wanted.get(operation["tags"][0], "read" if path == "/metrics" else None)
+        if operation["tags"][0] == "retrains":
+            scope = "read" if method == "get" else "act"
         if scope is None:
             assert client.request(method, path).status_code in (200, 503)
             continue
-        place = path.replace("{model}", "credit").replace("{start_ms}", "0").replace("{alert}", "x").replace("{silence}", "x")
+        place = (
+            path.replace("{model}", "credit")
+            .replace("{start_ms}", "0")
+            .replace("{alert}", "x")
+            .replace("{silence}", "x")
+            .replace("{retrain}", "x")
+        )
         for token in (None, "wrong", *(t.name for t in tokens)):
             headers = {} if token is None else {"Authorization": f"Bearer canary-{token}"}
             status = client.request(method, place, headers=headers).status_code

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from sqlalchemy import event
 
-from alerts.channels import build_channel
 from alerts.channels.base import Outcome, Sent
+from alerts.channels.registry import build_channel
 from alerts.delivery import Courier
 from alerts.notification import Notification
 from monitor.config import parse_config

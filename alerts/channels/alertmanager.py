@@ -63,7 +63,7 @@ class AlertmanagerChannel:
 
     def send(self, notification: Notification, attempt: int, now_ms: int) -> Outcome:
         n = notification
-        if n.status in ("digest", "acknowledged"):
+        if n.is_note or n.status == "acknowledged":
             return Skipped(f"Alertmanager knows no {n.status}")
         begun: list[tuple[str, Alert]] = []
         over: list[tuple[str, Alert]] = []

@@ -17,7 +17,7 @@ from alerts.notification import Notification
 from alerts.words import clean, facts, headline, mark, member_lines, plot_lines
 
 TITLE_CAP, TEXT_CAP, NAME_CAP, VALUE_CAP, TOTAL_CAP = 256, 4096, 256, 1024, 6000
-_COLOURS = {"resolved": 0x2E9E5B, "acknowledged": 0xD9A400, "test": 0x3B7DD8, "digest": 0x6B7280}
+_COLOURS = {"resolved": 0x2E9E5B, "acknowledged": 0xD9A400, "test": 0x3B7DD8, "digest": 0x6B7280, "retrain": 0x3B7DD8}
 _MARKDOWN = re.compile(r"([\\`*_~|>#\[\]()<-])")
 
 
@@ -28,7 +28,7 @@ def escape(text: str, cap: int = VALUE_CAP) -> str:
 
 def message(n: Notification) -> dict[str, Any]:
     """The body of one message."""
-    if n.status == "digest":
+    if n.is_note:
         text = "\n".join(escape(line, 500) for line in n.comment.splitlines())
         fields: list[dict[str, Any]] = []
     else:

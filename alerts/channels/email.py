@@ -43,7 +43,7 @@ def compose(n: Notification, sender: str, recipients: tuple[str, ...], now_ms: i
 
 def _html(n: Notification) -> str:
     parts = [f"<h2>{html.escape(mark(n) + ' ' + headline(n))}</h2>"]
-    if n.status == "digest":
+    if n.is_note:
         parts += [f"<p>{html.escape(clean(line, 500))}</p>" for line in n.comment.splitlines()]
     else:
         rows = "".join(f"<tr><th align='left'>{html.escape(k)}</th><td>{html.escape(v)}</td></tr>" for k, v in facts(n))

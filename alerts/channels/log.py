@@ -15,6 +15,9 @@ class LogChannel:
 
     def send(self, notification: Notification, attempt: int, now_ms: int) -> Outcome:
         n = notification
+        if n.is_note:
+            log.info("%s: %r %r", n.status, n.subject, n.comment)
+            return Sent()
         level = logging.WARNING if n.status == "firing" else logging.INFO
         log.log(
             level,

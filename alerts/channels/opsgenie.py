@@ -22,7 +22,7 @@ PRIORITIES = {"critical": "P1", "warning": "P3", "info": "P5"}
 
 def request(n: Notification, url: str) -> tuple[str, dict[str, Any]]:
     """The address and body for a notification."""
-    alias = (n.key if n.status == "test" else n.thread)[:ALIAS_CAP]
+    alias = (n.key if n.status == "test" or n.is_note else n.thread)[:ALIAS_CAP]
     one = f"{url}/{quote(alias, safe='')}"
     note = {"source": "driftd", "user": clean(n.author or "driftd", 100), "note": plain_text(n)[:TEXT_CAP]}
     if n.is_over:
@@ -53,8 +53,8 @@ class OpsgenieChannel:
     api_key: str
 
     def send(self, notification: Notification, attempt: int, now_ms: int) -> Outcome:
-        if notification.status == "digest":
-            return Skipped("a digest is no alert")
+        if notification.is_note and notification.severity != "critical":
+            return Skipped("a note is no alert")
         url, body = request(notification, self.poster.url.rstrip("/"))
         headers = {"Content-Type": "application/json", "Authorization": f"GenieKey {self.api_key}"}
         return replace(self.poster, url=url).post(json.dumps(body).encode(), headers, now_ms)

@@ -25,7 +25,7 @@ def event(n: Notification, routing_key: str) -> dict[str, Any]:
     """The body of one event."""
     action = _ACTIONS.get(n.status, "trigger")
     body: dict[str, Any] = {"routing_key": routing_key, "event_action": action, "dedup_key": n.thread[:KEY_CAP]}
-    if n.status == "test":
+    if n.status == "test" or n.is_note:
         body["dedup_key"] = n.key[:KEY_CAP]
     if action != "trigger":
         return body
@@ -53,7 +53,7 @@ class PagerDutyChannel:
     routing_key: str
 
     def send(self, notification: Notification, attempt: int, now_ms: int) -> Outcome:
-        if notification.status == "digest":
-            return Skipped("a digest is no incident")
+        if notification.is_note and notification.severity != "critical":
+            return Skipped("a note is no incident")
         body = json.dumps(event(notification, self.routing_key)).encode()
         return self.poster.post(body, {"Content-Type": "application/json"}, now_ms)

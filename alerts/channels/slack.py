@@ -42,9 +42,11 @@ def payload(n: Notification, picture: str = "") -> tuple[str, Blocks]:
     short = n.alert[:8]
     text = f"{mark(n)} {escape(headline(n, TEXT_CAP // 2), TEXT_CAP // 2)} [{short}]"
     blocks: Blocks = [{"type": "header", "text": _plain(title)}]
-    if n.status == "digest":
+    if n.is_note:
         lines = "\n".join(escape(line, 500) for line in n.comment.splitlines())
         blocks.append({"type": "section", "text": {"type": "mrkdwn", "text": lines[:TEXT_CAP] or "-"}})
+        if buttons := _buttons(n):
+            blocks.append({"type": "actions", "elements": buttons})
         return text[:TEXT_CAP], blocks
     fields = [_plain(f"{name}: {value}", FIELD_CAP * 2) for name, value in facts(n)]
     blocks.append({"type": "section", "fields": fields[:10]})
@@ -130,7 +132,7 @@ class SlackBotChannel:
 
     def _remember(self, n: Notification, answer: Any) -> None:
         ts, channel = answer.get("ts"), answer.get("channel")
-        if isinstance(ts, str) and isinstance(channel, str) and n.status not in ("test", "digest") and not n.is_over:
+        if isinstance(ts, str) and isinstance(channel, str) and n.status != "test" and not n.is_note and not n.is_over:
             self._threads[n.thread] = (channel, ts)
             for old in list(self._threads)[: max(0, len(self._threads) - THREADS_MOST)]:
                 del self._threads[old]

@@ -17,7 +17,7 @@ from alerts.words import clean, facts, headline, mark, member_lines, plot_lines
 
 CARD_BYTES = 28_000
 ACTIONS_MOST = 5
-_COLOURS = {"resolved": "good", "acknowledged": "warning", "test": "accent", "digest": "default"}
+_COLOURS = {"resolved": "good", "acknowledged": "warning", "test": "accent", "digest": "default", "retrain": "accent"}
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|~<>])")
 
 
@@ -30,7 +30,7 @@ def card(n: Notification, members_most: int = 10) -> dict[str, Any]:
     """The message with its one card."""
     title = {"type": "TextBlock", "text": f"{mark(n)} {escape(headline(n))}", "weight": "bolder", "size": "medium", "wrap": True}
     body: list[dict[str, Any]] = [{**title, "color": _COLOURS.get(n.status, "attention")}]
-    if n.status == "digest":
+    if n.is_note:
         body += [{"type": "TextBlock", "text": escape(line), "wrap": True} for line in n.comment.splitlines()[:60]]
     else:
         body.append({"type": "FactSet", "facts": [{"title": name, "value": escape(value)} for name, value in facts(n)]})

@@ -57,7 +57,7 @@ def show(config_path: str, alert: str, as_json: bool) -> None:
     """Show one ALERT (its id, or the first 6 digits of it): why it fired, who acted, what was sent where."""
     from monitor.terminal import print_alert
 
-    detail = _of_store(config_path, lambda s: s.actions.alert_detail(alert, _now_ms()), read_only=True)
+    detail = of_store(config_path, lambda s: s.actions.alert_detail(alert, now_ms()), read_only=True)
     if as_json:
         click.echo(json.dumps(detail, indent=2, default=str))
     else:
@@ -71,7 +71,7 @@ def explain(config_path: str, alert: str) -> None:
     """Draw the evidence of an ALERT: what moved, from where to where."""
     from monitor.terminal import print_evidence
 
-    print_evidence(_of_store(config_path, lambda s: s.actions.alert_detail(alert, _now_ms()), read_only=True))
+    print_evidence(of_store(config_path, lambda s: s.actions.alert_detail(alert, now_ms()), read_only=True))
 
 
 @alerts.command()
@@ -81,7 +81,7 @@ def explain(config_path: str, alert: str) -> None:
 @AUTHOR
 def ack(config_path: str, alert: str, comment: str, author: str | None) -> None:
     """Take an ALERT: it is not repeated and does not escalate any more."""
-    row = _of_store(config_path, lambda s: s.actions.ack(alert, author or _user(), comment, _now_ms()))
+    row = of_store(config_path, lambda s: s.actions.ack(alert, author or user(), comment, now_ms()))
     click.echo(f"{row['alert']} is acknowledged")
 
 
@@ -92,7 +92,7 @@ def ack(config_path: str, alert: str, comment: str, author: str | None) -> None:
 @AUTHOR
 def unack(config_path: str, alert: str, comment: str, author: str | None) -> None:
     """Give an ALERT back: repeats and escalation begin anew."""
-    row = _of_store(config_path, lambda s: s.actions.unack(alert, author or _user(), comment, _now_ms()))
+    row = of_store(config_path, lambda s: s.actions.unack(alert, author or user(), comment, now_ms()))
     click.echo(f"{row['alert']} fires again")
 
 
@@ -117,15 +117,15 @@ def silence(
     from monitor.config.units import parse_duration
     from monitor.export import parse_time
 
-    now_ms = _now_ms()
+    at_ms = now_ms()
     try:
         matchers = _matchers(matches)
-        starts_ms = parse_time(start) or now_ms
+        starts_ms = parse_time(start) or at_ms
         ends_ms = starts_ms + parse_duration(length)
     except ValueError as error:
         click.echo(str(error), err=True)
         sys.exit(EXIT_USAGE)
-    made = _of_store(config_path, lambda s: s.actions.silence(matchers, starts_ms, ends_ms, author or _user(), reason, now_ms))
+    made = of_store(config_path, lambda s: s.actions.silence(matchers, starts_ms, ends_ms, author or user(), reason, at_ms))
     click.echo(f"silence {made['id']} is {made['state']}; end it with: driftd alerts unsilence {made['id']}")
 
 
@@ -146,7 +146,7 @@ def _matchers(matches: tuple[str, ...]) -> dict[str, list[str]]:
 @AUTHOR
 def unsilence(config_path: str, silence_id: str, reason: str, author: str | None) -> None:
     """End a silence now."""
-    done = _of_store(config_path, lambda s: s.actions.unsilence(silence_id, author or _user(), reason, _now_ms()))
+    done = of_store(config_path, lambda s: s.actions.unsilence(silence_id, author or user(), reason, now_ms()))
     click.echo(f"silence {done['id']} is over")
 
 
@@ -157,7 +157,7 @@ def silences(config_path: str, all_: bool) -> None:
     """List the silences."""
     from monitor.terminal import print_silences
 
-    found = _of_store(config_path, lambda s: s.actions.list_silences(_now_ms()), read_only=True)
+    found = of_store(config_path, lambda s: s.actions.list_silences(now_ms()), read_only=True)
     print_silences([s for s in found if all_ or s["state"] != "expired"])
 
 
@@ -166,8 +166,8 @@ def silences(config_path: str, all_: bool) -> None:
 @click.option("--channel", required=True, help="A channel of the config.")
 def test_channel(config_path: str, channel: str) -> None:
     """Send a message that is marked as a test through one channel, at once; nothing is stored."""
-    from alerts.channels import build_channel
     from alerts.channels.base import Failed, Retry, Skipped
+    from alerts.channels.registry import build_channel
     from monitor.channels import marked_as_test
 
     cfg = load(config_path)
@@ -177,8 +177,8 @@ def test_channel(config_path: str, channel: str) -> None:
         sys.exit(EXIT_USAGE)
     require_named(cfg, config_path)
     settings = cfg.alerts.channels[channel]
-    now_ms = _now_ms()
-    outcome = build_channel(settings.type, settings.options()).send(marked_as_test(channel, now_ms), 1, now_ms)
+    at_ms = now_ms()
+    outcome = build_channel(settings.type, settings.options()).send(marked_as_test(channel, at_ms), 1, at_ms)
     if isinstance(outcome, Failed):
         click.echo(f"{channel}: {outcome.error}", err=True)
         sys.exit(EXIT_FAILED)
@@ -191,7 +191,7 @@ def test_channel(config_path: str, channel: str) -> None:
     click.echo(f"{channel}: sent")
 
 
-def _of_store(config_path: str, action: Callable[[Any], Any], read_only: bool = False) -> Any:
+def of_store(config_path: str, action: Callable[[Any], Any], read_only: bool = False) -> Any:
     """What an action gives; exit 1 with its reason where it cannot be done."""
     from monitor.store.errors import StoreError
 
@@ -205,14 +205,14 @@ def _of_store(config_path: str, action: Callable[[Any], Any], read_only: bool = 
         store.close()
 
 
-def _user() -> str:
+def user() -> str:
     try:
         return getpass.getuser()
     except (OSError, KeyError):
         return "someone on this machine"
 
 
-def _now_ms() -> int:
+def now_ms() -> int:
     from monitor.app import wall_clock_ms
 
     return wall_clock_ms()

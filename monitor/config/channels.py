@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
-from alerts.channels import CHANNELS, build_channel
 from alerts.channels.address import check_target, resolve
+from alerts.channels.registry import CHANNELS, build_channel
+from alerts.retraining.adapters import ADAPTERS
 from monitor.config.lines import Path
 from monitor.config.model import ChannelSettings
+from monitor.config.suggest import nearest
+
+STAND_IN = "whsec_" + "A" * 32
 
 
-def channel_problems(name: str, channel: Any) -> Iterator[tuple[Path, str, str]]:
+def channel_problems(name: str, channel: Any, channels: Collection[str]) -> Iterator[tuple[Path, str, str]]:
     """Build each channel with stand-ins for its secrets: what it refuses now, it would refuse at start."""
     try:
         options = ChannelSettings.model_validate(channel).model_dump(exclude_none=True)
@@ -25,10 +29,22 @@ def channel_problems(name: str, channel: Any) -> Iterator[tuple[Path, str, str]]
         if key not in ("type", "timeout") and plain_key not in {k.removesuffix("_ms") for k in known}:
             allowed = ", ".join([*(k.removesuffix("_ms") for k in known), "timeout"])
             yield (*path, key), f"means nothing for a channel of type {kind}", f"remove it; {kind} has {allowed}"
-    plain = {k.removesuffix("_env").removesuffix("_file"): v for k, v in options.items()}
+    plain = {k.removesuffix("_env").removesuffix("_file"): v for k, v in options.items() if k != "policy"}
+    told = (options.get("policy") or {}).get("tell", [])
+    for i, other in enumerate(told):
+        if other not in channels or other == name:
+            yield (*path, "policy", "tell", i), f"there is no channel {other!r} to tell", nearest(str(other), channels)
+    if kind == "retrain":
+        adapter = options.get("adapter") or "webhook"
+        if adapter not in ADAPTERS:
+            yield (*path, "adapter"), f"there is no retrain adapter {adapter!r}", nearest(str(adapter), ADAPTERS)
+            return
+        secrets = ADAPTERS[adapter].secrets
+        given = {k.removesuffix("_env").removesuffix("_file"): v for k, v in (plain.get("adapter_options") or {}).items()}
+        plain["adapter_options"] = {k: STAND_IN if k in secrets else v for k, v in given.items()}
     for key in list(plain):
         if key in ("secret", "old_secret"):
-            plain[key] = "whsec_" + "A" * 32
+            plain[key] = STAND_IN
         elif key == "webhook_url":
             plain[key] = "https://hooks.slack.com/services/T/B/x"
     try:

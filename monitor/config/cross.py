@@ -21,6 +21,7 @@ from monitor.config.performance import custom_names, output_problems, performanc
 from monitor.config.secret import is_secret
 from monitor.config.statistics import statistics_problems
 from monitor.config.suggest import nearest as _nearest
+from monitor.config.template import QUERY_FIELDS, unknown_fields
 from monitor.config.units import parse_duration
 from monitor.decode.settings import NUMBER_FIELDS
 
@@ -144,7 +145,22 @@ def _sources(sources: list[Any]) -> Found:
                 yield (*path, field), f"means nothing for a source of type {kind}", "remove it"
 
 
+def _rows_query(model: dict[str, Any], path: Path) -> Found:
+    template = model.get("rows_query")
+    if not isinstance(template, str):
+        return
+    allowed = ", ".join(f"{{{name}}}" for name in QUERY_FIELDS)
+    try:
+        unknown = unknown_fields(template)
+    except ValueError as error:
+        yield (*path, "rows_query"), f"is no template: {error}", f"allowed fields: {allowed}; write {{{{ for a brace"
+        return
+    for name in unknown:
+        yield (*path, "rows_query"), f"there is no field {{{name}}}", f"allowed fields: {allowed}"
+
+
 def _model(model: dict[str, Any], path: Path) -> Found:
+    yield from _rows_query(model, path)
     task, positive = model.get("task"), model.get("positive_label")
     if task == "binary" and not positive:
         yield (
@@ -200,4 +216,4 @@ def _alerts(alerts: dict[str, Any], models: list[Any]) -> Found:
     channels = alerts.get("channels") if isinstance(alerts.get("channels"), dict) else {}
     assert isinstance(channels, dict)
     for name, channel in channels.items():
-        yield from channel_problems(name, channel)
+        yield from channel_problems(name, channel, channels)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 from sqlalchemy import URL, make_url
 
-from monitor.config.alert_rules import FlappingSettings, InhibitSettings, RouteSettings, RuleSettings
+from monitor.config.alert_rules import FlappingSettings, InhibitSettings, RouteSettings, RuleSettings, ScheduleSettings
 from monitor.config.secret import read_secret, resolve
 from monitor.config.section import Name, Section
 from monitor.config.units import Duration, Size
@@ -248,6 +248,8 @@ class ModelSettings(Section):
     numbers: list[Name] = Field(list(NUMBER_FIELDS), max_length=50)  # numeric fields of the event itself
     embedding: EmbeddingSettings | None = None
     team: str = ""
+    lineage: dict[str, dict[str, str]] = {}  # of a version, or of all ("*"): what a retrain request says of its origin
+    rows_query: str | None = None  # how to get the rows since drift began; {from} {to} {from_ms} {to_ms} {model} {version}
     tags: dict[str, str] = {}  # labels of its alerts, for routes and silences
     features: dict[str, Literal["numeric", "category", "boolean", "datetime", "text"]] = {}
     segments: Annotated[list[SegmentSettings], Field(max_length=50)] = []
@@ -295,6 +297,21 @@ class ModelSettings(Section):
         return tuple(s.name for s in self.segments if s.where is None)
 
 
+class RetrainSettings(Section):
+    """Which findings may retrain, and when; see alerts/retraining/policy.py."""
+
+    on: list[Literal["concept", "performance", "drift", "fairness", "operations"]] = Field(["concept", "performance"], min_length=1)
+    mode: Literal["auto", "approve", "dry_run"] = "auto"
+    quiet: ScheduleSettings | None = None
+    min_new_labels: int = Field(0, ge=0)
+    max_futile: int = Field(2, ge=1)
+    expires_ms: Duration = Field(7 * 86_400_000, alias="expires", ge=1)
+    observe_windows: int = Field(5, ge=2, le=1000)
+    observe_ms: Duration = Field(7 * 86_400_000, alias="observe", ge=1)
+    reference: Literal["keep", "auto", "approve"] = "keep"
+    tell: list[str] = []
+
+
 class ChannelSettings(Section):
     type: Literal["log", "slack", "webhook", "pagerduty", "opsgenie", "teams", "discord", "email", "alertmanager", "retrain"]
     url: str | None = None
@@ -323,14 +340,20 @@ class ChannelSettings(Section):
     old_secret_env: str | None = None
     old_secret_file: str | None = None
     timeout_ms: Duration = Field(10_000, alias="timeout", ge=100)
+    adapter: str | None = None
+    adapter_options: dict[str, Any] | None = Field(None, alias="options")
+    policy: RetrainSettings | None = None
     cooldown_ms: Duration | None = Field(None, alias="cooldown")
     max_per_day: int | None = Field(None, ge=1)
     allow_private: bool | None = None
 
     def options(self) -> dict[str, Any]:
         """Options for alerts.channels.build_channel, secrets read. Raises SecretMissing."""
-        given = self.model_dump(exclude={"type", "timeout_ms"}, exclude_none=True)
-        return {**resolve(given), "timeout_s": self.timeout_ms / 1000.0}
+        given = self.model_dump(exclude={"type", "timeout_ms", "policy", "adapter_options"}, exclude_none=True)
+        out = {**resolve(given), "timeout_s": self.timeout_ms / 1000.0}
+        if self.type == "retrain":
+            out["adapter_options"] = resolve(self.adapter_options or {})
+        return out
 
 
 class AlertSettings(Section):

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from prometheus_client.parser import text_string_to_metric_families
 
 from alerts.channels.address import Resolve, Target, UnsafeAddress, check_target, resolve
-from alerts.channels.post import connection_to
+from alerts.channels.fetch import connection_to
 from monitor.resources.probe import ProbeUnavailable, Rates
 from monitor.resources.servers import Reading, Table
 

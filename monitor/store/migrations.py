@@ -95,7 +95,18 @@ V5 = (
     "CREATE INDEX resource_sample_by_time ON resource_sample (model, ts_ms)",
 )
 
-STEPS: tuple[tuple[str, ...], ...] = (V1, V2, V3, V4, V5)
+V6 = (
+    """CREATE TABLE retrain (id TEXT NOT NULL PRIMARY KEY, channel TEXT NOT NULL, model TEXT NOT NULL, version TEXT NOT NULL,
+      status TEXT NOT NULL, reason TEXT NOT NULL, request TEXT NOT NULL, requested_ms BIGINT NOT NULL, begun_ms BIGINT NOT NULL,
+      started_ms BIGINT NOT NULL, finished_ms BIGINT NOT NULL, updated_ms BIGINT NOT NULL, next_at_ms BIGINT NOT NULL,
+      lease_until_ms BIGINT NOT NULL, attempts INTEGER NOT NULL, author TEXT NOT NULL, run TEXT NOT NULL, run_url TEXT NOT NULL,
+      error TEXT NOT NULL, new_version TEXT NOT NULL, verdict TEXT NOT NULL, verdict_detail TEXT NOT NULL,
+      reference TEXT NOT NULL)""",
+    "CREATE INDEX retrain_by_model ON retrain (model, requested_ms)",
+    "CREATE INDEX retrain_due ON retrain (next_at_ms) WHERE next_at_ms >= 0",
+)
+
+STEPS: tuple[tuple[str, ...], ...] = (V1, V2, V3, V4, V5, V6)
 LATEST = len(STEPS)
 
 _TYPES = {

@@ -24,6 +24,17 @@ _STATE = text(
 _SCORE_FIELDS = tuple(ScoreRow.__dataclass_fields__)
 
 
+def enqueue(conn: Connection, rows: list[OutboxRow]) -> None:
+    """Add notifications in the caller's transaction; one whose key is known already is the same one."""
+    conn.execute(
+        _OUTBOX,
+        [
+            {"key": r.key, "channel": r.channel, "grp": r.group, "alert": r.alert, "body": r.body, "created_ms": r.created_ms}
+            for r in rows
+        ],
+    )
+
+
 class PublishingTransaction(AlertWrites):
     """One open transaction of one model; see monitor.publish.Publishing."""
 
@@ -152,13 +163,4 @@ class PublishingTransaction(AlertWrites):
 
     def enqueue(self, rows: list[OutboxRow]) -> None:
         """Add notifications; one whose key is known already is the same one."""
-        self._conn.execute(
-            _OUTBOX,
-            [
-                {
-                    "key": r.key, "channel": r.channel, "grp": r.group, "alert": r.alert, "body": r.body,
-                    "created_ms": r.created_ms,
-                }
-                for r in rows
-            ],
-        )  # fmt: skip
+        enqueue(self._conn, rows)

@@ -132,6 +132,27 @@ class Reading:
         parsed = ({**r, **{k: json.loads(r[k] or "{}") for k in ("evidence", "labels") if k in r}} for r in rows)
         return list(parsed), following
 
+    def versions(self, model: str) -> dict[str, int]:
+        """The first window (ms) that each version of a model is in."""
+        c = score.c
+        query = select(c.version, func.min(c.window_start_ms)).where(
+            c.model == model, c.subject == "traffic", c.score == "rows", c.segment == ""
+        )
+        with self._conn() as conn:
+            return {version: first for version, first in conn.execute(query.group_by(c.version))}
+
+    def series(self, model: str, subject: str, name: str, versions: list[str]) -> dict[str, dict[int, tuple[float, int]]]:
+        """One score over time, all rows: version -> window start (ms) -> (value, rows)."""
+        c = score.c
+        query = select(c.version, c.window_start_ms, c.value, c.rows).where(
+            c.model == model, c.subject == subject, c.score == name, c.segment == "", c.version.in_(versions), c.value.is_not(None)
+        )
+        out: dict[str, dict[int, tuple[float, int]]] = {}
+        with self._conn() as conn:
+            for version, start_ms, value, rows in conn.execute(query):
+                out.setdefault(version, {})[start_ms] = (value, rows)
+        return out
+
     def dead_letters(self, limit: int) -> list[dict[str, Any]]:
         """The newest dead letters, without their excerpts, which may be private."""
         c = dead_letter.c

@@ -236,6 +236,27 @@ Index(
     sqlite_where=text("state = 'due'"),
 )
 
+# What was asked of training pipelines, and what came of it; see monitor/store/retrains.py. -1: never.
+retrain = Table(
+    "retrain",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("channel", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("request", Text, nullable=False),  # JSON of alerts.retraining.request.RetrainRequest
+    *(Column(n, BigInteger, nullable=False) for n in ("requested_ms", "begun_ms", "started_ms", "finished_ms", "updated_ms")),
+    *(Column(n, BigInteger, nullable=False) for n in ("next_at_ms", "lease_until_ms")),
+    Column("attempts", Integer, nullable=False),
+    *(Column(n, Text, nullable=False) for n in ("author", "run", "run_url", "error", "new_version", "verdict")),
+    Column("verdict_detail", Text, nullable=False),  # JSON
+    Column("reference", Text, nullable=False),  # that the job named for the new version
+)
+Index("retrain_by_model", retrain.c.model, retrain.c.requested_ms)
+Index("retrain_due", retrain.c.next_at_ms, postgresql_where=text("next_at_ms >= 0"), sqlite_where=text("next_at_ms >= 0"))
+
 channel_state = Table(
     "channel_state", metadata, Column("channel", Text, primary_key=True), Column("blob", LargeBinary, nullable=False)
 )

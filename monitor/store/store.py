@@ -20,6 +20,7 @@ from monitor.store.errors import DATABASE_ERRORS, StoreError, classify
 from monitor.store.outbox import Outbox
 from monitor.store.publish import PublishingTransaction
 from monitor.store.reading import Reading
+from monitor.store.retrains import Retrains
 from monitor.store.schema import alert, event_count, pane, reference, seen_ids, window
 from monitor.store.terms import Terms
 
@@ -58,6 +59,7 @@ class Store:
         self.outbox = Outbox(engine)
         self.actions = Actions(engine)
         self.reading = Reading(engine)
+        self.retrains = Retrains(engine)
         self._on_close = on_close
 
     def close(self) -> None:

@@ -12,7 +12,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import uvicorn
@@ -30,6 +30,7 @@ from monitor.web.act import act_routes
 from monitor.web.push import Submit, push_routes
 from monitor.web.read import read_routes
 from monitor.web.refusal import Refusal
+from monitor.web.retrains import reset_route, retrain_routes
 
 MAX_ERRORS = 10
 SAFE_HEADERS = {
@@ -50,7 +51,7 @@ class Shown:
     clock: Callable[[], int]
     config: str = ""
     version: str = ""
-    routers: list[Callable[[Any, Callable[..., Caller], list[Any]], APIRouter]] = field(default_factory=list)
+    retrain_secrets: Callable[[str], tuple[str, ...]] = lambda channel: ()
 
 
 class WebServer:
@@ -124,6 +125,8 @@ def build_app(
         routes = read_routes(s.store, s.models, s.segments, health, version, s.config, s.clock, [Depends(reads)])
         app.include_router(routes)
         app.include_router(act_routes(s.store, s.clock, acts, [Depends(acts)]))
+        app.include_router(retrain_routes(s.store, s.clock, access, s.retrain_secrets, reads, acts))
+        app.include_router(reset_route(s.store, s.clock, set(s.models), acts))
 
     @app.middleware("http")
     async def outer(request: Request, following: Callable[[Request], Any]) -> Response:

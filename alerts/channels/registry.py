@@ -1,0 +1,145 @@
+"""The channels by the name that `type` has in the config.
+
+Options are plain values; whoever reads the config has already read secrets from the environment or a file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from alerts.channels import opsgenie, pagerduty
+from alerts.channels.alertmanager import AlertmanagerChannel
+from alerts.channels.base import Channel
+from alerts.channels.discord import DiscordChannel
+from alerts.channels.email import EmailChannel
+from alerts.channels.log import LogChannel
+from alerts.channels.opsgenie import OpsgenieChannel
+from alerts.channels.pagerduty import PagerDutyChannel
+from alerts.channels.post import Poster
+from alerts.channels.retrain import RetrainChannel
+from alerts.channels.slack import SlackBotChannel, SlackWebhookChannel
+from alerts.channels.teams import TeamsChannel
+from alerts.channels.webhook import WebhookChannel, decode_secret
+from alerts.retraining.adapters import build_adapter
+from alerts.retraining.policy import RetrainPolicy
+
+Options = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelType:
+    """How a channel is built, and which options of the config mean something for it."""
+
+    build: Callable[[Options], Channel]
+    options: tuple[str, ...] = ()
+
+
+def _timeout_s(options: Options) -> float:
+    return float(options.get("timeout_s", 10.0))
+
+
+def _need(options: Options, name: str, what: str) -> Any:
+    if not options.get(name):
+        raise ValueError(what)
+    return options[name]
+
+
+def _slack(options: Options) -> Channel:
+    if url := options.get("webhook_url"):
+        return SlackWebhookChannel(url, _timeout_s(options))
+    if (token := options.get("bot_token")) and (channel := options.get("channel")):
+        return SlackBotChannel(token, channel, _timeout_s(options), picture=bool(options.get("picture", False)))
+    raise ValueError("slack channel: give webhook_url_env, or bot_token_env and channel")
+
+
+def _poster(options: Options, url: str | None = None) -> Poster:
+    url = options.get("url") or url
+    if not url:
+        raise ValueError("webhook channel: url is missing")
+    return Poster(url, _timeout_s(options), bool(options.get("allow_private", False)))
+
+
+def _secrets(options: Options) -> tuple[str, ...]:
+    secrets = tuple(s for s in (options.get("secret"), options.get("old_secret")) if s)
+    for secret in secrets:
+        decode_secret(secret)
+    return secrets
+
+
+def _retrain(options: Options) -> Channel:
+    """policy, where there is one, is a RetrainPolicy; cooldown_ms and max_per_day stand beside it in the config."""
+    limits = {name: int(options[name]) for name in ("cooldown_ms", "max_per_day") if options.get(name) is not None}
+    policy = replace(options.get("policy") or RetrainPolicy(), **limits)
+    plain = ("url", "allow_private", "timeout_s", "secret", "old_secret")
+    given = {name: options[name] for name in plain if options.get(name) is not None}
+    adapter = build_adapter(options.get("adapter") or "webhook", {**given, **(options.get("adapter_options") or {})})
+    return RetrainChannel(adapter, policy)
+
+
+def _pagerduty(options: Options) -> Channel:
+    key = _need(options, "routing_key", "pagerduty channel: give routing_key_env or routing_key_file")
+    return PagerDutyChannel(_poster(options, pagerduty.URL), key)
+
+
+def _opsgenie(options: Options) -> Channel:
+    key = _need(options, "api_key", "opsgenie channel: give api_key_env or api_key_file")
+    return OpsgenieChannel(_poster(options, opsgenie.URL), key)
+
+
+def _hidden(options: Options, kind: str) -> Poster:
+    url = _need(options, "webhook_url", f"{kind} channel: give webhook_url_env or webhook_url_file")
+    return Poster(url, _timeout_s(options), bool(options.get("allow_private", False)))
+
+
+def _email(options: Options) -> Channel:
+    host = _need(options, "host", "email channel: host is missing")
+    sender = _need(options, "sender", "email channel: sender is missing")
+    recipients = tuple(_need(options, "recipients", "email channel: recipients is empty"))
+    for address in (sender, *recipients):
+        name, _, domain = str(address).rpartition("@")
+        if not name or not domain or any(c.isspace() or c in ",;<>" for c in address):
+            raise ValueError(f"email channel: {address!r} is no plain address, as in ops@example.com")
+    security = options.get("security", "starttls")
+    if security == "none" and (options.get("username") or not options.get("allow_private")):
+        raise ValueError(
+            "email channel: security: none sends all in the clear: only without username, and with allow_private: true"
+        )
+    port = int(options.get("port") or {"starttls": 587, "tls": 465, "none": 25}[security])
+    return EmailChannel(
+        host, port, sender, recipients, options.get("username") or "", options.get("password") or "", security,
+        _timeout_s(options), bool(options.get("allow_private", False)),
+    )  # fmt: skip
+
+
+def _alertmanager(options: Options) -> Channel:
+    url = _need(options, "url", "alertmanager channel: url is missing, as in http://alertmanager:9093")
+    poster = _poster({**options, "url": url.rstrip("/").removesuffix("/api/v2/alerts") + "/api/v2/alerts"})
+    return AlertmanagerChannel(poster, options.get("token") or "")
+
+
+CHANNELS: dict[str, ChannelType] = {
+    "log": ChannelType(lambda options: LogChannel()),
+    "slack": ChannelType(_slack, ("webhook_url", "bot_token", "channel", "picture")),
+    "webhook": ChannelType(lambda o: WebhookChannel(_poster(o), _secrets(o)), ("url", "secret", "old_secret", "allow_private")),
+    "pagerduty": ChannelType(_pagerduty, ("routing_key", "url", "allow_private")),
+    "opsgenie": ChannelType(_opsgenie, ("api_key", "url", "allow_private")),
+    "teams": ChannelType(lambda o: TeamsChannel(_hidden(o, "teams")), ("webhook_url", "allow_private")),
+    "discord": ChannelType(lambda o: DiscordChannel(_hidden(o, "discord")), ("webhook_url", "allow_private")),
+    "email": ChannelType(
+        _email, ("host", "port", "sender", "recipients", "username", "password", "security", "allow_private")
+    ),
+    "alertmanager": ChannelType(_alertmanager, ("url", "token", "allow_private")),
+    "retrain": ChannelType(
+        _retrain,
+        ("adapter", "url", "secret", "old_secret", "options", "policy", "cooldown_ms", "max_per_day", "allow_private"),
+    ),
+}  # fmt: skip
+
+
+def build_channel(type_name: str, options: Options) -> Channel:
+    """A channel from the options that its type names, and timeout_s. Raises ValueError that says what is missing."""
+    if type_name not in CHANNELS:
+        raise ValueError(f"channel type is {type_name!r}, must be one of {', '.join(CHANNELS)}")
+    return CHANNELS[type_name].build(options)
