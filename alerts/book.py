@@ -21,6 +21,7 @@ import orjson
 
 from alerts.combine import combination
 from alerts.conditions import Verdict, judge
+from alerts.matchers import matches_any
 from alerts.record import Record
 from alerts.rules import Rule
 from alerts.transition import Reason, Transition, fingerprint, finite, plain
@@ -109,9 +110,13 @@ class AlertBook:
         self, alerts: dict[Name, Record], rule: Rule, findings: list[Finding], coverage: float | None, window: Shown
     ) -> Iterator[Transition]:
         by_level = rule.above is None and rule.below is None and not rule.relative
+        wanted: dict[str, bool] = {}  # by the score's name: there are few of these, and many findings
+        every_subject = "*" in rule.subjects
         for finding in findings:
             score = finding.score
-            if not rule.matches(window.group[0], window.group[2], score.subject, score.name):
+            if score.name not in wanted:
+                wanted[score.name] = matches_any(rule.scores, score.name)
+            if not wanted[score.name] or not (every_subject or matches_any(rule.subjects, score.subject)):
                 continue
             name = (rule.name, score.subject, score.name)
             record = alerts.get(name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from hashlib import sha256
 from typing import Any
 
@@ -54,7 +54,8 @@ class AlertGroup:
         self.ack_alert = self.ack_author = self.ack_comment = ""
 
     def row(self) -> dict[str, Any]:
-        return {**asdict(self), "told": sorted(self.told), "flapping": sorted(self.flapping)}
+        plain = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {**plain, "told": sorted(self.told), "flapping": sorted(self.flapping)}
 
     @staticmethod
     def from_row(row: Mapping[str, Any]) -> AlertGroup:

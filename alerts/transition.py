@@ -10,6 +10,8 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import Any
 
+import orjson
+
 EVIDENCE_CHARS_MOST = 4_000
 
 
@@ -66,15 +68,17 @@ class Transition:
 
     def alert_row(self, labels: Mapping[str, str] | None = None, group: str | None = None) -> dict[str, Any]:
         """The transition as one flat row of the store's alert table."""
-        names = [n for n in self.__dataclass_fields__ if n not in ("reason", "evidence", "trigger_ms", "damped")]
-        evidence = json.dumps(self.evidence, sort_keys=True)
+        evidence = json.dumps(self.evidence, sort_keys=True) if self.evidence else "{}"
         return {
-            **{name: getattr(self, name) for name in names},
+            **{name: getattr(self, name) for name in _COLUMNS},
             "reason": str(self.reason),
             "grp": group,
             "evidence": evidence if len(evidence) <= EVIDENCE_CHARS_MOST else "{}",
-            "labels": json.dumps(labels, sort_keys=True) if labels is not None else None,
+            "labels": orjson.dumps(labels).decode() if labels is not None else None,
         }
+
+
+_COLUMNS = tuple(n for n in Transition.__dataclass_fields__ if n not in ("reason", "evidence", "trigger_ms", "damped"))
 
 
 def fingerprint(rule: str, model: str, version: str, segment: str, subject: str, score: str) -> str:
