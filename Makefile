@@ -34,6 +34,7 @@ bench: servers .venv/.test   ## throughput and peers, as ratios measured side by
 	$(QUIET) $(BIN)/python -m tests.bench.stream
 	$(QUIET) $(BIN)/python -m tests.bench.stream --labels --events 500000
 	$(QUIET) $(BIN)/python -m tests.bench.replay
+	$(QUIET) $(BIN)/python -m tests.bench.scores
 	$(QUIET) $(BIN)/python -m tests.bench.peers
 	$(QUIET) $(BIN)/python -m tests.bench.alerts
 

@@ -5,6 +5,7 @@ A summary counts in the reference's grid or in cells of its own; `aligned` bring
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,11 +33,18 @@ class Cells:
 
         low and high are the least and greatest value: they close the outer cells. NaN without rows.
         """
-        total = self.rows
+        return self.quantiles((q,), low, high)[0]
+
+    def quantiles(self, levels: Sequence[float], low: float, high: float) -> list[float]:
+        """The same for several levels."""
+        upto = np.cumsum(self.counts)
+        return [self._quantile(upto, q, low, high) for q in levels]
+
+    def _quantile(self, upto: Ints, q: float, low: float, high: float) -> float:
+        total = int(upto[-1]) if len(upto) else 0
         if total == 0:
             return float("nan")
         rank = q * (total - 1)
-        upto = np.cumsum(self.counts)
         i = int(np.searchsorted(upto, rank, side="right"))
         i = min(i, len(self.counts) - 1)
         inside = (rank - (upto[i] - self.counts[i]) + 0.5) / max(1, int(self.counts[i]))

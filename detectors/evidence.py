@@ -1,6 +1,6 @@
 """What moved, so that a person can read it: the bins or categories whose share changed most, before and after.
 
-Small and plain (JSON): at most TOP bins, and a handful of figures.
+Small and plain (JSON): at most SHOWN bins, and a handful of figures.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import numpy as np
 
 from detectors.pairs import CategoryPair, NumericPair, Pair
 
-TOP = 5
+TOP = 5  # bins that are said to have moved
+SHOWN = 12  # bins whose shares are told, in their own order
 TEXT_CHARS = 60  # of a category's name
 
 
@@ -19,14 +20,19 @@ def moved(pair: Pair) -> dict[str, object]:
     """The bins that moved most, and the figures that go with them."""
     p, q = pair.bin_shares
     change = np.abs(q - p)
-    order = [int(i) for i in np.argsort(-change, kind="stable")[:TOP] if change[i] > 0]
+    order = [int(i) for i in np.argsort(-change, kind="stable")[:SHOWN] if p[i] or q[i]]
+    names = {i: pair.names[i][:TEXT_CHARS] if isinstance(pair, CategoryPair) else range_of(pair, i) for i in order}
+    kind = "category" if isinstance(pair, CategoryPair) else "range"
+    out: dict[str, object] = {
+        "moved": [{kind: names[i], **_shares(p[i], q[i])} for i in order[:TOP] if change[i] > 0],
+        "cells": [names[i] for i in sorted(order)],
+        "reference_shares": [round(float(p[i]), 4) for i in sorted(order)],
+        "current_shares": [round(float(q[i]), 4) for i in sorted(order)],
+    }
     if isinstance(pair, CategoryPair):
-        rows = [{"category": pair.names[i][:TEXT_CHARS], **_shares(p[i], q[i])} for i in order]
-        out: dict[str, object] = {"moved": rows}
         if pair.fresh:
             out["new"] = [name[:TEXT_CHARS] for name in pair.fresh[:TOP]]
     else:
-        out = {"moved": [{"range": range_of(pair, i), **_shares(p[i], q[i])} for i in order]}
         before, after = pair.moments
         out["mean"], out["std"] = _figures(before.mean, after.mean), _figures(before.std, after.std)
     seen = pair.n + pair.missing[0], pair.m + pair.missing[1]

@@ -88,9 +88,9 @@ def _numeric(subject: str, column: Numeric) -> Iterator[Score]:
     yield Score(subject, "std", moments.std, rows)
     yield Score(subject, "min", moments.low if moments.n else math.nan, rows)
     yield Score(subject, "max", moments.high if moments.n else math.nan, rows)
-    own = column.cells()
-    for label, q in QUANTILES.items():
-        yield Score(subject, label, own.quantile(q, moments.low, moments.high), rows)
+    found = column.cells().quantiles(tuple(QUANTILES.values()), moments.low, moments.high)
+    for label, value in zip(QUANTILES, found, strict=True):
+        yield Score(subject, label, value, rows)
 
 
 def _category(subject: str, counts: CategorySummary) -> Iterator[Score]:
