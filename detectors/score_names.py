@@ -129,7 +129,14 @@ QUALITY = {
 CHECKS = {
     "violation_share": Doc("rows that violate the rule / rows for which it can be said"),
 }
+SCHEMA = {
+    "wrong_type_share": Doc(
+        "events refused for a field of another type / these and the accepted; 0.001 warn, 0.01 breach by default"
+    ),
+    "unnamed_features": Doc("features of sampled events (1 message of 1,024) that the schema does not name", "above", "features"),
+}
 FRESHNESS = {
+    "duplicate_share": Doc("repeats of an event id / these and the accepted"),
     "newest_event_age_ms": Doc("end of the window less the time of its newest event", "above", "ms"),
     "ingest_delay_p50_ms": Doc("median time from an event to its record in the log, within 1 %", "above", "ms"),
     "ingest_delay_p95_ms": Doc("95 % quantile of it", "above", "ms"),
@@ -237,6 +244,7 @@ FAMILIES: dict[str, dict[str, Doc]] = {
     "a feature, `prediction`, `features`, with `profile: TOOL`": FORMULA_SCORES,
     "a feature: its quality": QUALITY,
     "`check:NAME`": CHECKS,
+    "`schema`": SCHEMA,
     "`traffic`, `latency`": {**TRAFFIC, **FRESHNESS},
     "`performance`, beside each NAME its 95 % interval: NAME_low, NAME_high": PERFORMANCE,
     "`labels`": LABELS,

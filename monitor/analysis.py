@@ -25,7 +25,7 @@ from monitor.model import Model
 from monitor.multivariate import multivariate
 from monitor.operations import cost_budget, operations
 from monitor.panes import Group
-from monitor.quality import quality
+from monitor.quality import quality, schema_drift
 from monitor.resource_scores import resources
 from monitor.target import target
 from monitor.view import GroupView, Memory, WindowView
@@ -64,6 +64,7 @@ GROUP_ANALYSERS: dict[str, GroupAnalyser] = {
 }
 WINDOW_ANALYSERS: dict[str, WindowAnalyser] = {
     "labels": labels,
+    "schema_drift": schema_drift,
     "fairness": fairness,
     "cost_budget": cost_budget,
     "resources": resources,

@@ -44,6 +44,7 @@ from monitor.events import (
     RawBatch,
     StatefulDecoder,
 )
+from monitor.intake import clocks_at, refused_field, unnamed_features
 from monitor.labels import last_of_each
 from monitor.model import Model
 from monitor.panes import Pane
@@ -168,6 +169,7 @@ class Engine:
             part.counts["consumed"] += 1
             part.counts[letter.reason] += 1
         part.dead.extend(decoded.dead)
+        self._add_intake(part, role, raw, decoded)
         if decoded.events:
             self._add_events(part, [with_ingest_delay(self.models[b.model].schema, b, raw) for b in decoded.events])
         for labels in decoded.labels:
@@ -177,6 +179,39 @@ class Engine:
         part.next_offset = raw.next_offset
         part.idle = False
         self.rows_since_cut += raw.rows
+
+    def _add_intake(self, part: Partition, role: str, raw: RawBatch, decoded: Decoded) -> None:
+        """What the batch holds that no summary takes: called before the events move the partition's clock."""
+        if role != "events":
+            return
+        letters = [letter for letter in decoded.dead if refused_field(letter)]
+        if letters:
+            clocks = clocks_at(np.array([letter.offset for letter in letters]), decoded.events, part.clock_ms)
+            for letter, clock in zip(letters, clocks.tolist(), strict=True):
+                pane = self._open_pane(part, letter.model, letter.ts_ms, clock)
+                if pane is not None:
+                    pane.intake.count(pane.intake.wrong_type, refused_field(letter))
+        if self._stateful(part.key) is not None:  # other formats name their features otherwise
+            return
+        for batch in decoded.events:
+            found = list(unnamed_features(raw, batch, self.models[batch.model].schema))
+            rows = np.array([row for row, _ in found], dtype=np.intp)
+            clocks = clocks_at(batch.offsets[rows], decoded.events, part.clock_ms)
+            for (row, names), clock in zip(found, clocks, strict=True):
+                pane = self._open_pane(part, batch.model, int(batch.ts_ms[row]), int(clock))
+                if pane is not None:
+                    pane.intake.sampled += 1
+                    for name in names:
+                        pane.intake.count(pane.intake.unnamed, name)
+
+    def _open_pane(self, part: Partition, name: str, ts_ms: int, clock_ms: int) -> Pane | None:
+        """The pane that an event belongs to, made if need be; None where it is closed for a message at that clock."""
+        model = self.models[name]
+        start = ts_ms // model.slide_ms * model.slide_ms
+        if start + model.slide_ms + model.lateness_ms <= clock_ms:
+            return None
+        part.dirty.add((name, start))
+        return part.panes.setdefault((name, start), Pane(model.active_profile))
 
     def _add_events(self, part: Partition, batches: list[EventBatch]) -> None:
         clocks = _clocks(part, batches)
@@ -202,6 +237,10 @@ class Engine:
             if repeated.any():
                 part.counts["duplicate"] += int(repeated.sum())
                 keep[rows[repeated]] = False
+                for pane_start, count in zip(*np.unique(start[rows[repeated]], return_counts=True), strict=True):
+                    key = model.name, int(pane_start)
+                    part.panes.setdefault(key, Pane(model.active_profile)).intake.repeats += int(count)
+                    part.dirty.add(key)
             fresh = ~repeated
             for expiry in np.unique(expires[fresh]).tolist():
                 chosen = ids[fresh & (expires == expiry)]

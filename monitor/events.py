@@ -103,6 +103,7 @@ class DeadLetter:
     detail: str  # place, value, what is allowed
     excerpt: bytes = b""
     ts_ms: int = -1
+    model: str = ""  # of the event, where it could be told
 
 
 @dataclass(slots=True)

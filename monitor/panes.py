@@ -18,6 +18,7 @@ from detectors.profile import Profile
 from detectors.sample import PART as SAMPLE
 from detectors.summaries import segment_schema
 from detectors.window import WindowSummary, without_part
+from monitor.intake import Intake
 from monitor.model import Model
 
 OTHER = "__other__"
@@ -31,6 +32,7 @@ class Pane:
 
     profile: str  # name of the reference whose cells the summaries count in, "" for none
     groups: dict[Group, WindowSummary] = field(default_factory=dict)
+    intake: Intake = field(default_factory=Intake)  # what came for it and is in no summary
 
     @property
     def rows(self) -> int:
@@ -66,6 +68,7 @@ class Pane:
 
     def merge(self, other: Pane) -> None:
         """Merge a pane that counts in the same cells."""
+        self.intake.merge(other.intake)
         for group, summary in other.groups.items():
             mine = self.groups.get(group)
             if mine is None:
@@ -75,7 +78,7 @@ class Pane:
 
     def to_bytes(self) -> bytes:
         parts = [summary.to_bytes() for summary in self.groups.values()]
-        head = json.dumps([self.profile, [list(group) for group in self.groups], [len(p) for p in parts]])
+        head = json.dumps([self.profile, [list(group) for group in self.groups], [len(p) for p in parts], self.intake.to_json()])
         encoded = head.encode()
         holds_rows = any(SAMPLE in summary.parts and summary.parts[SAMPLE].rows for summary in self.groups.values())
         return struct.pack("<BI", WITH_ROWS if holds_rows else FORMAT, len(encoded)) + encoded + b"".join(parts)
@@ -83,8 +86,8 @@ class Pane:
     @staticmethod
     def from_bytes(data: bytes, model: Model) -> Pane:
         """Raises ValueError for a format that this release does not know."""
-        profile, groups, lengths, at = _opened(data)
-        pane = Pane(profile)
+        profile, groups, lengths, intake, at = _opened(data)
+        pane = Pane(profile, intake=Intake.from_json(intake[0]) if intake else Intake())
         known = model.profile_named(profile)
         for (version, segment), size in zip(groups, lengths, strict=True):
             schema = segment_schema(model.schema, segment)
@@ -95,22 +98,23 @@ class Pane:
 
 def without_rows(data: bytes) -> bytes:
     """The bytes of the same pane less its sample of rows; needs no model."""
-    profile, groups, lengths, at = _opened(data)
+    profile, groups, lengths, intake, at = _opened(data)
     parts = []
     for size in lengths:
         parts.append(without_part(data[at : at + size], SAMPLE))
         at += size
-    encoded = json.dumps([profile, groups, [len(p) for p in parts]]).encode()
+    encoded = json.dumps([profile, groups, [len(p) for p in parts], *intake]).encode()
     return struct.pack("<BI", FORMAT, len(encoded)) + encoded + b"".join(parts)
 
 
-def _opened(data: bytes) -> tuple[str, list[list[str]], list[int], int]:
-    """The reference's name, the groups, the lengths of their summaries, and where these begin."""
+def _opened(data: bytes) -> tuple[str, list[list[str]], list[int], list[list[object]], int]:
+    """The reference's name, the groups, the lengths of their summaries, the intake (a list of one, none in panes
+    of old), and where the summaries begin."""
     form, length = struct.unpack_from("<BI", data)
     if form not in (FORMAT, WITH_ROWS):
         raise ValueError(f"pane of format {form}: this release reads formats {FORMAT} and {WITH_ROWS}. Upgrade driftd.")
-    profile, groups, lengths = json.loads(data[5 : 5 + length])
-    return profile, groups, lengths, 5 + length
+    profile, groups, lengths, *intake = json.loads(data[5 : 5 + length])
+    return profile, groups, lengths, intake, 5 + length
 
 
 def _by_value(column: DictColumn, limit: int, seen: set[str]) -> list[tuple[str, np.ndarray | None]]:

@@ -268,7 +268,7 @@ def _view(
             learned=baseline.summary(start, segment, model) if profile is None else None,
             reference=profile.name if profile is not None else baseline.name(start),
         )
-    return WindowView(model, start, end, now_ms, groups, late_rows, tx, {})
+    return WindowView(model, start, end, now_ms, groups, late_rows, tx, {}, inputs.intake)
 
 
 def _rows(model: Model, version: str, segment: str, start: int, end: int, revision: int, findings: list[Finding]) -> list[ScoreRow]:

@@ -10,10 +10,14 @@ from detectors.quality import score_quality
 from detectors.rules import RuleSummary, feature_rules, score_rules
 from detectors.score import Score
 from monitor.config.model import ModelSettings
-from monitor.view import GroupView
+from monitor.intake import DEFAULT_LIMITS as INTAKE_LIMITS
+from monitor.intake import score_intake
+from monitor.operations import WHOLE
+from monitor.panes import Group
+from monitor.view import GroupView, WindowView
 
 # Limits that hold where the config says nothing: facts that need no statistics to be news.
-DEFAULT_LIMITS = {"absent": Limit(breach=1.0), "constant": Limit(warn=1.0)}
+DEFAULT_LIMITS = {"absent": Limit(breach=1.0), "constant": Limit(warn=1.0), **INTAKE_LIMITS}
 
 
 def quality(view: GroupView) -> Iterable[Score]:
@@ -24,6 +28,13 @@ def quality(view: GroupView) -> Iterable[Score]:
     rules = view.inputs.parts.get("rules")
     if isinstance(rules, RuleSummary):
         yield from score_rules(rules, view.end_ms)
+
+
+def schema_drift(view: WindowView) -> Iterable[tuple[Group, Score]]:
+    """Repeats, changed types and features without a name, over all versions."""
+    rows = sum(group.rows for (_, segment), group in view.groups.items() if segment == "")
+    for score in score_intake(view.intake, rows):
+        yield WHOLE, score
 
 
 def rule_options(settings: ModelSettings) -> dict[str, Any] | None:

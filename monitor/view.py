@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from detectors.performance import PerformanceSummary
@@ -10,6 +10,7 @@ from detectors.profile import Profile
 from detectors.score import Score
 from detectors.window import WindowSummary
 from monitor.checkpoint import ResourceSample, ScoreRow, WindowRow
+from monitor.intake import Intake
 from monitor.model import Model
 from monitor.panes import Group
 
@@ -59,3 +60,4 @@ class WindowView:
     late_rows: int
     memory: Memory
     scores: dict[Group, list[Score]]
+    intake: Intake = field(default_factory=Intake)

@@ -134,7 +134,9 @@ class EventRows:
                 rows = self._models[model] = Rows(spec)
             rows.add(offset, event, ts)
         except Refused as refused:
-            self.dead.append(DeadLetter(offset, index, refused.reason, refused.detail, excerpt, ts))
+            model = event.get("model") if isinstance(event, dict) else None
+            known = model if isinstance(model, str) and model in self._settings.models else ""
+            self.dead.append(DeadLetter(offset, index, refused.reason, refused.detail, excerpt, ts, known))
 
     def batches(self) -> list[EventBatch]:
         return [rows.batch(model) for model, rows in self._models.items() if rows.offsets]

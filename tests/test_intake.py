@@ -1,0 +1,125 @@
+"""Schema drift and repeats: what no summary takes shows in its window, the same however polls cut the log."""
+
+from __future__ import annotations
+
+import numpy as np
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from detectors.columns import Schema
+from monitor.checkpoint import Claim
+from monitor.decode.native import NativeDecoder
+from monitor.decode.settings import DecodeSettings, ModelSchema
+from monitor.engine import Engine
+from monitor.events import PartitionKey, RawBatch
+from monitor.intake import NAMES, OTHER, SAMPLE_EVERY, Intake
+from monitor.model import Model
+from monitor.panes import Pane, without_rows
+from tests.replayed import START, open_replay, replay_events, scored, scores_of, windows_of
+
+SCHEMA = Schema(("income",), ("region",))
+KEY = PartitionKey("s", "t", 0)
+
+
+def log(n=3000, seed=1):
+    rng = np.random.default_rng(seed)
+    out = []
+    for i in range(n):
+        event = {
+            "event_id": f"e{i - 7 if i % 20 == 9 else i}", "ts": START + int(i * 100 - (rng.random() < 0.05) * 150_000),
+            "model": "credit", "features": {"income": float(i % 50), "region": "N"},
+        }  # fmt: skip
+        if i % 11 == 3:
+            event["features"]["income"] = "much"
+        if i >= n // 2:
+            event["features"]["tenure"] = 3
+        out.append(orjson.dumps(event))
+    return out
+
+
+def panes(messages, sizes, record=None):
+    """Intake by pane, after the log came in batches of these sizes."""
+    model = Model("credit", SCHEMA, 60_000, 60_000, 10_000)
+    decoder = NativeDecoder(DecodeSettings(models={"credit": ModelSchema(SCHEMA)}))
+    engine = Engine({"credit": model}, {"s": decoder})
+    engine.assign([Claim(KEY, "token", 0, None, [], [])])
+    at, found = 0, {}
+    while at < len(messages):
+        size = next(sizes)
+        piece = messages[at : at + size]
+        offsets = np.arange(at, at + len(piece))
+        engine.step("events", RawBatch(KEY, offsets, np.full(len(piece), -1), piece, at + len(piece)))
+        at += len(piece)
+        cuts = engine.cut(1)
+        for cut in cuts:
+            for blob in cut.panes:
+                found[blob.pane_start_ms] = Pane.from_bytes(blob.blob, model).intake.to_json()
+        engine.committed(cuts)
+    return found
+
+
+def forever(rng, size):
+    while True:
+        yield int(rng.integers(1, size))
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.integers(0, 1000), st.sampled_from([40, 700, 5000]))
+def test_the_intake_is_a_function_of_the_log(seed, size):
+    messages = log()
+    assert panes(messages, forever(np.random.default_rng(seed), size)) == panes(messages, iter([len(messages)]))
+
+
+def test_the_intake_counts_what_the_log_holds():
+    found = panes(log(), iter([3000]))
+    assert sum(f[0] for f in found.values()) > 0
+    assert sum(dict(f[2])["features.income"] for f in found.values() if f[2]) <= len([i for i in range(3000) if i % 11 == 3])
+    assert sum(f[1] for f in found.values()) == len([i for i in range(0, 3000, SAMPLE_EVERY) if i % 11 != 3])
+
+
+def test_names_are_bounded_and_old_panes_without_an_intake_are_read():
+    intake = Intake()
+    for i in range(NAMES + 50):
+        intake.count(intake.unnamed, f"f{i}" + "x" * 500)
+    assert len(intake.unnamed) == NAMES + 1 and intake.unnamed[OTHER] == 50 and max(map(len, intake.unnamed)) <= 100
+    model = Model("credit", SCHEMA, 60_000, 60_000, 10_000)
+    pane = Pane("", intake=intake)
+    data = pane.to_bytes()
+    assert Pane.from_bytes(data, model).intake == intake and Pane.from_bytes(without_rows(data), model).intake == intake
+    head = orjson.dumps(["", [], []])
+    old = data[:1] + len(head).to_bytes(4, "little") + head
+    assert Pane.from_bytes(old, model).intake == Intake()
+
+
+MODEL = "models: [{name: credit, features: {income: numeric, region: category}, window: {size: 1m, allowed_lateness: 0s}, min_rows: 20}]"
+
+
+def event(i, **features):
+    return {
+        "event_id": f"e{i}",
+        "ts": START + i * 500,
+        "model": "credit",
+        "features": {"income": 1.0 * i, "region": "N", **features},
+    }
+
+
+def test_a_type_that_changes_is_a_breach_even_where_every_event_is_refused(tmp_path):
+    events = [event(i) for i in range(120)] + [event(i, income=f"{i} EUR") for i in range(120, 240)] + [event(240)]
+    found = scored(tmp_path, MODEL, events)
+    assert found[0, "", "schema", "wrong_type_share"]["level"] == "ok"
+    row = found[1, "", "schema", "wrong_type_share"]
+    assert (row["value"], row["rows"], row["level"]) == (1.0, 120, "breach")
+    assert row["evidence"] == {"events by field": {"features.income": 120}}
+
+
+def test_a_new_feature_and_repeats_are_seen(tmp_path):
+    cfg, store = open_replay(tmp_path, MODEL)
+    events = [event(i, tenure=3) for i in range(120)] + [event(i) for i in range(40)]
+    replay_events(cfg, store, tmp_path, events)
+    found = scores_of(store)
+    assert [w["rows"] for w in windows_of(store)] == [120]
+    store.close()
+    assert found[0, "", "schema", "unnamed_features"]["value"] == 1
+    assert found[0, "", "traffic", "duplicate_share"]["value"] == pytest.approx(40 / 160)
