@@ -1,7 +1,8 @@
 """Rules that hold where nobody wrote any: what every team wants to be told of a model. Overridable by name.
 
-The limits are meant to stay quiet on a calm model: two windows in a row, enough rows, a change that stands out of what
-is usual for the model. They yield to thresholds that the config or a calibration sets.
+The first ones have limits of their own, for what is bad whatever the data: two windows in a row, enough rows, a change
+that stands out of what is usual for the model. The others go by the verdicts of the model's calibrated limits, which share
+one budget of false alarms a week.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ DEFAULT = (
          severity="critical"),
     Rule("error-grew", min_rows=-1, subjects=("performance",), scores=("mae", "rmse"), rise_ratio=1.5, for_windows=2, resolve_windows=2,
          severity="critical"),
-    Rule("drift", min_rows=-1, scores=("psi",), above=0.25, resolve_below=0.2, yields=True, for_windows=2, resolve_windows=2),
+    Rule("drift", scores=("drift", "js", "rank_shift"), resolve_windows=2),
+    Rule("missing-values-changed", scores=("missing_share",), resolve_windows=2),
+    Rule("performance-fell", subjects=("performance",), scores=("accuracy", "roc_auc", "mae"), resolve_windows=2, severity="critical"),
+    Rule("traffic-unusual", subjects=("traffic", "latency"), scores=("rows", "error_share", "latency_p95_ms"), resolve_windows=2),
 )  # fmt: skip
 
 PRESETS: dict[str, tuple[Rule, ...]] = {"default": DEFAULT, "none": ()}

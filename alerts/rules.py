@@ -126,6 +126,12 @@ class Rule:
     def judges_findings(self) -> bool:
         return not self.absent and not self.combines
 
+    @property
+    def hears_levels(self) -> bool:
+        """Whether it goes by the verdicts of thresholds, where there are any, and not by a limit of its own."""
+        own = self.relative or ((self.above is not None or self.below is not None) and not self.yields)
+        return self.judges_findings and not own
+
     def covers(self, model: str, segment: str) -> bool:
         return matches_any(self.models, model) and matches_any(self.segments, segment)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from detectors import drift, ordered, pvalues, shifts
+from detectors import drift, ordered, pvalues, ranks, shifts
 from detectors.pairs import CategoryPair, NumericPair, Pair
 from detectors.statistic import Statistic
 
@@ -119,6 +119,12 @@ STATISTICS: dict[str, Statistic] = {
     "energy": Statistic(
         "energy distance", "√(2 ∫ (F − G)² dx / σ)", "Székely 2002", ("numeric",),
         ordered.energy, "a cell's width × the range of (F − G)² in it, added", None, ordered.energy_bound, unit="√σ of the reference",
+    ),
+    "rank_shift": Statistic(
+        "rank-biserial correlation, its absolute value; p of Mann-Whitney", "|2 P(window > reference) + P(=) − 1|",
+        "Cureton 1956; Mann, Whitney 1947", ("numeric",), ranks.rank_shift,
+        "the pairs of rows that share a cell / all pairs", ranks.mann_whitney_p, ranks.rank_shift_bound, bounds=(0.0, 1.0),
+        default=True,
     ),
     "mean_shift": Statistic(
         "change of the mean: Cohen's d; p of Welch's t", "(x̄ − r̄) / s pooled", "Cohen 1988; Welch 1947", ("numeric",),

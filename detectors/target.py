@@ -17,6 +17,7 @@ from detectors.choice import Choice
 from detectors.float_cells import BITS, HIGH, LOW
 from detectors.labelled.regression import TRUTH
 from detectors.moments import Moments
+from detectors.pairs import CategoryPair, NumericPair, Pair
 from detectors.performance import PerformanceSummary
 from detectors.score import Score
 from detectors.univariate import category_drift, nothing_to_say, numeric_drift
@@ -36,6 +37,15 @@ def target_drift(current: PerformanceSummary, reference: PerformanceSummary, nam
         else:
             why = "the reference's labels were not counted by value; run `driftd reference build` again"
             yield nothing_to_say(SUBJECT, current.rows, name, why)
+
+
+def target_pair(current: PerformanceSummary, reference: PerformanceSummary) -> Pair | None:
+    """Both sides' labels side by side, None where they are neither classes nor numbers."""
+    if current.confusion or reference.confusion:
+        return CategoryPair(_classes(reference), _classes(current))
+    if TRUTH in current.arrays:
+        return NumericPair(_numbers(reference), _numbers(current))
+    return None
 
 
 def _classes(summary: PerformanceSummary) -> CategorySummary:

@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from monitor.commands.alerts import alerts, explain
+from monitor.commands.backtest import backtest
 from monitor.commands.common import CONFIG, EXIT_FAILED, EXIT_UNREACHABLE, EXIT_USAGE, load, open_stored, require_named
 from monitor.commands.retrains import retrains
 from monitor.commands.watch import status, watch
@@ -197,7 +198,7 @@ def models(config_path: str) -> None:
     store.close()
 
 
-for command in (alerts, explain, retrains, status, watch):
+for command in (alerts, backtest, explain, retrains, status, watch):
     main.add_command(command)
 
 

@@ -44,12 +44,10 @@ models:
     reference: {{first_windows: 5}}
     labels: {{wait: 1h}}
     min_rows: 200
-    thresholds:
-      psi: {{warn: 0.1, breach: 0.25}}
-      accuracy: {{below: {{warn: 0.85, breach: 0.75}}}}
+    thresholds: auto
 alerts:
   rules:
-    - {{name: feature-drift, subjects: ["*"], scores: [psi], level: breach, for_windows: 2, resolve_windows: 2,
+    - {{name: feature-drift, subjects: ["*"], scores: [drift], level: breach, for_windows: 2, resolve_windows: 2,
        cooldown: 1m, severity: warning, channels: [console, retrain]}}
     - {{name: accuracy-fell, subjects: [performance], scores: [accuracy], level: breach, for_windows: 1,
        resolve_windows: 2, severity: critical, channels: [console, retrain]}}

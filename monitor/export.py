@@ -124,7 +124,7 @@ def _write_parquet(pieces: Iterator[list[dict[str, Any]]], what: str, out: str) 
             writer.write_table(pa.Table.from_pylist(rows, schema=schema))
 
 
-def _console() -> Console:
+def console() -> Console:
     """Tables are cut to a terminal's width, never to a pipe's."""
     return Console() if sys.stdout.isatty() else Console(width=250)
 
@@ -145,14 +145,14 @@ def print_models(cfg: Config, store: Any) -> None:
             active or (last["reference"] if last else "none yet"),
             str(sum(a["model"] == m.name for a in firing)),
         )  # fmt: skip
-    _console().print(table)
+    console().print(table)
 
 
 def print_alerts(store: Any, all_: bool, model: str | None = None) -> None:
     """A table of the alerts."""
     rows = [a for a in store.alerts(model=model) if all_ or a["status"] in ("pending", "firing", "acknowledged")]
     if not rows:
-        _console().print("no alerts" if all_ else "no alert is pending or firing")
+        console().print("no alerts" if all_ else "no alert is pending or firing")
         return
     table = Table(box=None)
     for name in (
@@ -176,4 +176,4 @@ def print_alerts(store: Any, all_: bool, model: str | None = None) -> None:
             a["alert"][:12], a["status"], a["severity"], a["rule"], a["model"], a["segment"], a["subject"], a["score"],
             value, limit, iso(a["since_ms"]) or "",
         )  # fmt: skip
-    _console().print(table)
+    console().print(table)

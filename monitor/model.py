@@ -10,6 +10,7 @@ from detectors.columns import Schema
 from detectors.limits import Limit
 from detectors.profile import Profile
 from detectors.univariate import AUTO
+from monitor.budget import Calibration
 from monitor.custom import Custom
 from monitor.segments import DerivedSegment, Fairness
 
@@ -56,6 +57,7 @@ class Model:
     concept_rows: int = 2000  # errors of a window that they read at most
     first_windows: int = 5
     thresholds: dict[str, Limit] = field(default_factory=dict)
+    calibration: Calibration = field(default_factory=Calibration)
     statistics: Choice = AUTO
     policy: Policy = field(default_factory=Policy)
     formulas: str | None = None  # the tool whose formulas are computed too

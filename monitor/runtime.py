@@ -11,6 +11,7 @@ from detectors.fairness import FOUR_FIFTHS
 from detectors.kinds import raw_schema, schema_columns
 from detectors.limits import Limit
 from detectors.profile import Profile
+from monitor.calibrations import calibration_of
 from monitor.config import Config, config_hash
 from monitor.config.model import ModelSettings
 from monitor.custom import Custom, load_function
@@ -72,6 +73,7 @@ def build_model(cfg: Config, settings: ModelSettings, store: Any, labels_come: b
         ),
         first_windows=settings.reference.first_windows,
         thresholds=_limits(settings),
+        calibration=calibration_of(cfg, settings),
         statistics=choice_of(settings),
         policy=policy_of(cfg, settings, labels_come),
         formulas=settings.profile,

@@ -1,16 +1,135 @@
-"""Verdicts on all scores of a closed window at once: limits may depend on how many scores are judged together."""
+"""Verdicts on all scores of a closed window at once, so that the whole model keeps the alarm rate that the config asks for.
+
+1. scores with a limit in the config are held against it (detectors/limits.py);
+2. every other score that has a null (monitor/judged.py) gets its probability, on the scale that its past windows say;
+3. streaks count: a rule that waits for k windows may have wider limits (detectors/calibrate/streak.py);
+4. of the scores that a rule listens to, as many are called changed as the week's budget allows, corrected for how many
+   were looked at (detectors/calibrate/multiple.py); those that no rule listens to are a family of their own;
+5. what is significant and smaller than min_effect is ok, and too few rows are `unsure`.
+"""
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from detectors.calibrate.multiple import cutoff
+from detectors.calibrate.streak import correlation, single_probability, streak_probability
 from detectors.limits import judge
-from detectors.score import Finding
+from detectors.score import LEVELS, Finding
+from monitor.budget import LOOSEST, WARN_TIMES
+from monitor.judged import HEADLINE, SPOKEN_BY, Judged, judged
 from monitor.label_scores import matured
+from monitor.model import Model
 from monitor.panes import Group
+from monitor.past import Remembered
 from monitor.view import WindowView
 
 
 def judge_window(view: WindowView) -> dict[Group, list[Finding]]:
     """A finding for each score of each group, groups in order."""
-    model = view.model
-    found = {group: judge(scores, model.thresholds, model.min_rows) for group, scores in sorted(view.scores.items())}
-    return matured(view, found)
+    model, calibration = view.model, view.model.calibration
+    out = {group: judge(scores, model.thresholds, model.min_rows) for group, scores in sorted(view.scores.items())}
+    if calibration.false_alarms_per_week <= 0:
+        return matured(view, out)
+    items = list(judged(view, calibration))
+    remembered = Remembered(view) if calibration.use_past else None
+    if remembered is not None:
+        remembered.look_up(items)
+    for item, finding in zip(items, findings(model, items), strict=True):
+        out[item.group][item.at] = finding
+    for group, found in out.items():
+        out[group] = headlines(found)
+    if remembered is not None:
+        remembered.note([(item, out[item.group][item.at].level == "breach") for item in items])
+    return matured(view, out)
+
+
+def headlines(found: list[Finding]) -> list[Finding]:
+    """`drift` by a statistic without a null of its own gets the worst verdict of those that speak for it."""
+    speak: dict[str, list[Finding]] = {}
+    for finding in found:
+        if finding.score.name in SPOKEN_BY and finding.rule.startswith("calibrated"):
+            speak.setdefault(finding.score.subject, []).append(finding)
+    return [
+        _spoken_for(f, speak[f.score.subject]) if f.score.name == HEADLINE and not f.rule and f.score.subject in speak else f
+        for f in found
+    ]
+
+
+def _spoken_for(headline: Finding, by: list[Finding]) -> Finding:
+    worst = max(by, key=lambda f: (LEVELS.index(f.level), f.score.value / f.threshold if f.threshold else 0.0))
+    limit = "" if worst.threshold is None else f" {worst.score.value:.3g} of {worst.threshold:.3g}"
+    evidence = {**headline.score.evidence, "by": f"{worst.score.name}{limit}"}
+    score = replace(headline.score, evidence=evidence) if worst.level in ("warn", "breach") else headline.score
+    return Finding(score, worst.level, None, f"{worst.rule}{limit}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    """A judged score in its family. windows: how many in a row the rules that listen want."""
+
+    item: Judged
+    probability: float
+    listened: bool
+    windows: int
+    at_warn: bool  # a rule alarms at level warn already
+    rho: float  # correlation of two windows in a row
+
+
+def findings(model: Model, items: list[Judged]) -> list[Finding]:
+    """A finding for each judged score, in order."""
+    members = [_member(model, item) for item in items]
+    level = model.calibration.window_level(model.slide_ms)
+    cutoffs: dict[bool, tuple[float, float]] = {}
+    for listened in (True, False):
+        family = [m for m in members if m.listened == listened and not m.item.alias]
+        chances = np.array([_streak(m) for m in family])
+        found = [cutoff(chances, at, model.calibration.correction) for at in (level, min(LOOSEST, WARN_TIMES * level))]
+        cutoffs[listened] = found[0], found[1]
+    return [_finding(m, *cutoffs[m.listened]) for m in members]
+
+
+def _member(model: Model, item: Judged) -> _Member:
+    score, segment = item.score, item.group[1]
+    listening = [r for r in model.policy.rules if r.hears_levels]
+    names = (score.name, HEADLINE) if score.name in SPOKEN_BY else (score.name,)
+    rules = [r for r in listening if any(r.matches(model.name, segment, score.subject, name) for name in names)]
+    overlap = (model.size_ms - model.slide_ms) / model.size_ms
+    rho = correlation(item.reference_rows, score.rows, overlap) if item.reference_rows else overlap
+    windows = min((1 if r.of_windows else r.for_windows for r in rules), default=1)
+    return _Member(item, item.probability(), bool(rules) or not listening, windows, any(r.level == "warn" for r in rules), rho)
+
+
+def _streak(member: _Member) -> float:
+    """The chance of a streak as long as the rules want, all as far out as this window."""
+    if math.isnan(member.probability):
+        return math.nan
+    return float(streak_probability(np.array([member.probability]), member.windows, member.rho)[0])
+
+
+def _finding(member: _Member, breach: float, warn: float) -> Finding:
+    item = member.item
+    rule = f"calibrated {item.score.name}"
+    if item.past is not None:
+        rule += f", past {int(item.past.rows[0])} windows"
+    elif item.table is None or item.needs_past:
+        why = item.settled or "too few past windows"
+        return Finding(item.score, "unsure", None, f"{rule}: {why}")
+    limit = item.limit(single_probability(breach, member.windows, member.rho))
+    if item.settled or math.isnan(member.probability):
+        return Finding(item.score, "unsure", limit, f"{rule}: {item.settled or 'undefined'}")
+    chance = _streak(member)
+    level = "ok"
+    if item.effect >= item.floor:
+        level = "breach" if chance <= breach else "warn" if chance <= warn and not member.at_warn else "ok"
+    if level == "ok":
+        return Finding(item.score, level, limit, rule)
+    evidence = {**item.score.evidence, "probability": _digits(member.probability), "needed": _digits(breach)}
+    return Finding(replace(item.score, evidence=evidence), level, limit, rule)
+
+
+def _digits(value: float) -> float:
+    return float(f"{value:.3g}")

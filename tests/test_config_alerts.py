@@ -73,7 +73,7 @@ def test_ten_lines_give_the_preset_and_every_channel_that_tells():
     cfg = config("")
     policy = policy_of(cfg, cfg.models[0], labels_come=True)
     assert [r.name for r in policy.rules] == [r.name for r in DEFAULT]
-    assert all(r.min_rows == cfg.models[0].min_rows for r in policy.rules if not r.absent)
+    assert all(r.min_rows == cfg.models[0].min_rows for r in policy.rules if not (r.absent or r.hears_levels))
     assert policy.route is not None and policy.route.target.channels == ("chat", "pager")
     assert dict(policy.tags) == {"team": "risk", "tier": "gold"}
 

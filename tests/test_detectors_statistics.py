@@ -75,6 +75,7 @@ ORDERED: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "anderson_darling": lambda r, c: stats.anderson_ksamp([r, c], variant="midrank").statistic,
     "wasserstein": lambda r, c: stats.wasserstein_distance(r, c) / spread(r),
     "energy": lambda r, c: stats.energy_distance(r, c) / math.sqrt(spread(r)),
+    "rank_shift": lambda r, c: abs(2.0 * stats.mannwhitneyu(c, r).statistic / (len(r) * len(c)) - 1.0),
     "mean_shift": cohens_d,
     "welch_t": lambda r, c: stats.ttest_ind(c, r, equal_var=False).statistic,
     "std_shift": lambda r, c: c.std() / r.std() - 1.0 if r.std() > 0 else math.nan,
@@ -100,6 +101,7 @@ P_VALUES: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "ks": lambda r, c: stats.ks_2samp(r, c, method="asymp").pvalue,
     "cramer_von_mises": lambda r, c: stats.cramervonmises_2samp(r, c, method="asymptotic").pvalue,
     "anderson_darling": lambda r, c: stats.anderson_ksamp([r, c], variant="midrank").pvalue,
+    "rank_shift": lambda r, c: stats.mannwhitneyu(c, r, method="asymptotic").pvalue,
     "mean_shift": lambda r, c: stats.ttest_ind(c, r, equal_var=False).pvalue,
 }
 NEW = {"new_categories": 1.0, "new_category_share": 0.1}

@@ -10,14 +10,14 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from detectors.columns import TASKS
-from detectors.score_names import SCORE_NAMES
+from monitor.config.calibration import calibration_problems
 from monitor.config.channels import channel_problems
 from monitor.config.compare import compare_problems
 from monitor.config.concept import concept_problems
 from monitor.config.cross_alerts import rule_problems
 from monitor.config.expressions import expression_problems
 from monitor.config.lines import Path
-from monitor.config.performance import custom_names, output_problems, performance_problems
+from monitor.config.performance import output_problems, performance_problems
 from monitor.config.secret import is_secret
 from monitor.config.statistics import statistics_problems
 from monitor.config.suggest import nearest as _nearest
@@ -185,12 +185,9 @@ def _model(model: dict[str, Any], path: Path) -> Found:
         if slide > 0 and size // slide > 1000:
             yield (*path, "window", "slide"), "more than 1000 panes a window", "make slide longer"
     yield from expression_problems(model, path)
+    yield from calibration_problems(model, path)
     yield from concept_problems(model, path)
     yield from compare_problems(model, path)
-    names = model.get("thresholds")
-    for name in names if isinstance(names, dict) else ():
-        if name not in SCORE_NAMES and name not in custom_names(model):
-            yield (*path, "thresholds", name), f"there is no score {name!r}", _nearest(name, SCORE_NAMES)
     features, sample = model.get("features"), model.get("sample")
     if isinstance(features, dict) and features and isinstance(sample, dict):
         maskable = [*features, "prediction"]

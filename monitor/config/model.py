@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from sqlalchemy import URL, make_url
 
 from monitor.config.alert_rules import FlappingSettings, InhibitSettings, RouteSettings, RuleSettings, ScheduleSettings
+from monitor.config.calibration import CalibrationSettings
 from monitor.config.secret import read_secret, resolve
 from monitor.config.section import Name, Section
 from monitor.config.units import Duration, Size
@@ -273,7 +274,14 @@ class ModelSettings(Section):
     statistics: StatisticsSettings = StatisticsSettings.model_validate({})
     concept: ConceptSettings = ConceptSettings.model_validate({})
     compare: Annotated[list[CompareSettings], Field(max_length=20)] = []
-    thresholds: dict[str, LimitSettings] = {}
+    false_alarms_per_week: float = Field(1.0, ge=0.0, le=10_000.0)
+    calibration: CalibrationSettings = CalibrationSettings.model_validate({})
+    thresholds: dict[str, LimitSettings] = {}  # `auto` in the config: none, every limit is calibrated
+
+    @field_validator("thresholds", mode="before")
+    @classmethod
+    def _auto_is_none(cls, data: Any) -> Any:
+        return {} if data == "auto" else data
 
     @field_validator("resources")
     @classmethod

@@ -1,0 +1,73 @@
+"""What a score does where nothing has changed: its values by probability, as a table that goes both ways.
+
+A table holds, for each probability in TAILS, the value that the score reaches or passes that often. Between two
+entries the logarithm of the probability is linear in the value; beyond the last it goes on along a parabola, as the
+tails of all scores here do (they are distances: their squares are sums of squares).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from detectors.columns import Floats
+
+TAILS: Floats = 10.0 ** -np.concatenate([[0.0, 0.05, 0.15, 0.3010299956639812, 0.5, 0.7994], np.arange(1.0, 10.01, 0.25)])
+_LOG: Floats = np.log(TAILS)
+_HALF, _SIGMA = 3, 5  # places of the probabilities 0.5 and 0.1587 (one standard deviation) in TAILS
+
+
+@dataclass(frozen=True, slots=True)
+class NullTable:
+    """values: ascending, shape of TAILS. What a score is where window and reference are of one source."""
+
+    values: Floats
+
+    @staticmethod
+    def from_survival(values: Floats, log_survival: Floats) -> NullTable:
+        """From points of a curve: values ascending, log_survival descending, both of shape (n,), n >= 2.
+
+        Where the points end before the table's last probability they are continued along log p ~ value squared.
+        """
+        inside = np.interp(-_LOG, -log_survival, values)
+        last_value, last_log = float(values[-1]), float(log_survival[-1])
+        if last_log > _LOG[-1] and last_log < 0.0:
+            beyond = last_log > _LOG
+            inside[beyond] = last_value * np.sqrt(_LOG[beyond] / last_log)
+        return NullTable(np.maximum.accumulate(inside))
+
+    @property
+    def centre(self) -> float:
+        """The median."""
+        return float(self.values[_HALF])
+
+    @property
+    def spread(self) -> float:
+        """From the median to the value that is passed with probability 0.159: one standard deviation, were it normal."""
+        return max(float(self.values[_SIGMA] - self.values[_HALF]), 1e-12)
+
+    def scaled(self, by: float) -> NullTable:
+        return NullTable(self.values * by)
+
+    def survival(self, value: float) -> float:
+        """The probability of this value or a greater one."""
+        values = self.values
+        last = float(values[-1])
+        if value > last:
+            log = float(_LOG[-1]) * (value / last) ** 2 if last > 0 else -math.inf
+            return math.exp(max(log, -700.0))
+        at = int(np.searchsorted(values, value, side="left"))
+        if at == 0:
+            return 1.0
+        low, high = float(values[at - 1]), float(values[at])
+        part = (value - low) / (high - low) if high > low else 1.0
+        return math.exp(float(_LOG[at - 1]) + part * float(_LOG[at] - _LOG[at - 1]))
+
+    def value_at(self, probability: float) -> float:
+        """The value that is reached or passed with this probability."""
+        log = math.log(max(probability, 1e-300))
+        if log < _LOG[-1]:
+            return float(self.values[-1]) * math.sqrt(log / float(_LOG[-1]))
+        return float(np.interp(-log, -_LOG, self.values))

@@ -1,0 +1,75 @@
+"""A metric's own series: what its past windows, hour of the day and weekday lead one to expect of the next.
+
+For metrics that have no reference (rows of traffic, latency): the seasonal level and scatter of detectors/calibrate/
+history.py, and a Student t law of few degrees, because what servers and customers do has heavier tails than a normal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import stdtr, stdtrit
+
+from detectors.calibrate.history import LEAST_WINDOWS, TAIL, Past
+from detectors.columns import Floats
+
+FREEDOM = 12.0
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """How one metric is looked at. either: a fall alarms as a rise does. least: the scatter is at least this, transformed."""
+
+    forward: Callable[[float, int], float]  # value, rows -> what is kept and compared
+    back: Callable[[float, int], float]
+    either: bool
+    least: Callable[[int], float]  # of the rows
+
+
+def _log(value: float, rows: int) -> float:
+    return float(np.log(max(value, 1e-9)))
+
+
+def _exp(value: float, rows: int) -> float:
+    return float(np.exp(value))
+
+
+def _arcsine(share: float, rows: int) -> float:
+    return float(2.0 * np.arcsin(np.sqrt(min(max(share, 0.0), 1.0))))
+
+
+def _share(angle: float, rows: int) -> float:
+    return float(np.sin(min(max(angle, 0.0), np.pi) / 2.0) ** 2)
+
+
+LATENCY = Series(_log, _exp, False, lambda rows: max(0.02, 3.0 / np.sqrt(max(rows, 1))))
+SERIES: dict[str, Series] = {
+    "rows": Series(_log, _exp, True, lambda rows: max(0.01, 1.0 / np.sqrt(max(rows, 1)))),
+    "error_share": Series(_arcsine, _share, False, lambda rows: 1.0 / np.sqrt(max(rows, 1))),
+    "latency_p50_ms": LATENCY,
+    "latency_p95_ms": LATENCY,
+    "latency_p99_ms": LATENCY,
+}
+
+
+def deviates(kept: Floats, least: Floats, past: Past) -> Floats:
+    """How far out, in predicted scatters; NaN with too few past windows. All of shape (m,)."""
+    known = past.rows >= LEAST_WINDOWS
+    return np.where(known, (kept - past.centre) / width(least, past), np.nan)
+
+
+def width(least: Floats, past: Past) -> Floats:
+    """One predicted scatter: that of the past, wider by what is not known of it."""
+    return np.asarray(np.maximum(past.spread, least) * np.sqrt(1.0 + TAIL / np.maximum(past.rows, 1) + past.error))
+
+
+def probability(deviate: float, either: bool) -> float:
+    """Of a deviate as far out: above, or either way."""
+    return float(2.0 * stdtr(FREEDOM, -abs(deviate)) if either else stdtr(FREEDOM, -deviate))
+
+
+def deviate_at(probability: float, either: bool) -> float:
+    """The deviate, above, that is passed with this probability."""
+    return float(-stdtrit(FREEDOM, max(probability, 1e-300) / (2.0 if either else 1.0)))

@@ -1,0 +1,55 @@
+"""`false_alarms_per_week` and `calibration`: how limits are found for the scores that `thresholds` does not name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from detectors.calibrate.nulls import CALIBRATED
+from detectors.calibrate.series import SERIES
+from detectors.score_names import PERFORMANCE, SCORE_NAMES
+from monitor.config.lines import Path
+from monitor.config.performance import custom_names
+from monitor.config.section import Section
+from monitor.config.suggest import nearest
+
+Found = Iterator[tuple[Path, str, str]]  # path, what is wrong, what to do
+
+
+class CalibrationSettings(Section):
+    correction: Literal["benjamini-hochberg", "benjamini-yekutieli", "bonferroni"] = "benjamini-hochberg"
+    scores: list[str] = []  # besides those that are judged anyway
+    min_effect: dict[str, Annotated[float, Field(ge=0.0)]] = {}
+    min_rows: int = Field(30, ge=1)
+    use_past: bool = True
+
+
+def calibrated_scores() -> frozenset[str]:
+    """All names that a limit can be calibrated for."""
+    performance = (name for name, doc in PERFORMANCE.items() if doc.worse in ("above", "below") and name != "coverage")
+    return frozenset({"drift", "missing_share", *CALIBRATED, *SERIES, *performance})
+
+
+def calibration_problems(model: dict[str, Any], path: Path) -> Found:
+    """The scores that a model's `thresholds` and `calibration` name must exist, and have a null."""
+    limits = model.get("thresholds")
+    if isinstance(limits, str) and limits != "auto":
+        fix = "write `thresholds: auto`, or a mapping as in {psi: {warn: 0.1}}"
+        yield (*path, "thresholds"), "is neither `auto` nor limits by score", fix
+    for name in limits if isinstance(limits, dict) else ():
+        if name not in SCORE_NAMES and name not in custom_names(model):
+            yield (*path, "thresholds", name), f"there is no score {name!r}", nearest(name, SCORE_NAMES)
+    section = model.get("calibration")
+    if not isinstance(section, dict):
+        return
+    names, known = section.get("scores"), calibrated_scores()
+    for i, name in enumerate(names if isinstance(names, list) else []):
+        if name not in known:
+            fix = f"give it a limit in `thresholds`, or {nearest(str(name), known)}"
+            yield (*path, "calibration", "scores", i), f"{name!r} has no calibrated limit", fix
+    effects = section.get("min_effect")
+    for name in effects if isinstance(effects, dict) else ():
+        if name not in SCORE_NAMES:
+            yield (*path, "calibration", "min_effect", name), f"there is no score {name!r}", nearest(name, SCORE_NAMES)

@@ -1,0 +1,271 @@
+"""Which scores of a window have a calibrated limit, and what each one's null is.
+
+    drift, js, psi, ks, rank_shift, ...   detectors/calibrate/nulls.py, by the reference's counts and both numbers of rows
+    missing_share, accuracy               shares of rows against the reference's: exact two-sample tail
+    roc_auc, mae, ...                     against the reference's by the intervals of both, and a heavy tail
+    rows, error_share, latency_p95_ms     the model's own past windows, by hour and weekday
+
+Each becomes a Judged: how far out the score lies (`out`, on the scale of its null table), and how to say a place on
+that scale as a value of the score.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from detectors.calibrate.closed import share_root
+from detectors.calibrate.history import Past as Expected
+from detectors.calibrate.null import NullTable
+from detectors.calibrate.nulls import CALIBRATED, NORMAL, NORMAL_EITHER, STUDENT, pair_null
+from detectors.calibrate.series import SERIES, Series, deviate_at, deviates, probability, width
+from detectors.category import CategorySummary
+from detectors.pairs import CategoryPair, Numeric, NumericPair, Pair
+from detectors.performance import PerformanceSummary
+from detectors.profile import PREDICTION
+from detectors.score import Score
+from detectors.score_names import FAMILIES
+from detectors.target import SUBJECT as TARGET
+from detectors.target import target_pair
+from monitor.budget import Calibration
+from monitor.learned_outcomes import Reference
+from monitor.panes import Group
+from monitor.view import GroupView, WindowView
+
+HEADLINE = "drift"  # the score that speaks for a feature; its evidence names the statistic
+INTERVAL = 1.959964  # standard errors on either side of a metric's interval
+SCORES = {name: doc for family in FAMILIES.values() for name, doc in family.items()}
+SPOKEN_BY = ("js", "rank_shift")  # whose verdict it has where its own statistic has no null
+
+
+@dataclass(slots=True)
+class Judged:
+    """One score under judgement."""
+
+    group: Group
+    at: int  # place among the group's scores
+    score: Score
+    out: float  # how far out, on the table's scale; for a series its value, transformed
+    table: NullTable | None  # None for a series
+    back: Callable[[float], float]  # a place on that scale as a value of the score
+    effect: float = math.inf  # what is held against floor
+    floor: float = 0.0
+    reference_rows: int = 0
+    settled: str = ""  # why nothing can be said, "" where something can
+    alias: str = ""  # the score that says the same already: this one is not counted again
+    needs_past: bool = False  # compared with a reference that is not its own: only its past says what is usual
+    past: Expected | None = None  # of this score alone, shapes (1,)
+
+    @property
+    def key(self) -> str:
+        """In the memory of past windows; an alias shares that of the score that it repeats."""
+        name = self.alias or self.score.name
+        return f"{self.group[0]}|{self.group[1]}|{self.score.subject}|{name}"
+
+    @property
+    def series(self) -> Series | None:
+        return SERIES[self.score.name] if self.table is None and self.score.name in SERIES else None
+
+    def position(self) -> float:
+        """How far out in units of the null: 0 its median, 1 its standard deviation; a series' own value."""
+        return self.out if self.table is None else (self.out - self.table.centre) / self.table.spread
+
+    def probability(self) -> float:
+        """Of a score as far out where nothing has changed; NaN where nothing can be said."""
+        if self.settled or not math.isfinite(self.out):
+            return math.nan
+        if self.table is not None:
+            position = self.position() if self.past is None else float(self.past.position(np.array([self.position()]))[0])
+            return self.table.survival(self.table.centre + self.table.spread * position)
+        series = self.series
+        if series is None or self.past is None:
+            return math.nan
+        return probability(float(deviates(np.array([self.out]), self._least(series), self.past)[0]), series.either)
+
+    def limit(self, chance: float) -> float | None:
+        """The value of the score that has this probability: where it would have alarmed. None where nothing can be said."""
+        if self.table is not None:
+            position = (self.table.value_at(chance) - self.table.centre) / self.table.spread
+            if self.past is not None:
+                position = float(self.past.value(np.array([position]))[0])
+            return self.back(self.table.centre + self.table.spread * position)
+        series = self.series
+        if series is None or self.past is None:
+            return None
+        centre = float(self.past.centre[0])
+        far = deviate_at(chance, series.either) * float(width(self._least(series), self.past)[0])
+        return self.back(centre - far if series.either and self.out < centre else centre + far)
+
+    def _least(self, series: Series) -> np.ndarray:
+        return np.array([series.least(self.score.rows)])
+
+
+def judged(view: WindowView, calibration: Calibration) -> Iterator[Judged]:
+    """Every score of the window that has a calibrated limit, in the order of groups and scores."""
+    outcomes = Reference(view)
+    for group, scores in sorted(view.scores.items()):
+        part = view.groups.get(group)
+        if part is None:
+            continue
+        names = {(s.subject, s.name): s.value for s in scores}
+        pairs: dict[str, Pair | None] = {}
+        for at, score in enumerate(scores):
+            if not calibration.judges(score.name) or score.name in view.model.thresholds:
+                continue
+            if score.name in SERIES and score.subject in ("traffic", "latency"):
+                yield _series(group, at, score)
+            elif score.subject == "performance":
+                ends = tuple(names.get((score.subject, f"{score.name}_{end}"), math.nan) for end in ("low", "high"))
+                yield from _performance(group, at, score, (ends[0], ends[1]), part, outcomes, calibration)
+            elif score.name == "missing_share":
+                yield from _missing(group, at, score, part, calibration)
+            elif score.reference:
+                if score.subject not in pairs:
+                    pairs[score.subject] = pair_of(part, score.subject)
+                found = _drift(group, at, score, pairs[score.subject], part, calibration)
+                if found is not None:
+                    statistic = str(score.evidence.get("statistic", ""))
+                    if score.name == HEADLINE and (score.subject, statistic) in names and calibration.judges(statistic):
+                        found.alias = statistic
+                    yield found
+
+
+def pair_of(part: GroupView, subject: str) -> Pair | None:
+    """A feature's columns of reference and window, side by side; None where one is not there or both do not fit."""
+    if subject == TARGET:
+        labels = part.profile.performance.get(part.segment) if part.profile else None
+        return target_pair(part.performance, labels) if part.performance is not None and labels is not None else None
+    summary, known = part.inputs, part.profile or part.learned
+    if summary is None or known is None:
+        return None
+    try:
+        if subject in summary.numeric and subject in known.numeric:
+            return NumericPair(known.numeric[subject], summary.numeric[subject])
+        if subject in summary.categorical and subject in known.categorical:
+            return CategoryPair(known.categorical[subject], summary.categorical[subject])
+        if subject == PREDICTION and summary.score.rows:
+            return NumericPair(part.profile.numeric[PREDICTION] if part.profile else part.learned.score, summary.score)  # type: ignore[union-attr]
+        if subject == PREDICTION and summary.label.rows:
+            return CategoryPair(known.label, summary.label)
+    except ValueError:
+        return None
+    return None
+
+
+def _drift(group: Group, at: int, score: Score, pair: Pair | None, part: GroupView, calibration: Calibration) -> Judged | None:
+    name = str(score.evidence.get("statistic", score.name)) if score.name == HEADLINE else score.name
+    if score.name == HEADLINE and name not in CALIBRATED and math.isfinite(score.value):
+        return None
+    if pair is None and math.isfinite(score.value):
+        return None
+    if pair is None or pair.n == 0 or pair.m == 0 or not math.isfinite(score.value):
+        why = str(score.evidence.get("unsure", "the statistic is not defined for these values"))
+        return Judged(group, at, score, math.nan, None, lambda out: out, settled=why)
+    null = pair_null(name, pair)
+    if null is None:
+        return None
+    return Judged(
+        group, at, score, score.value, null, lambda out: out,
+        effect=score.value, floor=calibration.least_effect(name), reference_rows=pair.n,
+        settled=_few(min(pair.n, pair.m), calibration.min_rows), needs_past=_foreign(part),
+    )  # fmt: skip
+
+
+def _missing(group: Group, at: int, score: Score, part: GroupView, calibration: Calibration) -> Iterator[Judged]:
+    known = part.profile or part.learned
+    column = _column(part, score.subject)
+    reference = None if known is None else known.numeric.get(score.subject) or known.categorical.get(score.subject)
+    if column is None or reference is None:
+        return
+    missing, rows = column.missing, column.rows + column.missing
+    before, all_before = reference.missing, reference.rows + reference.missing
+    if missing + before == 0 or missing + before == rows + all_before or all_before == 0 or rows == 0:
+        return  # nothing is missing, nor ever was: no score that could alarm
+    yield _share(group, at, score, missing, rows, before, all_before, "either", part, calibration)
+
+
+def _performance(
+    group: Group, at: int, score: Score, ends: tuple[float, float], part: GroupView, reference: Reference,
+    calibration: Calibration,
+) -> Iterator[Judged]:  # fmt: skip
+    """Accuracy as a share, other metrics by their intervals: the difference over its standard error."""
+    before, now = reference.summary(part), part.performance
+    if before is None or now is None or now.rows <= 0:
+        return
+    if score.name == "accuracy":
+        yield _share(group, at, score, _right(now), now.rows, _right(before), before.rows, "below", part, calibration)
+        return
+    usual = reference.metric(part, score.name)
+    if usual is None or SCORES[score.name].worse not in ("above", "below"):
+        return
+    error = math.hypot(usual.high - usual.low, ends[1] - ends[0]) / (2.0 * INTERVAL)
+    if not (math.isfinite(error) and error > 0 and math.isfinite(usual.value)):
+        return
+    sign = 1.0 if SCORES[score.name].worse == "above" else -1.0
+    yield Judged(
+        group, at, score, sign * (score.value - usual.value) / error, STUDENT, lambda place: usual.value + sign * place * error,
+        effect=abs(score.value - usual.value), floor=calibration.least_effect(score.name), reference_rows=before.rows,
+        settled=_few(min(now.rows, before.rows), calibration.min_rows),
+    )  # fmt: skip
+
+
+def _right(summary: PerformanceSummary) -> int:
+    return sum(rows for (predicted, true), rows in summary.confusion.items() if predicted == true)
+
+
+def _share(
+    group: Group, at: int, score: Score, hits: int, rows: int, before: int, all_before: int, way: str,
+    part: GroupView, calibration: Calibration,
+) -> Judged:  # fmt: skip
+    sign = -1.0 if way == "below" else 1.0
+
+    def root(share: float) -> float:
+        found = share_root(*(np.array([float(v)]) for v in (share * rows, rows, before, all_before)))
+        return float(found[0])
+
+    usual = before / all_before
+    rising = sign > 0 if way != "either" else hits / rows >= usual
+    out = root(hits / rows) * sign
+    return Judged(
+        group, at, score, abs(out) if way == "either" else out, NORMAL_EITHER if way == "either" else NORMAL,
+        lambda place: _share_at(root, usual, place, rising), effect=abs(hits / rows - usual),
+        floor=calibration.least_effect(score.name), reference_rows=all_before,
+        settled=_few(min(rows, all_before), calibration.min_rows), needs_past=_foreign(part),
+    )  # fmt: skip
+
+
+def _share_at(root: Callable[[float], float], usual: float, place: float, rising: bool) -> float:
+    """The share whose distance from the usual one is `place` standard deviations; 0 or 1 where there is none."""
+    low, high = (usual, 1.0) if rising else (0.0, usual)
+    for _ in range(30):
+        middle = (low + high) / 2.0
+        far = abs(root(middle)) >= place
+        if far == rising:
+            high = middle
+        else:
+            low = middle
+    return high if rising else low
+
+
+def _series(group: Group, at: int, score: Score) -> Judged:
+    series, rows = SERIES[score.name], score.rows
+    kept = series.forward(score.value, rows) if math.isfinite(score.value) else math.nan
+    return Judged(group, at, score, kept, None, lambda place: series.back(place, rows))
+
+
+def _column(part: GroupView, subject: str) -> Numeric | CategorySummary | None:
+    if part.inputs is None:
+        return None
+    return part.inputs.numeric.get(subject) or part.inputs.categorical.get(subject)
+
+
+def _foreign(part: GroupView) -> bool:
+    """Whether a group is compared with a reference of all rows, as a segment is with a built one."""
+    return part.profile is not None and part.segment != ""
+
+
+def _few(rows: int, least: int) -> str:
+    return f"{rows} rows of the {least} needed" if rows < least else ""

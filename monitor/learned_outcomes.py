@@ -1,0 +1,70 @@
+"""How good a model was on the windows that it learns its reference from: what a drop in performance is a drop from.
+
+The outcomes of these windows whose labels have come, by segment, all versions together. They grow while labels come, so
+a limit of performance rests on the labels that were known when its window was last published; every label publishes its
+own window again. A built reference that has labels is fixed, and goes before these.
+"""
+
+from __future__ import annotations
+
+import json
+
+from detectors import frame
+from detectors.labelled.tally import Metric
+from detectors.performance import PerformanceSummary
+from monitor.baseline import LEARNING
+from monitor.view import GroupView, WindowView
+
+PREFIX = "outcomes:"  # states, by the start of the window
+Metrics = dict[str, Metric]
+
+
+class Reference:
+    """Metrics of the reference by segment, computed when they are first asked for."""
+
+    def __init__(self, view: WindowView) -> None:
+        profile = next((g.profile for g in view.groups.values() if g.profile is not None), None)
+        self._summaries = dict(profile.performance) if profile is not None else _learned(view)
+        self._metrics: dict[str, Metrics] = {}
+
+    def summary(self, group: GroupView) -> PerformanceSummary | None:
+        """What a group is compared with: its own segment where that is known, else all rows; None while it is learned from."""
+        found = self._summaries.get(group.segment, self._summaries.get(""))
+        return None if found is None or found.rows <= 0 or group.reference == LEARNING else found
+
+    def metric(self, group: GroupView, name: str) -> Metric | None:
+        summary = self.summary(group)
+        if summary is None:
+            return None
+        key = group.segment if group.segment in self._summaries else ""
+        if key not in self._metrics:
+            self._metrics[key] = {metric.name: metric for metric in summary.metrics()}
+        return self._metrics[key].get(name)
+
+
+def _learned(view: WindowView) -> dict[str, PerformanceSummary]:
+    """The learned windows' outcomes, once those of this window are brought up to date."""
+    schema, memory = view.model.schema, view.memory
+    if not any(g.performance is not None for g in view.groups.values()):
+        return {}
+    mine: dict[str, PerformanceSummary] = {}
+    for (_, segment), group in sorted(view.groups.items()):
+        if group.reference == LEARNING and group.performance is not None and group.performance.rows > 0:
+            mine.setdefault(segment, PerformanceSummary.empty(schema)).merge(group.performance)
+    name = f"{PREFIX}{view.start_ms:020d}"
+    known = memory.state_names(PREFIX)
+    if mine and (name in known or len(known) < view.model.first_windows):
+        memory.save_state(name, frame.join([json.dumps(list(mine)).encode(), *(s.to_bytes() for s in mine.values())]))
+        known = sorted({*known, name})
+    elif name in known:
+        memory.drop_state(name)
+        known.remove(name)
+    out: dict[str, PerformanceSummary] = {}
+    for state in known:
+        blob = memory.load_state(state)
+        if blob is None:
+            continue
+        segments, *blobs = frame.split(blob)
+        for segment, data in zip(json.loads(segments), blobs, strict=True):
+            out.setdefault(segment, PerformanceSummary.empty(schema)).merge(PerformanceSummary.from_bytes(data, schema))
+    return out

@@ -1,0 +1,107 @@
+"""`driftd backtest`: what would have alerted, by budget; the config's store is as it was."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import numpy as np
+import orjson
+import pytest
+from click.testing import CliRunner
+
+from monitor.cli import main
+from tests.replayed import START, open_replay, replay_events
+
+MODEL = """
+models:
+  - name: m
+    features: {x: numeric, c: category}
+    window: {size: 1m, allowed_lateness: 5s}
+    reference: {first_windows: 3}
+    min_rows: 50
+alerts:
+  rules: [{name: drift, scores: [js, rank_shift], channels: [log], resolve_windows: 1}]
+  channels: {log: {type: log}}
+"""
+
+
+def events(windows: int = 14, rows: int = 300, moved: tuple[int, ...] = (8, 9), by: float = 1.0):
+    rng = np.random.default_rng(3)
+    for w in range(windows):
+        shift = by if w in moved else 0.0
+        for i in range(rows):
+            x = float(rng.normal() + shift)
+            features = {"x": x, "c": "ab"[int(rng.random() < 0.4)]}
+            ts = START + w * 60_000 + i * 60_000 // rows
+            yield {"event_id": f"{w}-{i}", "ts": ts, "model": "m", "features": features, "prediction": {"score": 0.5}}
+
+
+@pytest.fixture
+def place(tmp_path):
+    (tmp_path / "c.yaml").write_text(f"store: {{url: 'sqlite:///{tmp_path}/r.db'}}\n{MODEL}")
+    (tmp_path / "past.jsonl").write_bytes(b"\n".join(orjson.dumps(e) for e in events()))
+    return tmp_path
+
+
+def run(place, *arguments):
+    done = CliRunner().invoke(main, ["backtest", "-c", str(place / "c.yaml"), "--model", "m", *map(str, arguments)])
+    lines = [json.loads(line) for line in done.output.splitlines() if line.startswith("{")]
+    return done, lines
+
+
+def test_a_drift_in_a_file_alerts_when_it_came_and_until_it_went(place):
+    done, lines = run(place, "--from", place / "past.jsonl", "--budgets", "1", "--format", "jsonl")
+    assert done.exit_code == 0, done.output
+    alerts = [line for line in lines if line["kind"] == "alert"]
+    assert {(a["subject"], a["score"]) for a in alerts} == {("x", "js"), ("x", "rank_shift")}
+    assert all(a["since_ms"] == START + 8 * 60_000 and a["until_ms"] == START + 10 * 60_000 for a in alerts)
+    assert all(a["value"] > a["limit"] > 0 for a in alerts)
+    assert lines[-1] == {"kind": "summary", "budget": 1.0, "windows": 14, "bad_windows": 2, "alerts": 2,
+                         "alerts_per_week": pytest.approx(2 * 10_080 / 14, rel=1e-3)}  # fmt: skip
+    assert not (place / "r.db").exists()
+
+
+def test_a_greater_budget_finds_more(place):
+    (place / "past.jsonl").write_bytes(b"\n".join(orjson.dumps(e) for e in events(by=0.3)))
+    done, lines = run(place, "--from", place / "past.jsonl", "--budgets", "0.0001,1,2000", "--format", "jsonl")
+    assert done.exit_code == 0, done.output
+    bad = [line["bad_windows"] for line in lines if line["kind"] == "summary"]
+    assert bad == sorted(bad) and bad[0] < bad[-1]
+
+
+def test_stored_panes_give_what_the_file_gave_and_the_store_is_not_written_to(place):
+    cfg, store = open_replay(place, MODEL)
+    replay_events(cfg, store, place, list(events()))
+    store.close()
+    before = hashlib.sha256((place / "r.db").read_bytes()).hexdigest()
+    _, from_store = run(place, "--store", "--budgets", "0.5,1", "--format", "jsonl")
+    _, from_file = run(place, "--from", place / "past.jsonl", "--budgets", "0.5,1", "--format", "jsonl")
+    assert from_store == from_file and len(from_store) >= 6
+    assert hashlib.sha256((place / "r.db").read_bytes()).hexdigest() == before
+
+
+def test_tables_for_people_say_counts_and_times(place):
+    done, _ = run(place, "--from", place / "past.jsonl")
+    assert done.exit_code == 0
+    for words in ("alerts by budget", "0.25", "2026-01-01 00:08:00", "rank_shift", "alerts at 1 a week"):
+        assert words in done.output, words
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "give one of --from"),
+        (["--store", "--from", "FILE"], "give one of --from"),
+        (["--store"], "give --from FILE"),
+        (["--from", "FILE", "--budgets", "much"], "write numbers"),
+    ],
+)
+def test_mistakes_are_said_with_the_fix(place, arguments, words):
+    done, _ = run(place, *[str(place / "past.jsonl") if a == "FILE" else a for a in arguments])
+    assert done.exit_code == 2 and words in done.output
+
+
+def test_another_model_is_named(place):
+    done = CliRunner().invoke(main, ["backtest", "-c", str(place / "c.yaml"), "--model", "n", "--from", str(place / "past.jsonl")])
+    assert done.exit_code == 2 and "the config has m" in done.output

@@ -1,0 +1,228 @@
+"""Nulls, held to scipy, to plain resampling, and to the promise itself: what has probability p happens that often."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+
+from detectors.calibrate import closed
+from detectors.calibrate.multiple import CORRECTIONS, cutoff
+from detectors.calibrate.null import TAILS, NullTable
+from detectors.calibrate.nulls import CALIBRATED, NORMAL, NORMAL_EITHER, STUDENT, pair_null
+from detectors.calibrate.resample import draw
+from detectors.calibrate.statistics import OVER_BINS
+from detectors.calibrate.streak import correlation, single_probability, streak_probability
+from detectors.category import CategorySummary
+from detectors.numeric import GridSummary, make_grid
+from detectors.pairs import CategoryPair, NumericPair
+from detectors.registry import STATISTICS
+
+EVEN, SKEWED = np.full(10, 0.1), np.array([0.6, 0.2, 0.1, 0.06, 0.03, 0.01])
+
+
+def numeric_pair(rng, reference_rows, rows, make):
+    reference = make(rng, reference_rows)
+    edges = make_grid(reference)
+    sides = GridSummary.empty(edges), GridSummary.empty(edges)
+    sides[0].add(reference)
+    sides[1].add(make(rng, rows))
+    return NumericPair(*sides)
+
+
+def category_pair(rng, reference_rows, rows, shares):
+    counts = (rng.multinomial(n, shares) for n in (reference_rows, rows))
+    return CategoryPair(*(CategorySummary(500, {f"v{i}": int(c) for i, c in enumerate(side) if c}) for side in counts))
+
+
+def test_tables_go_both_ways():
+    table = NullTable.from_survival(np.linspace(0, 8, 4000), stats.norm.logsf(np.linspace(0, 8, 4000)) + np.log(2))
+    for p in (0.4, 0.05, 1e-3, 3e-6, 1e-9, 1e-13):
+        assert table.value_at(p) == pytest.approx(stats.norm.isf(p / 2), rel=0.01)
+        assert table.survival(table.value_at(p)) == pytest.approx(p, rel=1e-6)
+    assert table.survival(-1.0) == 1.0 and table.scaled(2.0).value_at(0.01) == pytest.approx(2 * table.value_at(0.01))
+
+
+def test_fixed_nulls_are_the_laws_they_are_named_for():
+    for p in (0.3, 0.01, 1e-6, 1e-10):
+        assert NORMAL.value_at(p) == pytest.approx(stats.norm.isf(p), rel=0.02, abs=0.01)
+        assert NORMAL_EITHER.value_at(p) == pytest.approx(stats.norm.isf(p / 2), rel=0.02)
+        assert STUDENT.value_at(p) == pytest.approx(stats.t.isf(p, 12), rel=0.02, abs=0.01)
+
+
+@pytest.mark.parametrize("rows", [30, 200, 5000])
+def test_the_null_of_ks_is_scipys(rows):
+    table = closed.kolmogorov_smirnov(10_000, rows)
+    effective = round(closed.effective_rows(10_000, rows))
+    for p in (0.3, 0.05, 1e-3, 1e-6, 1e-9):
+        assert stats.kstwo.sf(table.value_at(p), effective) == pytest.approx(p, rel=0.02)
+
+
+@pytest.mark.parametrize("name", sorted(OVER_BINS))
+def test_a_statistic_of_many_draws_is_the_registrys_one_by_one(name):
+    rng = np.random.default_rng(1)
+    for _ in range(5):
+        pair = category_pair(rng, 900, 150, SKEWED)
+        p, q = (side[None, :] for side in pair.bin_shares)
+        kinds = STATISTICS[name].kinds
+        assert OVER_BINS[name].of(p, q, pair.n, pair.m)[0] == pytest.approx(STATISTICS[name].value(pair), rel=1e-9), kinds
+
+
+@pytest.mark.parametrize(("reference_rows", "rows"), [(10_000, 50), (250, 50), (60, 60), (2_000, 20_000)])
+@pytest.mark.parametrize("shares", [EVEN, SKEWED], ids=["even", "skewed"])
+@pytest.mark.parametrize("name", ["js", "psi", "tv"])
+def test_weighted_draws_reach_tails_that_plain_ones_take_a_hundred_times_as_many_for(name, shares, reference_rows, rows):
+    """300,000 plain draws: at 1e-4 thirty of them lie beyond the limit."""
+    table = draw(shares, reference_rows, rows, 3).table(OVER_BINS[name].of)
+    rng = np.random.default_rng(4)
+    values = []
+    for _ in range(5):
+        p, q = (rng.multinomial(n, shares, size=60_000) / n for n in (reference_rows, rows))
+        values.append(OVER_BINS[name].of(p, q, reference_rows, rows))
+    found = np.concatenate(values)
+    for probability in (0.1, 0.01, 1e-3, 1e-4):
+        happened = float((found >= table.value_at(probability)).mean())
+        within = 3.0 if name == "tv" and probability < 1e-3 else 2.0
+        assert 1 / within < happened / probability < within, probability
+
+
+def test_draws_are_a_function_of_their_seed():
+    a, b, c = (draw(EVEN, 1000, 100, seed).table(OVER_BINS["js"].of).values for seed in (1, 1, 2))
+    assert np.array_equal(a, b) and not np.array_equal(a, c)
+    assert np.abs(a[3:] / c[3:] - 1.0).max() < 0.1 and len(a) == len(TAILS)
+
+
+def test_psi_has_a_limit_for_both_samples_where_the_one_sample_form_gives_half_of_all_windows():
+    """10,000 rows on both sides: chi-square over M, as Scouter has it, against limits that know of N."""
+    rng = np.random.default_rng(5)
+    p, q = (rng.multinomial(10_000, EVEN, size=4000) / 10_000 for _ in range(2))
+    psi = OVER_BINS["psi"].of(p, q, 10_000, 10_000)
+    one_sample = stats.chi2.isf(0.05, 9) / 10_000
+    ours = draw(EVEN, 10_000, 10_000, 1).table(OVER_BINS["psi"].of).value_at(0.05)
+    assert 0.45 < (psi >= one_sample).mean() < 0.53
+    assert (psi >= ours).mean() == pytest.approx(0.05, abs=0.011)
+    assert ours == pytest.approx(stats.chi2.isf(0.05, 9) * 2 / 10_000, rel=0.04)
+
+
+def test_five_chunks_that_are_scored_against_themselves_alarm_in_a_fifth_of_windows_and_ours_do_not():
+    """NannyML's limit, mean + 3 std of the reference chunks' scores, meant for 0.13 %; 5 chunks of 200 rows give 22 %."""
+    rng = np.random.default_rng(6)
+    theirs = ours = 0
+    table = draw(EVEN, 1000, 200, 1).table(OVER_BINS["js"].of)
+    limit = table.value_at(stats.norm.sf(3))
+    for _ in range(1500):
+        chunks = rng.multinomial(200, EVEN, size=5)
+        reference = np.repeat(chunks.sum(axis=0)[None, :] / 1000, 5, axis=0)
+        own = OVER_BINS["js"].of(reference, chunks / 200, 1000, 200)
+        fresh = OVER_BINS["js"].of(reference[:1], rng.multinomial(200, EVEN, size=1) / 200, 1000, 200)[0]
+        theirs += fresh > own.mean() + 3 * own.std()
+        ours += fresh >= limit
+    assert 0.15 < theirs / 1500 < 0.35
+    assert ours / 1500 < 0.006
+
+
+MAKERS = {
+    "normal": lambda r, n: r.normal(size=n),
+    "heavy tails": lambda r, n: r.standard_t(2.5, n),
+    "zero-inflated": lambda r, n: np.where(r.random(n) < 0.7, 0.0, r.lognormal(size=n)),
+    "few values": lambda r, n: r.integers(0, 5, n).astype(float),
+}
+
+
+@pytest.mark.parametrize("make", MAKERS.values(), ids=list(MAKERS))
+@pytest.mark.parametrize("name", ["js", "ks", "rank_shift"])
+def test_what_has_probability_p_happens_that_often(name, make):
+    rng = np.random.default_rng(7)
+    p_values = []
+    for _ in range(6):
+        first = numeric_pair(rng, 6000, 120, make)
+        table = pair_null(name, first)
+        for _ in range(60):
+            window = GridSummary.empty(first.reference.edges)
+            window.add(make(rng, 120))
+            p_values.append(table.survival(STATISTICS[name].value(NumericPair(first.reference, window))))
+    found = np.array(p_values)
+    for level in (0.3, 0.1, 0.03):
+        spread = 4 * np.sqrt(level * (1 - level) / len(found))
+        assert (found <= level).mean() < level + spread, level
+        if not (name == "ks" and make is MAKERS["zero-inflated"]):  # ties make the closed law of KS safe, not exact
+            assert (found <= level).mean() > level - spread, level
+
+
+def test_categories_by_the_hundred_keep_their_level():
+    rng = np.random.default_rng(8)
+    shares = 1.0 / np.arange(1, 201.0)
+    shares /= shares.sum()
+    found = []
+    for _ in range(4):
+        first = category_pair(rng, 8000, 60, shares)
+        table = pair_null("js", first)
+        for _ in range(60):
+            pair = CategoryPair(first.reference, category_pair(rng, 10, 60, shares).current)
+            found.append(table.survival(STATISTICS["js"].value(pair)))
+    assert stats.kstest(found, "uniform").pvalue > 1e-3
+
+
+def test_a_null_exists_for_all_that_the_config_may_name_and_none_where_nothing_varies():
+    rng = np.random.default_rng(9)
+    pair = numeric_pair(rng, 500, 80, MAKERS["normal"])
+    assert all(isinstance(pair_null(name, pair), NullTable) for name in CALIBRATED)
+    constant = numeric_pair(rng, 500, 80, lambda r, n: np.full(n, 3.0))
+    assert all(pair_null(name, constant) is None for name in CALIBRATED)
+    assert pair_null("wasserstein", pair) is None and pair_null("std_shift", pair) is None
+
+
+@pytest.mark.parametrize(
+    ("rows", "hits", "reference_rows", "reference_hits"), [(50, 4, 10_000, 12), (50, 0, 300, 80), (400, 90, 900, 120)]
+)
+def test_shares_have_fishers_exact_tail_less_half_of_the_observed_point(rows, hits, reference_rows, reference_hits):
+    root = closed.share_root(*(np.array([float(v)]) for v in (hits, rows, reference_hits, reference_rows)))[0]
+    law = stats.hypergeom(rows + reference_rows, hits + reference_hits, rows)
+    above = hits / rows > reference_hits / reference_rows
+    exact = (law.sf(hits - 1) if above else law.cdf(hits)) - law.pmf(hits) / 2
+    assert stats.norm.sf(abs(root)) == pytest.approx(exact, rel=1e-6) and (root > 0) == above
+
+
+def test_shares_of_many_rows_have_the_score_tests_tail():
+    for hits in (5200, 4700):
+        root = closed.share_root(*(np.array([float(v)]) for v in (hits, 50_000, 9_900, 100_000)))[0]
+        pooled = (hits + 9_900) / 150_000
+        z = (hits / 50_000 - 0.099) / np.sqrt(pooled * (1 - pooled) * (1 / 50_000 + 1 / 100_000))
+        assert root == pytest.approx(z, rel=0.02)
+
+
+@pytest.mark.parametrize("correction", CORRECTIONS)
+def test_the_cut_off_calls_what_statsmodels_calls(correction):
+    theirs = {"benjamini-hochberg": "fdr_bh", "benjamini-yekutieli": "fdr_by", "bonferroni": "bonferroni"}[correction]
+    rng = np.random.default_rng(10)
+    for _ in range(60):
+        p = np.concatenate([rng.random(40), rng.random(rng.integers(0, 20)) ** 4])
+        want = multipletests(p, 0.1, theirs)[0]
+        assert ((p <= cutoff(p, 0.1, correction)) == want).all()
+    with_gaps = np.array([0.001, np.nan, 0.9])
+    assert cutoff(with_gaps, 0.1, correction) == cutoff(with_gaps[[0, 2]], 0.1, correction)
+    with pytest.raises(ValueError, match="not one of"):
+        cutoff(p, 0.1, "holm")
+
+
+def test_scipy_agrees_on_the_family():
+    rng = np.random.default_rng(11)
+    for method, name in (("bh", "benjamini-hochberg"), ("by", "benjamini-yekutieli")):
+        p = rng.random(60) ** 3
+        assert ((stats.false_discovery_control(p, method=method) <= 0.05) == (p <= cutoff(p, 0.05, name))).all()
+
+
+@pytest.mark.parametrize(("windows", "rho"), [(1, 0.3), (2, 0.0), (2, 0.2), (3, 0.6)])
+def test_a_streak_is_as_rare_as_it_is_said_to_be(windows, rho):
+    rng = np.random.default_rng(12)
+    common = rng.standard_normal((1_000_000, 1))
+    p = stats.norm.sf(np.sqrt(rho) * common + np.sqrt(1 - rho) * rng.standard_normal((1_000_000, windows)))
+    single = single_probability(1e-3, windows, rho)
+    assert (p <= single).all(axis=1).mean() == pytest.approx(1e-3, rel=0.15)
+    assert streak_probability(np.array([single]), windows, rho)[0] == pytest.approx(1e-3, rel=0.02)
+
+
+def test_windows_that_share_rows_or_a_small_reference_are_correlated():
+    assert correlation(1e9, 100, 0.0) == pytest.approx(0.0, abs=1e-6)
+    assert correlation(100, 100, 0.0) == pytest.approx(0.5) and correlation(1e9, 100, 0.75) == pytest.approx(0.75, abs=1e-6)
