@@ -172,6 +172,12 @@ RESOURCES = {
     **{name: Doc(f"{text}; mean of the window's samples", "above", unit) for name, (text, unit) in _RESOURCES.items()},
     **{f"{name}_max": Doc("greatest sample of it", "above", unit) for name, (_, unit) in _RESOURCES.items()},
 }
+WORST = {
+    "error_gap": Doc("failed share inside the segment less that of all other rows; the evidence says which segment"),
+    "error_gap_p": Doc("its p-value, corrected for all segments that were looked at", "below"),
+    "latency_gap_ms": Doc("mean latency inside the slowest segment less that of all other rows", "above", "ms"),
+    "latency_gap_ms_p": Doc("its p-value, corrected for all segments that were looked at", "below"),
+}
 FAIRNESS = {
     "demographic_parity_difference": Doc("greatest less least share of a group that is predicted the favourable label"),
     "disparate_impact": Doc("least / greatest such share; breach at or under 0.8, the four-fifths rule, by default", "below"),
@@ -251,6 +257,7 @@ FAMILIES: dict[str, dict[str, Doc]] = {
     "`event:FIELD` (queue_ms, tokens_in, ...), beside mean, p50, p95, p99": NUMBERS,
     "`cost`": COST,
     "`resource:NAME`": RESOURCES,
+    "`worst_segment`": WORST,
     "`fairness:SEGMENT`": FAIRNESS,
     "`concept`": CONCEPT,
     "`compare:CHALLENGER/CHAMPION:METRIC`": COMPARE,

@@ -22,6 +22,8 @@ from detectors.rules import RuleSummary
 from detectors.sample import RowSample
 from detectors.score_cells import ScoreCells
 from detectors.trace import ErrorTrace
+from detectors.worst import PART as WORST
+from detectors.worst import WorstCells
 
 Rows = TypeVar("Rows", Columns, Outcomes)
 RowsIn = TypeVar("RowsIn", Columns, Outcomes, contravariant=True)
@@ -55,6 +57,7 @@ INPUT_PARTS: dict[str, PartKind[Columns]] = {
     "rules": PartKind(RuleSummary.empty, RuleSummary.from_bytes),
     "sample": PartKind(RowSample.empty, RowSample.from_bytes, whole=True),
     "multivariate": PartKind(Multivariate.empty, Multivariate.from_bytes, whole=True),
+    WORST: PartKind(WorstCells.empty, WorstCells.from_bytes, whole=True),
     "score_cells": PartKind(ScoreCells.empty, ScoreCells.from_bytes),
 }
 OUTCOME_PARTS: dict[str, PartKind[Outcomes]] = {

@@ -7,6 +7,7 @@ from typing import Any
 
 from detectors.label_spread import LABELS, SCORES
 from detectors.trace import ERROR_TASKS
+from detectors.worst import PART as WORST
 from monitor.config.model import ModelSettings
 from monitor.quality import rule_options
 
@@ -50,6 +51,7 @@ PARTS: dict[str, Callable[[ModelSettings], dict[str, Any] | None]] = {
     LABELS: lambda m: {} if m.task != "none" else None,
     "numbers": lambda m: {} if m.numbers else None,
     "rules": rule_options,
+    WORST: lambda m: {"features": list(m.worst_segments.features)} if m.worst_segments is not None else None,
     "error_cells": lambda m: {} if m.task in ERROR_TASKS else None,
     "errors": lambda m: {"pane_ms": m.window.slide_ms, "cells": m.concept.cells} if _reads_errors(m) else None,
     "sample": lambda m: None if m.sample is None else {"rows": m.sample.rows, "mask": sorted(m.sample.mask)},

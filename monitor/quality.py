@@ -9,6 +9,8 @@ from detectors.limits import Limit
 from detectors.quality import score_quality
 from detectors.rules import RuleSummary, feature_rules, score_rules
 from detectors.score import Score
+from detectors.worst import PART as WORST
+from detectors.worst import WorstCells, score_worst
 from monitor.config.model import ModelSettings
 from monitor.intake import DEFAULT_LIMITS as INTAKE_LIMITS
 from monitor.intake import score_intake
@@ -28,6 +30,9 @@ def quality(view: GroupView) -> Iterable[Score]:
     rules = view.inputs.parts.get("rules")
     if isinstance(rules, RuleSummary):
         yield from score_rules(rules, view.end_ms)
+    worst = view.inputs.parts.get(WORST)
+    if isinstance(worst, WorstCells) and view.segment == "":
+        yield from score_worst(worst, view.model.min_rows)
 
 
 def schema_drift(view: WindowView) -> Iterable[tuple[Group, Score]]:

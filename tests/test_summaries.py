@@ -39,6 +39,7 @@ INPUT_OPTIONS: dict[str, dict[str, Any]] = {
     "sample": {"rows": 20, "mask": ["d"]},
     "score_cells": {},
     "numbers": {},
+    "worst_segments": {"features": ["x", "c", "y"]},
     "multivariate": MULTIVARIATE,
     "rules": {
         "rules": [["check:a", "violation_share", "x <= y or c == 'a'"], ["c", "pattern_violation_share", "matches(c, '[a-c]')"]],

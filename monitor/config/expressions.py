@@ -42,9 +42,26 @@ def expression_problems(model: dict[str, Any], path: Path) -> Found:
     numbers = model.get("numbers")
     if model.get("cost") and isinstance(numbers, list) and "cost_usd" not in numbers:
         yield (*path, "cost"), "the budget is spent by the events' field cost_usd, which numbers does not name", "add it to numbers"
+    yield from _worst(model, path)
     fairness = model.get("fairness")
     if isinstance(fairness, dict):
         yield from _fairness(model, fairness, [n for n in names if isinstance(n, str)], (*path, "fairness"))
+
+
+def _worst(model: dict[str, Any], path: Path) -> Found:
+    wanted, features = model.get("worst_segments"), model.get("features")
+    if (
+        not isinstance(wanted, dict)
+        or not isinstance(wanted.get("features"), list)
+        or not isinstance(features, dict)
+        or not features
+    ):
+        return
+    for i, name in enumerate(wanted["features"]):
+        if name not in features:
+            close = get_close_matches(str(name), list(features), n=1)
+            fix = (f"did you mean {close[0]!r}? " if close else "") + f"known: {', '.join(sorted(features))}"
+            yield (*path, "worst_segments", "features", i), f"there is no feature {name!r}", fix
 
 
 def _where(segment: Any) -> bool:

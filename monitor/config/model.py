@@ -20,6 +20,7 @@ from monitor.config.watched import (
     QualitySettings,
     ResourceSettings,
     SegmentSettings,
+    WorstSegmentSettings,
 )
 from monitor.decode.settings import NUMBER_FIELDS
 
@@ -256,6 +257,7 @@ class ModelSettings(Section):
     segments: Annotated[list[SegmentSettings], Field(max_length=50)] = []
     checks: Annotated[list[CheckSettings], Field(max_length=100)] = []
     quality: QualitySettings = QualitySettings.model_validate({})
+    worst_segments: WorstSegmentSettings | None = None
     cost: CostSettings | None = None
     resources: Annotated[list[ResourceSettings], Field(max_length=20)] = []
     fairness: FairnessSettings = FairnessSettings.model_validate({})

@@ -60,6 +60,12 @@ class QualitySettings(Section):
     freshness: bool = False
 
 
+class WorstSegmentSettings(Section):
+    """features: whose cells, one or two at a time, the worst segment is looked for in."""
+
+    features: Annotated[list[str], Field(min_length=1, max_length=8)]
+
+
 class CostSettings(Section):
     """budget_usd_per_day: what the model's events may cost a day (UTC), by their field cost_usd."""
 
