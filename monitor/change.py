@@ -17,8 +17,8 @@ from detectors.mix import Split, calibration_shift, feature_share, segment_share
 from detectors.performance import PerformanceSummary
 from detectors.profile import Profile
 from detectors.score import Score
-from monitor.concept import SUBJECT
 from monitor.panes import Group
+from monitor.split import SUBJECT, split_scores, unit_of
 from monitor.view import GroupView, WindowView
 
 SHOWN = 10  # segments and features in the evidence
@@ -36,7 +36,7 @@ def change(view: WindowView) -> Iterable[tuple[Group, Score]]:
         if split is None:
             continue
         rows, name = performance.rows, group.reference
-        for score in _scores(split, task, rows, name):
+        for score in split_scores(split, task, rows, name):
             yield (version, ""), score
         shift = _calibration(profile.performance.get(""), performance)
         if shift is not None:
@@ -60,31 +60,6 @@ def _feature_errors(data: bytes) -> dict[str, Groups]:
     return read_feature_errors(data)
 
 
-def _scores(split: Split, task: str, rows: int, name: str) -> Iterable[Score]:
-    """In the unit of the metric: accuracy, or the mean absolute error of a regression."""
-    sign, metric, base = _unit(task)
-    seen: dict[str, object] = {
-        "metric": metric,
-        "reference": round(base + sign * split.reference, 6),
-        "expected_at_mix": round(base + sign * split.expected, 6),
-        "realised": round(base + sign * split.realised, 6),
-    }
-    for score, value in (
-        ("performance_expected_at_mix", base + sign * split.expected),
-        ("performance_change_by_inputs", sign * split.by_inputs),
-        ("performance_change_by_inputs_se", split.by_inputs_se),
-        ("performance_change_by_concept", sign * split.by_concept),
-        ("performance_change_by_concept_se", split.by_concept_se),
-        ("performance_change_by_concept_p", split.concept_p),
-    ):
-        yield Score(SUBJECT, score, value, rows, name, dict(seen))
-
-
-def _unit(task: str) -> tuple[float, str, float]:
-    """(sign, metric, base): the metric is base + sign * mean error."""
-    return (1.0, "mae", 0.0) if task == "regression" else (-1.0, "accuracy", 1.0)
-
-
 def _calibration(reference: PerformanceSummary | None, window: PerformanceSummary) -> tuple[float, float, int] | None:
     if reference is None or reference.cells is None or window.cells is None or reference.cells.shape != window.cells.shape:
         return None
@@ -93,7 +68,7 @@ def _calibration(reference: PerformanceSummary | None, window: PerformanceSummar
 
 def _why(view: WindowView, group: GroupView, profile: Profile, split: Split) -> dict[str, object]:
     """The ranking of segments and features by their share in the change, as plain values for people."""
-    sign, metric, _ = _unit(group.model.schema.task)
+    sign, metric, _ = unit_of(group.model.schema.task)
     segments = []
     for dimension in sorted(
         {s.partition("=")[0] for _, s in view.groups if s} | {s.partition("=")[0] for s in profile.performance if s}

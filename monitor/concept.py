@@ -8,6 +8,9 @@ with each epoch, and a window is judged by the chain that began with the epoch b
     chain of 1     begins ===> judges                   a detector has seen between EPOCH and 2 EPOCH windows
     chain of 2               begins ===> judges
 
+The chain also holds the errors by score of its windows: for a model without a reference of labelled rows, a window's change
+of performance is split against these earlier windows (tumbling windows only, as sliding ones share their rows).
+
 Each window leaves an entry: the trace of its errors, the detectors' states after it, and where they fired. When a window
 changes, the entries after it in its epoch and the next one are folded anew before the transaction ends, and the scores
 of those whose firings changed are written again (their alerts are not: an alert moves with its own window). A window
@@ -19,78 +22,43 @@ from __future__ import annotations
 
 import hashlib
 import json
-import struct
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 
-import numpy as np
-
-from detectors import frame
-from detectors.columns import Floats, Ints
+from detectors.error_cells import PART as ERROR_CELLS
 from detectors.limits import judge
 from detectors.score import Score
-from detectors.stream import STREAM_DETECTORS
 from detectors.trace import PART, ErrorTrace
+from monitor.concept_entry import Entry, advance, learn, mean_errors, scores_of
 from monitor.model import Model
 from monitor.panes import Group
-from monitor.view import Memory, WindowView
+from monitor.split import SUBJECT
+from monitor.view import GroupView, Memory, WindowView
 
-SUBJECT = "concept"
+FORMAT = 2  # of an entry; others are dropped
 EPOCH = 32  # windows; a detector remembers up to twice as many
 KEEP = 320  # epochs whose entries are kept: a week of windows of a minute
-SHOWN = 20  # firings named in the evidence
 _STATE = "concept"  # the settings, the epochs that have entries, and the first window of those that must be folded anew
-_SCALE = "scale"  # the mean error of a chain's first window: what a regression's errors are divided by
-_MEAN = "mean"  # the sum of a chain's errors, and how many
-Chain = dict[tuple[str, str], bytes]  # (version, detector) -> its state
-
-
-@dataclass(slots=True)
-class Entry:
-    """What a window left: traces by version, states after it of the two chains, and (rows seen, firings) of the judging one."""
-
-    traces: dict[str, bytes] = field(default_factory=dict)
-    young: Chain = field(default_factory=dict)
-    judging: Chain = field(default_factory=dict)
-    fired: dict[str, dict[str, list[int]]] = field(default_factory=dict)
-    means: dict[str, list[float]] = field(default_factory=dict)  # error of the chain's earlier windows, and of this one
-
-    def to_bytes(self) -> bytes:
-        keys = [list(self.traces), [list(k) for k in self.young], [list(k) for k in self.judging], self.fired, self.means]
-        blobs = [*self.traces.values(), *self.young.values(), *self.judging.values()]
-        return frame.join([json.dumps(keys).encode(), *blobs])
-
-    @staticmethod
-    def from_bytes(data: bytes) -> Entry:
-        head, *blobs = frame.split(data)
-        traces, young, judging, fired, means = json.loads(head)
-        at, then = len(traces), len(traces) + len(young)
-        return Entry(
-            dict(zip(traces, blobs[:at], strict=True)),
-            {(v, d): blob for (v, d), blob in zip(young, blobs[at:then], strict=True)},
-            {(v, d): blob for (v, d), blob in zip(judging, blobs[then:], strict=True)},
-            fired,
-            means,
-        )
 
 
 def concept(view: WindowView) -> Iterable[tuple[Group, Score]]:
     """How often each detector fired in the window, for each version, on its group of all rows."""
     if not view.model.concept:
         return
-    traces = {}
+    traces, cells = {}, {}
     for (version, segment), group in sorted(view.groups.items()):
         performance = group.performance
         if segment == "" and performance is not None and PART in performance.parts:
             trace: ErrorTrace = performance.parts[PART].between(view.end_ms - view.model.slide_ms, view.end_ms)
             if len(trace.keys) and performance.rows >= view.model.min_coverage * group.rows:
                 traces[version] = trace.to_bytes()
+                if _has_no_reference(group) and view.model.slide_ms == view.model.size_ms:
+                    cells[version] = performance.parts[ERROR_CELLS].to_bytes()
     book = _Entries(view.memory, view.model)
-    if book.put(view.start_ms, traces):
+    if book.put(view.start_ms, traces, cells):
         entry = book.fold(view.start_ms)
         for version in entry.fired:
-            for score in _scores(entry, version):
+            for score in scores_of(entry, version, view.model):
                 yield (version, ""), score
 
 
@@ -105,7 +73,7 @@ class _Entries:
 
     def __init__(self, memory: Memory, model: Model) -> None:
         self._memory, self._model = memory, model
-        settings = json.dumps([model.concept, model.concept_rows, EPOCH, model.slide_ms], sort_keys=True)
+        settings = json.dumps([FORMAT, model.concept, model.concept_rows, EPOCH, model.slide_ms], sort_keys=True)
         self._prefix = f"concept:{hashlib.sha256(settings.encode()).hexdigest()[:8]}"
         stored = memory.load_state(_STATE)
         prefix, epochs, dirty = json.loads(stored) if stored else (self._prefix, [], {})
@@ -116,7 +84,7 @@ class _Entries:
         self._epochs: list[int] = epochs
         self._dirty: dict[int, int] = {int(epoch): first for epoch, first in dirty.items()}
 
-    def put(self, start: int, traces: dict[str, bytes]) -> bool:
+    def put(self, start: int, traces: dict[str, bytes], cells: dict[str, bytes]) -> bool:
         """Keep a window's traces; False where there are none, and were none."""
         stored, epoch = self._memory.load_state(self._name(start)), start // (EPOCH * self._model.slide_ms)
         if stored is None and not traces:
@@ -126,8 +94,8 @@ class _Entries:
             self._memory.save_state(f"{self._prefix}:{epoch}", json.dumps(sorted([*self._starts(epoch), start])).encode())
             self._epochs = sorted({*self._epochs, epoch})
             self._forget()
-        if stored is None or entry.traces != traces:
-            entry.traces = traces
+        if stored is None or (entry.traces, entry.cells) != (traces, cells):
+            entry.traces, entry.cells = traces, cells
             self._memory.save_state(self._name(start), entry.to_bytes())
             self._mark(epoch, start)
             self._save()
@@ -158,12 +126,12 @@ class _Entries:
                 self._mark(epoch, start)
                 return
             entry = self._load(start)
-            known = entry.fired
-            entry.young, entry.judging, entry.fired, entry.means = young, dict(judging), {}, {}
+            known, known_splits = entry.fired, entry.splits
+            entry.young, entry.judging, entry.fired, entry.means, entry.splits = young, dict(judging), {}, {}, {}
             self._run(entry)
             young, judging = dict(entry.young), entry.judging
             self._memory.save_state(self._name(start), entry.to_bytes())
-            if known and known != entry.fired and start != until:
+            if known and (known, known_splits) != (entry.fired, entry.splits) and start != until:
                 self._rewrite(start, entry)
         following = self._starts(epoch + 1)
         if following:
@@ -174,14 +142,17 @@ class _Entries:
         entry.young = dict(entry.young)
         for version, blob in entry.traces.items():
             errors, times = ErrorTrace.from_bytes(blob, self._model.schema).stream(self._model.concept_rows)
-            _advance(entry.young, version, errors, times, self._model)
-            entry.means[version] = _means(entry.judging, version, errors)
-            entry.fired[version] = _advance(entry.judging, version, errors, times, self._model)
+            advance(entry.young, version, errors, times, self._model)
+            entry.means[version] = mean_errors(entry.judging, version, errors)
+            if version in entry.cells:
+                learn(entry.young, version, entry.cells[version], self._model)
+                entry.splits[version] = learn(entry.judging, version, entry.cells[version], self._model)
+            entry.fired[version] = advance(entry.judging, version, errors, times, self._model)
 
     def _rewrite(self, start: int, entry: Entry) -> None:
         rows = []
         for version in entry.fired:
-            for finding in judge(_scores(entry, version), self._model.thresholds, self._model.min_rows):
+            for finding in judge(scores_of(entry, version, self._model), self._model.thresholds, self._model.min_rows):
                 score = finding.score
                 for row in self._memory.scores(SUBJECT, score.name, start, start + 1):
                     if row.version == version:
@@ -216,35 +187,6 @@ class _Entries:
         return Entry() if stored is None else Entry.from_bytes(stored)
 
 
-def _advance(chain: Chain, version: str, errors: Floats, times: Ints, model: Model) -> dict[str, list[int]]:
-    """Move one version's detectors of a chain; returns for each the rows it has seen, then the times at which it fired."""
-    if model.schema.task == "regression" and len(errors):
-        if (version, _SCALE) not in chain:
-            chain[version, _SCALE] = struct.pack("<d", float(errors.mean()) or 1.0)
-        errors = errors / struct.unpack("<d", chain[version, _SCALE])[0]
-    found = {}
-    for name, options in model.concept.items():
-        kind, state = STREAM_DETECTORS[name], chain.get((version, name))
-        detector = kind(**options) if state is None else kind.from_bytes(state)
-        at = detector.seen
-        fired = detector.update(errors).fired - at
-        chain[version, name] = detector.to_bytes()
-        found[name] = [detector.seen, *np.asarray(times)[fired].tolist()]
-    return found
-
-
-def _means(chain: Chain, version: str, errors: Floats) -> list[float]:
-    """The mean error of the chain's windows before this one (its own where there are none) and of this one, which is added to them."""
-    total, rows = struct.unpack("<dd", chain.get((version, _MEAN), bytes(16)))
-    chain[version, _MEAN] = struct.pack("<dd", total + float(errors.sum()), rows + len(errors))
-    return [total / rows if rows else float(errors.mean()), float(errors.mean())]
-
-
-def _scores(entry: Entry, version: str) -> list[Score]:
-    out = []
-    earlier, now = entry.means[version]
-    for name, (seen, *times) in entry.fired[version].items():
-        when = [datetime.fromtimestamp(t / 1000.0, UTC).isoformat(timespec="milliseconds") for t in times[:SHOWN]]
-        evidence: dict[str, object] = {"fired_at": when, "mean_error_before": round(earlier, 6), "mean_error_now": round(now, 6)}
-        out.append(Score(SUBJECT, name, float(len(times)), seen, "", evidence if times else {}))
-    return out
+def _has_no_reference(group: GroupView) -> bool:
+    there = group.performance is not None and ERROR_CELLS in group.performance.parts
+    return there and (group.profile is None or ERROR_CELLS not in group.profile.extras)

@@ -143,6 +143,22 @@ def test_one_late_label_changes_a_later_windows_firings_only_where_it_must(tmp_p
     assert without["scores"] != late["scores"]
 
 
+def test_without_a_reference_a_change_is_split_against_the_earlier_windows(tmp_path):
+    events, labels, _ = events_and_labels()
+    found = run(tmp_path, "split", [[("events", events), ("labels", labels)]])
+
+    def row(window, name, subject="concept"):
+        start = str(np.datetime64(START + window * 60_000, "ms")) + "Z"
+        return found["scores"]["m", start, "1", "", subject, name]
+
+    assert row(0, "performance_change_by_concept")["value"] is None
+    before, at = row(CHANGE - 1, "performance_change_by_concept_p"), row(CHANGE, "performance_change_by_concept_p")
+    assert before["value"] > 0.001 and at["value"] < 1e-6 and at["reference"] == "earlier_windows"
+    changed = row(CHANGE, "performance_expected_at_mix")["value"] + row(CHANGE, "performance_change_by_concept")["value"]
+    assert changed == pytest.approx(row(CHANGE, "accuracy", "performance")["value"])
+    assert row(CHANGE, "performance_change_by_concept")["value"] < -0.3
+
+
 def test_the_errors_of_a_regression_are_read_in_units_of_the_first_windows_mean(tmp_path):
     events, labels, _ = events_and_labels("regression")
     small = run(tmp_path, "small", [[("events", events), ("labels", labels)]], "regression", "[adwin, page_hinkley]")
