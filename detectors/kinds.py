@@ -81,14 +81,14 @@ class Vocabulary:
             bits[feature] = np.packbits(held)
         return Vocabulary(bits)
 
-    def new_share(self, feature: str, words: list[str]) -> float:
-        """NaN without words, or for a feature that the reference does not have."""
-        held = self.bits.get(feature)
-        if held is None or not words:
-            return float("nan")
-        places = np.array([_place(w) for w in words])
-        known = (held[places >> 3] >> (7 - (places & 7)).astype(np.uint8)) & 1
-        return 1.0 - float(known.mean())
+    def new_shares(self, feature: str, texts: list[list[str]]) -> list[float]:
+        """Of the words of each text; NaN without words, or for a feature that the reference does not have."""
+        bits = self.bits.get(feature)
+        if bits is None:
+            return [float("nan")] * len(texts)
+        held, words = bits.tobytes(), {w for text in texts for w in text}
+        new = {w: 1 - (held[_place(w) >> 3] >> (7 - (_place(w) & 7)) & 1) for w in words}
+        return [sum(map(new.__getitem__, text)) / len(text) if text else float("nan") for text in texts]
 
     def to_bytes(self) -> bytes:
         names = "\n".join(self.bits).encode()
@@ -119,7 +119,7 @@ def derive(columns: Columns, schema: Schema, vocabulary: Vocabulary | None) -> C
             numeric[f"{feature}.age_days"] = (then - ms) / DAY_MS
             categorical |= {f"{feature}.{d}": c for d, c in labels.items()}
         else:
-            numeric |= {f"{feature}.{d}": v for d, v in _texts(feature, column, vocabulary).items()}
+            numeric |= _texts(feature, column, vocabulary)
     return replace(columns, numeric=numeric, categorical=categorical, raw=raw)
 
 
@@ -197,13 +197,14 @@ def _iso_ms(value: str) -> float:
 
 def _texts(feature: str, column: DictColumn, vocabulary: Vocabulary | None) -> dict[str, Floats]:
     values, index = _used(column)
-    rows = []
-    for text in values:
-        words = _words(text)
-        letters = sum(map(str.isalpha, text))
-        new = float("nan") if vocabulary is None else vocabulary.new_share(feature, words)
-        rows.append((float(len(text)), float(len(words)), 1.0 - letters / len(text) if text else float("nan"), new))
-    return {name: _spread([row[i] for row in rows], index) for i, name in enumerate(TEXT_NUMBERS)}
+    words = [_words(text) for text in values]
+    found = {
+        "length": [float(len(text)) for text in values],
+        "words": [float(len(some)) for some in words],
+        "non_letters": [1.0 - sum(map(str.isalpha, text)) / len(text) if text else float("nan") for text in values],
+        "oov": [float("nan")] * len(values) if vocabulary is None else vocabulary.new_shares(feature, words),
+    }
+    return {f"{feature}.{name}": _spread(column, index) for name, column in found.items()}
 
 
 def _words(text: str) -> list[str]:
