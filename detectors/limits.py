@@ -30,13 +30,16 @@ def judge(scores: Iterable[Score], thresholds: Mapping[str, Limit], min_rows: in
     out = []
     for score in scores:
         limit = thresholds.get(score.name)
+        few = score.rows < (min_rows if score.least_rows is None else score.least_rows)
         if limit is None:
             # a comparison that says nothing is no good news, whether or not a limit judges it
-            silent = not math.isfinite(score.value) and (score.reference or "reason" in score.evidence)
+            silent = (few and score.reference) or (
+                not math.isfinite(score.value) and (score.reference or "reason" in score.evidence)
+            )
             out.append(Finding(score, "unsure" if silent else "ok"))
             continue
         level, threshold = limit.level(score.value) if math.isfinite(score.value) else ("unsure", limit.breach)
-        if score.rows < (min_rows if score.least_rows is None else score.least_rows) or not math.isfinite(score.value):
+        if few or not math.isfinite(score.value):
             level = "unsure"
         out.append(Finding(score, level, threshold, f"static {score.name}"))
     return out
