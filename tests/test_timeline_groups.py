@@ -11,8 +11,8 @@ FORTY = ", ".join(f"f{i:02d}: numeric" for i in range(40))
 def timeline(tmp_path):
     made = []
 
-    def make(*rules, features="", section="", **route):
-        made.append(Timeline(tmp_path, alerts_section(*rules, **route) + section, more=features))
+    def make(*rules, features="", section="", labels=False, **route):
+        made.append(Timeline(tmp_path, alerts_section(*rules, **route) + section, more=features, labels=labels))
         return made[-1]
 
     yield make
@@ -215,7 +215,7 @@ def test_a_restart_after_an_outage_of_the_daemon_is_no_silence(timeline):
 
 
 def test_no_labels_for_ten_minutes(timeline):
-    t = timeline("{name: blind, absent: labels, absent_for: 10m}")
+    t = timeline("{name: blind, absent: labels, absent_for: 10m}", labels=True)
     t.feed.at("12:00").unlabelled()
     t.feed.at("12:20").calm()
     t.expect.between("11:58", "12:08").calm()
@@ -224,7 +224,7 @@ def test_no_labels_for_ten_minutes(timeline):
 
 
 def test_no_labels_is_said_though_no_event_comes_either(timeline):
-    t = timeline("{name: blind, absent: labels, absent_for: 10m}")
+    t = timeline("{name: blind, absent: labels, absent_for: 10m}", labels=True)
     t.feed.at("12:00").stop()
     t.expect.between("12:08", "12:14").firing("blind")
 
@@ -263,7 +263,7 @@ def test_too_few_rows_say_nothing(timeline):
 
 
 def test_accuracy_without_labels_enough_is_no_verdict(timeline):
-    t = timeline("{name: wrong, scores: [accuracy], below: 0.8, min_rows: 1, min_coverage: 0.5}")
+    t = timeline("{name: wrong, scores: [accuracy], below: 0.8, min_rows: 1, min_coverage: 0.5}", labels=True)
     t.feed.at("12:00").unlabelled()
     t.feed.at("12:00").err(0.5)
     t.feed.at("12:10").calm()
@@ -281,7 +281,7 @@ def combined(how):
 
 
 def test_drift_and_performance_down(timeline):
-    t = timeline(*combined("all_of"))
+    t = timeline(*combined("all_of"), labels=True)
     t.feed.at("12:00").shift("income", 0.5)
     t.feed.at("12:05").err(0.5)
     t.feed.at("12:10").err(0.05)
@@ -292,7 +292,7 @@ def test_drift_and_performance_down(timeline):
 
 
 def test_either_of_two(timeline):
-    t = timeline(*combined("any_of"))
+    t = timeline(*combined("any_of"), labels=True)
     t.feed.at("12:00").err(0.5)
     t.expect.between("12:01", "12:04").notified("chat", "firing", rule="both", value=1.0)
 
@@ -313,7 +313,7 @@ def test_either_of_two(timeline):
     ids=["feature-vanished", "traffic-stopped", "latency-doubled", "accuracy-fell", "errors-rose", "drift"],
 )
 def test_the_preset_tells_without_a_rule(timeline, feed, rule):
-    t = timeline()
+    t = timeline(labels=True)
     feed(t.feed.at("12:02"))
     t.feed.at("12:10").calm()
     t.expect.between("11:55", "12:02").calm().silent()
@@ -322,8 +322,8 @@ def test_the_preset_tells_without_a_rule(timeline, feed, rule):
 
 
 def test_a_calm_day_with_the_preset_is_silent(timeline):
-    t = timeline()
-    t.expect.between("11:55", "12:55").calm().silent()
+    t = timeline(labels=True)
+    t.expect.between("11:55", "12:35").calm().silent()
 
 
 def test_a_written_rule_takes_the_place_of_the_presets_of_its_name(timeline):

@@ -31,8 +31,7 @@ ROWS = 80  # a minute
 CONFIG = """
 models:
   - name: credit
-    task: binary
-    positive_label: "yes"
+    {task}
     team: risk
     features: {{income: numeric, age: numeric, {more}}}
     reference: {{first_windows: 3}}
@@ -62,6 +61,7 @@ class Feed:
     """What the model receives. Values are spread evenly over their distribution, so that calm windows do not differ."""
 
     features: list[str]
+    labels: bool = False  # whether the model has any
     running: bool = True
     labelled: bool = True
     shifts: dict[str, float] = field(default_factory=dict)
@@ -96,21 +96,23 @@ class Feed:
                 )
             )  # fmt: skip
             truth = ("no" if i % 2 else "yes") if i < self.wrong * self.rows else ("yes" if i % 2 else "no")
-            if self.labelled:
+            if self.labels and self.labelled:
                 labels.append(orjson.dumps({"event_id": name, "label": truth, "label_ts": ts}))
         return events, labels
 
 
 class Timeline:
-    """One scenario. alerts: the config's section, as YAML. servers: channels that are a real local server."""
+    """One scenario. alerts: the config's section, as YAML. servers: channels that are a real local server. labels: whether
+    the model has a task and labels come; without, it has none, which is quicker."""
 
     def __init__(
-        self, folder: Any, alerts: str, more: str = "", servers: tuple[str, ...] = (), start: str = "11:54", head: str = ""
+        self, folder: Any, alerts: str, more: str = "", servers: tuple[str, ...] = (), start: str = "11:54", labels: bool = False
     ) -> None:
         extra = [part.split(":")[0].strip() for part in more.split(",") if part.strip()]
-        self._feed = Feed(["income", "age", *extra])
+        self._feed = Feed(["income", "age", *extra], labels=labels)
         self._receivers = {name: Receiver() for name in servers}
-        self.text = head + CONFIG.format(more=more, alerts="%s")
+        task = '{task: binary, positive_label: "yes"}' if labels else "{task: none}"
+        self.text = CONFIG.format(more=more, task=task[1:-1].replace(", ", "\n    "), alerts="%s")
         self.world = World(folder, self.config(alerts), ms(start), self._receivers)
         self._acts: list[tuple[int, Callable[[], None]]] = []
         self._now = ms(start)
