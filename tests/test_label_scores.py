@@ -87,7 +87,7 @@ def test_no_label_is_a_coverage_of_nothing(tmp_path):
 def test_labels_that_say_nothing_for_the_task_are_counted(tmp_path):
     found, _ = run(tmp_path, lambda s, c: np.ones(N, bool), labels_of=lambda truth: [truth])
     labels = of(found, "labels")
-    assert labels["coverage"] == 0.0 and "accuracy" not in of(found, "performance")
+    assert labels["coverage"] == 0.0 and labels["unusable"] == N and of(found, "performance") == {}
 
 
 @pytest.mark.parametrize(

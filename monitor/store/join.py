@@ -33,12 +33,13 @@ FOUND = (
     *PREDICTION, *LABEL, ("old_label_ts_ms", "i8"), ("old_true_value", "f8"), ("old_true_label", "i4"),
 )  # fmt: skip
 
+WIDE = "_wide"  # the name of the table that rows with a payload come in by ends so
 PAYLOADS = ("payload", "true_payload", "old_true_payload")  # what some tasks need beside, bytes or null
 
 _INSERT_PREDICTION = """
 INSERT INTO join_slot AS js (id, {prediction},
   label_ts_ms, true_value, true_label, old_label_ts_ms, old_true_value, old_true_label)
-SELECT id, {prediction}, {no_time}, {nan}, 0, {no_time}, {nan}, 0 FROM incoming_prediction WHERE true
+SELECT id, {prediction}, {no_time}, {nan}, 0, {no_time}, {nan}, 0 FROM incoming_prediction{wide} WHERE true
 ON CONFLICT (id) DO UPDATE SET {set_prediction} WHERE js.ts_ms = {no_time}
 RETURNING {found}"""
 
@@ -46,7 +47,7 @@ _INSERT_LABEL = """
 INSERT INTO join_slot AS js (id, {label},
   ts_ms, pane_start_ms, score, model, grp, label, old_label_ts_ms, old_true_value, old_true_label)
 SELECT id, {label}, {no_time}, 0, {nan}, 0, 0, 0, {no_time}, {nan}, 0
-FROM incoming_label WHERE true
+FROM incoming_label{wide} WHERE true
 ON CONFLICT (id) DO UPDATE SET {set_label}
 WHERE excluded.label_ts_ms > js.label_ts_ms OR (excluded.label_ts_ms = js.label_ts_ms AND (
   (excluded.true_label <> js.true_label AND coalesce((SELECT text FROM term WHERE id = excluded.true_label), '')
@@ -175,6 +176,7 @@ def statements(nan: str, with_payload: bool) -> tuple[str, str]:
         "set_label": ", ".join([*old, *(f"{n} = excluded.{n}" for n in label)]),
         "found": ", ".join(found),
         "greater_payload": _GREATER_PAYLOAD if with_payload else "",
+        "wide": WIDE if with_payload else "",
         "no_time": str(NO_TIME),
         "nan": nan,
     }

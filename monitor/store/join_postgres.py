@@ -13,7 +13,7 @@ import numpy.typing as npt
 from psycopg import Connection
 
 from detectors.ragged import Ragged
-from monitor.store.join import FOUND, LABEL, PAYLOADS, PREDICTION, Slots, batches, by_id, statements
+from monitor.store.join import FOUND, LABEL, PAYLOADS, PREDICTION, WIDE, Slots, batches, by_id, statements
 from monitor.store.schema import NO_TIME
 
 HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
@@ -108,11 +108,11 @@ class PostgresJoin:
         columns: dict[str, npt.NDArray[Any]],
         payload: Ragged | None,
     ) -> Slots:
-        table, extra = f"incoming_{kind}", PAYLOADS[0] if kind == "prediction" else PAYLOADS[1]
-        typed = ", ".join(f"{name} {_SQL_TYPE[t]}" for name, t in fields)
-        self._cursor.execute(f"CREATE TEMP TABLE IF NOT EXISTS {table} (id UUID, {typed}, {extra} BYTEA) ON COMMIT DELETE ROWS")
         wide = payload is not None
-        names = ", ".join(["id", *(n for n, _ in fields), *([extra] if wide else [])])
+        table, typed = f"incoming_{kind}", ", ".join(f"{name} {_SQL_TYPE[t]}" for name, t in fields)
+        if wide:
+            table, typed = table + WIDE, f"{typed}, {PAYLOADS[0] if kind == 'prediction' else PAYLOADS[1]} BYTEA"
+        self._cursor.execute(f"CREATE TEMP TABLE IF NOT EXISTS {table} (id UUID, {typed}) ON COMMIT DELETE ROWS")
         order = by_id(ids)
         found = []
         for piece in batches(len(order)):
@@ -120,7 +120,7 @@ class PostgresJoin:
             body = pack(fields, _LAYOUT[kind], ids[chosen], {n: columns[n][chosen] for n, _ in fields})
             if payload is not None:
                 body = pack_wide(body, payload.take(chosen))
-            with self._cursor.copy(f"COPY {table} ({names}) FROM STDIN (FORMAT binary)") as copy:
+            with self._cursor.copy(f"COPY {table} FROM STDIN (FORMAT binary)") as copy:
                 copy.write(HEADER + body + TRAILER)
             query = f"WITH done AS ({_SQL[wide][kind]}) SELECT * FROM done WHERE {only_full}"
             with self._cursor.copy(f"COPY ({query}) TO STDOUT (FORMAT binary)") as copy:

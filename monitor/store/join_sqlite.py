@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from detectors.ragged import Ragged
-from monitor.store.join import FOUND, LABEL, PAYLOADS, PREDICTION, Slots, by_id, statements
+from monitor.store.join import FOUND, LABEL, PAYLOADS, PREDICTION, WIDE, Slots, by_id, statements
 from monitor.store.schema import NO_TIME
 
 _PREDICTION_SQL, _LABEL_SQL = statements("NULL", True)
@@ -40,7 +40,7 @@ class SqliteJoin:
         columns: dict[str, npt.NDArray[Any]],
         payload: Ragged | None,
     ) -> Slots:
-        table = f"incoming_{kind}"
+        table = f"incoming_{kind}{WIDE}"
         names = ", ".join([*(name for name, _ in fields), PAYLOADS[0] if kind == "prediction" else PAYLOADS[1]])
         self._cursor.execute(f"CREATE TEMP TABLE IF NOT EXISTS {table} (id, {names})")
         self._cursor.execute(f"DELETE FROM temp.{table}")
