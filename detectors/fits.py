@@ -7,9 +7,16 @@ the reason where the rows will not do.
 
 from __future__ import annotations
 
+import importlib.util
+import json
+import math
 from collections.abc import Callable
 
+import numpy as np
+
 from detectors.columns import Columns, Outcomes, Schema
+from detectors.dle import PART as LOSS
+from detectors.dle import fit_loss
 from detectors.error_cells import PART as ERROR_CELLS
 from detectors.error_cells import ErrorCells
 from detectors.feature_errors import NAME as FEATURE_ERRORS
@@ -21,6 +28,7 @@ from detectors.sample import RowSample, numbered
 from detectors.score_cells import PART as SCORE_CELLS
 from detectors.score_cells import ReferenceCells
 
+TRUTH = "sample_truth"
 Fit = Callable[[Columns, Outcomes | None, Schema], bytes | None]
 
 
@@ -57,12 +65,40 @@ def _feature_errors(columns: Columns, outcomes: Outcomes | None, schema: Schema)
     return fit_feature_errors(columns, outcomes, schema) if ERROR_CELLS in schema.parts else None
 
 
+def _truth(columns: Columns, outcomes: Outcomes | None, schema: Schema) -> bytes | None:
+    """The labels of the rows of the sample, as JSON: a class, a number, or null."""
+    if SAMPLE not in schema.parts or outcomes is None:
+        return None
+    sample = RowSample.empty(schema)
+    rows = numbered(columns)
+    sample.add(rows)
+    assert rows.ids is not None and sample.kept is not None and sample.kept.ids is not None
+    wanted = np.flatnonzero(np.isin(rows.ids[:, 0], sample.kept.ids[:, 0]))
+    at = {tuple(rows.ids[i].tolist()): i for i in wanted.tolist()}
+    index = np.array([at[tuple(key)] for key in sample.kept.ids.tolist()], dtype=np.int64)
+    found = outcomes.take(index)
+    if schema.task == "regression":
+        return json.dumps([v if math.isfinite(v) else None for v in found.true_value.tolist()]).encode()
+    return json.dumps(found.true_label.to_list()).encode()
+
+
+def _loss(columns: Columns, outcomes: Outcomes | None, schema: Schema) -> bytes | None:
+    """What DLE needs: a model of the loss, where the config keeps samples to use it on and LightGBM is installed."""
+    wanted = schema.task == "regression" and outcomes is not None and schema.parts.get(SAMPLE, {}).get("estimate", False)
+    if not wanted or importlib.util.find_spec("lightgbm") is None:
+        return None
+    assert outcomes is not None
+    return fit_loss(columns, outcomes).to_bytes()
+
+
 FITS: dict[str, Fit] = {
     ERROR_CELLS: _error_cells,
     FEATURE_ERRORS: _feature_errors,
     SAMPLE: _sample,
     SCORE_CELLS: _score_cells,
     MULTIVARIATE: _multivariate,
+    TRUTH: _truth,
+    LOSS: _loss,
 }
 
 

@@ -189,6 +189,7 @@ _OF = {
     "accuracy": "accuracy", "precision": "precision", "recall": "recall", "f1": "F1", "specificity": "specificity (binary)",
     "roc_auc": "area under the ROC curve (binary)",
 }  # fmt: skip
+_LOSS = ("mae", "mse", "rmse")
 _CELLS = {
     **{f"{a}_{b}_share": f"{a} {b}s / rows (binary)" for a in ("true", "false") for b in ("positive", "negative")},
 }
@@ -196,12 +197,14 @@ ESTIMATED = {
     "calibration_error": Doc("expected calibration error of the scores on rows of the reference that were set aside"),
     **{name: Doc(f"estimated {text}", "below") for name, text in _OF.items() if name not in PERFORMANCE},
     **{name: Doc(f"estimated {text}", "above" if "false" in name else "below") for name, text in _CELLS.items()},
-    **{f"{name}_low": Doc(f"{name}: lower end of the band of three sampling errors", "") for name in _OF},
-    **{f"{name}_high": Doc(f"{name}: upper end", "") for name in _OF},
     **{f"{name}_gap": Doc(f"{name}: estimated less realised, once labels have come", "") for name in _OF},
+    **{f"{name}_gap": Doc(f"{name}: estimated less realised", "") for name in _LOSS},
+    **{f"mse_{end}": Doc("end of its band of three sampling errors", "") for end in ("low", "high")},
     "label_shift": Doc("distance (total variation) of the classes' estimated shares from the reference's"),
 }
 MULTIVARIATE = {
+    "domain_auc": Doc("area under the ROC curve of a classifier that tells window from reference (slow)"),
+    "domain_auc_p": Doc("its p-value, against rows dealt out anew", "below"),
     "reconstruction_error": Doc("mean length of what the reference's PCA plane (65 % of the variance) leaves of a row", ""),
     "reconstruction_error_std": Doc("its standard deviation over rows (ddof 1)", ""),
     "reconstruction_error_z": Doc("its distance from the reference's, in standard errors"),
@@ -261,7 +264,7 @@ FAMILIES: dict[str, dict[str, Doc]] = {
     "`fairness:SEGMENT`": FAIRNESS,
     "`concept`": CONCEPT,
     "`compare:CHALLENGER/CHAMPION:METRIC`": COMPARE,
-    "`estimated_performance`, `target_estimated`": ESTIMATED,
+    "`estimated_performance`, `estimated_performance_weighted`, `target_estimated`": ESTIMATED,
     "`multivariate`, a vector, a pair": MULTIVARIATE,
 }
 SCORE_NAMES = frozenset(name for family in FAMILIES.values() for name in family) | INTERVALS

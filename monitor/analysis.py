@@ -27,6 +27,7 @@ from monitor.operations import cost_budget, operations
 from monitor.panes import Group
 from monitor.quality import quality, schema_drift
 from monitor.resource_scores import resources
+from monitor.slow_scores import slow_scores
 from monitor.target import target
 from monitor.view import GroupView, Memory, WindowView
 from monitor.worth import worth
@@ -71,6 +72,7 @@ WINDOW_ANALYSERS: dict[str, WindowAnalyser] = {
     "concept": concept,
     "change": change,
     "compared": compared,
+    "slow": slow_scores,
 }
 SETTLERS: dict[str, Callable[[Memory, Model], None]] = {"concept": settle_concept, "compared": settle_compared}
 

@@ -32,15 +32,18 @@ from monitor.lineage import enricher
 from monitor.logs import log_event
 from monitor.loop import DataLoop, LoopSettings
 from monitor.metrics import Metrics
+from monitor.model import Model
 from monitor.payload import has_payload
 from monitor.publish import Published
 from monitor.resources.build import build_sources as build_resources
 from monitor.resources.collector import Collector
 from monitor.retraining import Retraining
 from monitor.runtime import build_engine, build_models
+from monitor.slow import SlowRunner, limits_of, wanted_of
 from monitor.sources import build_sources
 from monitor.sources.http_queue import HttpSource
 from monitor.store import open_store
+from monitor.store.errors import StoreUnavailable
 from monitor.web import Access, Shown, Token, WebServer
 
 logger = logging.getLogger("driftd")
@@ -179,6 +182,11 @@ def run(
         chores.start()
         stack.callback(chores.shutdown, False)
 
+        slow = SlowRunner(store, limits_of(cfg))
+        stack.callback(slow.close)
+        seconds = cfg.slow.every_ms / 1000.0
+        chores.add_job(_look_slowly, "interval", seconds=seconds, args=(slow, cfg, models), max_instances=1, coalesce=True)
+
         if handle_signals:
             _stop_on_signals(loop, cfg.drain_timeout_ms)
         spare_the_collector()
@@ -194,6 +202,18 @@ def _retire(store: Any, cfg: Config) -> None:
         wall_clock_ms(), panes_ms=kept.panes_ms, windows_ms=kept.windows_ms, dead_letters_ms=kept.dead_letters_ms
     )
     log_event(logger, logging.INFO, "retired", **removed)
+
+
+def _look_slowly(slow: SlowRunner, cfg: Config, models: dict[str, Model]) -> None:
+    for settings in cfg.models:
+        model = models[settings.name]
+        try:
+            done = slow.round(model, wanted_of(settings, model.profile_named(model.active_profile)))
+        except StoreUnavailable as error:
+            log_event(logger, logging.WARNING, "slow_waits", model=model.name, error=str(error))
+            return
+        if done:
+            log_event(logger, logging.INFO, "slow_looked", model=model.name, windows=done)
 
 
 def _stop_on_signals(loop: DataLoop, drain_timeout_ms: int) -> None:

@@ -14,6 +14,7 @@ import click
 from monitor.commands.alerts import alerts, explain
 from monitor.commands.backtest import backtest
 from monitor.commands.common import CONFIG, EXIT_FAILED, EXIT_UNREACHABLE, EXIT_USAGE, load, open_stored, require_named
+from monitor.commands.estimates import estimates, report
 from monitor.commands.retrains import retrains
 from monitor.commands.watch import status, watch
 
@@ -122,7 +123,8 @@ def demo(seconds: float | None, data: str, port: int) -> None:
 @CONFIG
 @click.option("--labels", type=click.Path(exists=True, dir_okay=False), help="A file of labels for the events.")
 @click.option("--model", default=None, help="The model of rows that name none (default: the config's only one).")
-def replay(file: str, config_path: str, labels: str | None, model: str | None) -> None:
+@click.option("--slow", is_flag=True, help="Run slow detectors on every window too: seconds a window.")
+def replay(file: str, config_path: str, labels: str | None, model: str | None, slow: bool) -> None:
     """Send a FILE of events (parquet, csv, jsonl, or a Kafka dump) through the same engine, in event time.
 
     Results go to the same store as the daemon's: a backfill, or the dry run of a configuration.
@@ -135,6 +137,7 @@ def replay(file: str, config_path: str, labels: str | None, model: str | None) -
     from monitor.replay import FencedReplay
     from monitor.replay import replay as run_replay
     from monitor.runtime import build_engine, build_models, decode_settings
+    from monitor.slow import slow_rounds
 
     cfg = load(config_path)
     require_named(cfg, config_path, secrets=False)
@@ -148,7 +151,8 @@ def replay(file: str, config_path: str, labels: str | None, model: str | None) -
         engine = build_engine(cfg, models, ("replay",))
         with Progress(transient=True) as bar:
             task = bar.add_task("replay", total=total)
-            report = run_replay(batches, engine, store, wall_clock_ms(), progress=lambda n: bar.advance(task, n))
+            look = slow_rounds(cfg, store) if slow else lambda model: 0
+            report = run_replay(batches, engine, store, wall_clock_ms(), progress=lambda n: bar.advance(task, n), slow=look)
     except FencedReplay as error:
         click.echo(str(error), err=True)
         sys.exit(EXIT_FAILED)
@@ -198,7 +202,7 @@ def models(config_path: str) -> None:
     store.close()
 
 
-for command in (alerts, backtest, explain, retrains, status, watch):
+for command in (alerts, backtest, estimates, explain, report, retrains, status, watch):
     main.add_command(command)
 
 

@@ -26,6 +26,12 @@ def concept_detectors(settings: ModelSettings) -> dict[str, dict[str, float]]:
 # name of the part -> its options, None where the config does not ask for it
 
 
+def _sample(m: ModelSettings) -> dict[str, Any] | None:
+    if m.sample is None:
+        return None
+    return {"rows": m.sample.rows, "mask": sorted(m.sample.mask), "estimate": m.estimate.enabled}
+
+
 def _score_cells(m: ModelSettings) -> dict[str, Any] | None:
     wanted = m.estimate.enabled and m.task in ("binary", "multiclass")
     return {"limit": m.estimate.calibration_error} if wanted else None
@@ -54,7 +60,7 @@ PARTS: dict[str, Callable[[ModelSettings], dict[str, Any] | None]] = {
     WORST: lambda m: {"features": list(m.worst_segments.features)} if m.worst_segments is not None else None,
     "error_cells": lambda m: {} if m.task in ERROR_TASKS else None,
     "errors": lambda m: {"pane_ms": m.window.slide_ms, "cells": m.concept.cells} if _reads_errors(m) else None,
-    "sample": lambda m: None if m.sample is None else {"rows": m.sample.rows, "mask": sorted(m.sample.mask)},
+    "sample": _sample,
     "score_cells": _score_cells,
     "multivariate": _multivariate,
 }

@@ -16,6 +16,7 @@ from typing import Any
 from monitor.checkpoint import PartitionCut
 from monitor.engine import Engine
 from monitor.events import Decoded, PartitionKey, RawBatch
+from monitor.model import Model
 from monitor.publish import Published, publish_due
 from monitor.watermark import FAR_FUTURE_MS
 
@@ -47,8 +48,10 @@ def replay(
     checkpoint_rows: int = 1_000_000,
     progress: Callable[[int], None] = lambda rows: None,
     on_published: Callable[[Published], None] = lambda published: None,
+    slow: Callable[[Model], int] = lambda model: 0,
 ) -> ReplayReport:
-    """Send batches through the engine and publish every window. Raises StoreUnavailable, FencedReplay."""
+    """Send batches through the engine and publish every window. slow: looks at a model's windows once they are published, and
+    says how many are to be published anew. Raises StoreUnavailable, FencedReplay."""
     report = ReplayReport()
     event_sources: set[str] = set()
     claimed: set[PartitionKey] = set()
@@ -80,7 +83,7 @@ def replay(
                 report.notifications += published.notifications
                 report.scores += len(published.scores)
                 on_published(published)
-            if not done:
+            if not done and not slow(model):
                 break
     return report
 

@@ -19,7 +19,7 @@ from monitor.replay import ReplayBatch, replay
 from monitor.runtime import build_engine, build_models
 from monitor.samples import sample_of
 from monitor.store import open_store
-from monitor.store.schema import model_state, pane, window
+from monitor.store.schema import model_state, pane
 
 MASKED = "secret-town"
 
@@ -169,13 +169,9 @@ def test_a_stopped_stream_and_a_sample_switched_off_leave_no_rows(opened):
     store, cfg = opened
     model = run(store, cfg, messages(200))
     store.sample_keep_ms = {"m": 3_600_000}
-    with store.engine.begin() as conn:  # as the daemon publishes them
-        conn.execute(window.update().values(published_ms=1000))
     assert "samples" not in store.retire(3_600_000, panes_ms=10**9, windows_ms=10**12, dead_letters_ms=1)
     assert store.retire(4_000_000, panes_ms=10**9, windows_ms=10**12, dead_letters_ms=1)["samples"] == 4
     run(store, cfg, messages(200, 200), first=200)
-    replayed = 1_767_225_600_000 + 3_600_000 + 270_000
-    assert store.retire(replayed, panes_ms=10**9, windows_ms=10**12, dead_letters_ms=1)["samples"] == 2  # by its rows' time
     store.sample_keep_ms = {}
     assert store.retire(2, panes_ms=10**9, windows_ms=10**12, dead_letters_ms=1)["samples"] > 0
     assert all(sample_of(store, model, 1_767_225_600_000 + i * 60_000) is None for i in range(6))

@@ -39,7 +39,7 @@ def calibration_problems(model: dict[str, Any], path: Path) -> Found:
         fix = "write `thresholds: auto`, or a mapping as in {psi: {warn: 0.1}}"
         yield (*path, "thresholds"), "is neither `auto` nor limits by score", fix
     for name in limits if isinstance(limits, dict) else ():
-        if name not in SCORE_NAMES and name not in custom_names(model):
+        if name not in SCORE_NAMES and name not in custom_names(model) and not str(name).startswith("evidently_"):
             yield (*path, "thresholds", name), f"there is no score {name!r}", nearest(name, SCORE_NAMES)
     section = model.get("calibration")
     if not isinstance(section, dict):

@@ -189,6 +189,11 @@ def _model(model: dict[str, Any], path: Path) -> Found:
     yield from concept_problems(model, path)
     yield from compare_problems(model, path)
     features, sample = model.get("features"), model.get("sample")
+    together = model.get("multivariate")
+    for place in (("evidently",), ("multivariate", "domain_classifier")):
+        asked = together.get("domain_classifier") if len(place) == 2 and isinstance(together, dict) else model.get(place[0])
+        if asked and (len(place) == 1 or isinstance(together, dict)) and sample is None and not model.get("profile"):
+            yield (*path, *place), "needs a sample of rows, and the model keeps none", "write sample: {rows: 1000, keep: 1d}"
     if isinstance(features, dict) and features and isinstance(sample, dict):
         maskable = [*features, "prediction"]
         for i, name in enumerate(_list(sample.get("mask"))):

@@ -132,6 +132,23 @@ class MultivariateSettings(Section):
     mahalanobis: bool = False
     mmd: list[str] = []
     correlation: CorrelationSettings | None = None
+    domain_classifier: bool = False
+
+
+class EvidentlySettings(Section):
+    """One of Evidently's metrics (evidently.metrics), with its arguments."""
+
+    metric: Annotated[str, Field(pattern=r"^[A-Z][A-Za-z0-9]{0,99}$")]
+    options: dict[str, Any] = {}
+
+
+class SlowSettings(Section):
+    """Of detectors that run off the data loop, each in a process of its own."""
+
+    every_ms: Duration = Field(60_000, alias="every", ge=100)
+    timeout_ms: Duration = Field(120_000, alias="timeout", ge=100)
+    memory: Size = 2_000_000_000
+    windows: int = Field(20, ge=1, le=1000)
 
 
 class EstimateSettings(Section):
@@ -273,6 +290,7 @@ class ModelSettings(Section):
     multivariate: MultivariateSettings | None = None
     estimate: EstimateSettings = EstimateSettings.model_validate({})
     profile: Literal["evidently", "nannyml", "whylogs", "alibi", "sagemaker", "azure", "scouter", "frouros"] | None = None
+    evidently: Annotated[list[EvidentlySettings], Field(max_length=50)] = []
     statistics: StatisticsSettings = StatisticsSettings.model_validate({})
     concept: ConceptSettings = ConceptSettings.model_validate({})
     compare: Annotated[list[CompareSettings], Field(max_length=20)] = []
@@ -403,5 +421,6 @@ class Config(Section):
     checkpoint: CheckpointSettings = CheckpointSettings.model_validate({})
     idle_timeout_ms: Duration = Field(30_000, alias="idle_timeout")
     drain_timeout_ms: Duration = Field(15_000, alias="drain_timeout")
+    slow: SlowSettings = SlowSettings.model_validate({})
     limits: BoundSettings = BoundSettings.model_validate({})
     log: LogSettings = LogSettings.model_validate({})

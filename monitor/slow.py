@@ -1,0 +1,227 @@
+"""Slow detectors: what looks at a window's sample of rows, in a process of its own, off the data loop.
+
+    1. find published windows with a sample that lack results, newest first
+    2. run each wanted detector in a child with limits on time and memory (slow_worker.py)
+    3. in one transaction under the model's lock: keep the results as the state `slow:START`, and mark the window stale
+
+The publisher then makes the window anew, with these scores among the others: judged, alerted and revised as they are.
+Results belong to the rows that they were computed from: where a straggling pane has changed the window since, they are
+left out and computed again. A detector that fails or takes too long leaves a score without a value, and the reason;
+it is not tried again before the window changes, and holds nothing up.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+
+from detectors.dle import PART as LOSS
+from detectors.fits import TRUTH
+from detectors.profile import Profile
+from detectors.sample import PART, RowSample, merged
+from monitor.config import Config
+from monitor.config.model import ModelSettings
+from monitor.logs import log_event
+from monitor.model import Model
+from monitor.panes import Pane
+from monitor.publish import STALE
+from monitor.samples import panes_of
+from monitor.slow_scores import STATE
+from monitor.slow_worker import Job
+from monitor.store.schema import model_state, window
+
+logger = logging.getLogger("driftd.slow")
+ALL_WINDOWS = 1_000_000
+VERSIONS = 5  # of a window that are looked at, those with the most rows
+# what a failed detector's reason stands beside
+FAILED = {"domain_classifier": ("multivariate", "domain_auc"), "dle": ("estimated_performance", "mae")}
+# no secret of the daemon reaches the child
+ENVIRONMENT = {
+    "PATH": "/usr/bin:/bin", "DO_NOT_TRACK": "1", "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "0", "MALLOC_ARENA_MAX": "1",
+    **{f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "NUMEXPR")},
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Of one detector's run, and how many windows of a model one round takes."""
+
+    timeout_s: float = 120.0
+    memory_bytes: int = 2_000_000_000
+    windows: int = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One slow detector that a model's config asks for."""
+
+    detector: str
+    options: dict[str, Any]
+
+
+def limits_of(cfg: Config) -> Limits:
+    return Limits(cfg.slow.timeout_ms / 1000.0, cfg.slow.memory, cfg.slow.windows)
+
+
+def wanted_of(settings: ModelSettings, profile: Profile | None) -> list[Wanted]:
+    """The slow detectors of a model; none where it keeps no samples."""
+    if settings.sample is None or profile is None:
+        return []
+    out = []
+    if settings.multivariate is not None and settings.multivariate.domain_classifier:
+        out.append(Wanted("domain_classifier", {}))
+    if LOSS in profile.extras and settings.estimate.enabled:
+        out.append(Wanted("dle", {}))
+    if settings.evidently:
+        out.append(Wanted("evidently", {"metrics": [m.model_dump() for m in settings.evidently]}))
+    return out
+
+
+class SlowRunner:
+    """Runs rounds of slow detectors; one child at a time. close() ends the running one."""
+
+    def __init__(self, store: Any, limits: Limits) -> None:
+        self._store, self._limits = store, limits
+        self._closed = threading.Event()
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def close(self) -> None:
+        self._closed.set()
+        child = self._child
+        if child is not None:
+            child.kill()
+
+    def round(self, model: Model, wanted: list[Wanted]) -> int:
+        """Look at the windows of one model that lack results; returns how many got them. Raises StoreError, StoreUnavailable."""
+        done = 0
+        for start, key in self._due(model, wanted):
+            if self._closed.is_set():
+                break
+            results = self._look(model, wanted, start)
+            if results is None or self._closed.is_set():
+                continue
+            done += self._keep(model.name, start, {"key": key, **results})
+        return done
+
+    def _due(self, model: Model, wanted: list[Wanted]) -> list[tuple[int, str]]:
+        """Starts of windows without results for their present rows, newest first."""
+        if not wanted:
+            return []
+        c = window.c
+        newest = select(c.start_ms, c.rows).where(c.model == model.name).order_by(c.start_ms.desc()).limit(self._limits.windows)
+        s = model_state.c
+        states = select(s.name, s.blob).where(s.model == model.name, s.name.startswith(STATE, autoescape=True))
+        known = {r["name"]: json.loads(r["blob"])["key"] for r in self._store.rows(states)}
+        keys = {r["start_ms"]: _key(wanted, r["rows"]) for r in self._store.rows(newest) if r["rows"]}
+        return [(start, key) for start, key in keys.items() if known.get(f"{STATE}{start}") != key]
+
+    def _look(self, model: Model, wanted: list[Wanted], start_ms: int) -> dict[str, Any] | None:
+        """The results of all detectors on one window; None where it has no sample any more."""
+        inputs = panes_of(self._store, model, start_ms)
+        profile = model.profiles.get(inputs.profile)
+        rows = inputs.rows
+        samples = _samples(inputs)
+        if profile is None or not samples:
+            return None
+        out: list[list[Any]] = []
+        for version, sample, count in samples:
+            for entry in wanted:
+                answer = self.run(job_of(model, profile, sample, count, entry))
+                if "error" in answer:
+                    log_event(
+                        logger, logging.WARNING, "slow_failed", model=model.name, window_start_ms=start_ms,
+                        detector=entry.detector, reason=answer["error"],
+                    )  # fmt: skip
+                    subject, name = FAILED.get(entry.detector, ("evidently", "evidently_failed"))
+                    answer = {"scores": [[subject, name, None, count, {"reason": f"{entry.detector}: {answer['error']}"}]]}
+                out += [[version, *score] for score in answer["scores"]]
+        return {"rows": rows, "reference": profile.name, "scores": out}
+
+    def run(self, job: bytes) -> dict[str, Any]:
+        """One job in a child of its own: its answer, or {"error": reason}."""
+        limits = self._limits
+        command = [sys.executable, "-m", "monitor.slow_worker", str(limits.memory_bytes), str(math.ceil(limits.timeout_s))]
+        root = str(Path(__file__).resolve().parents[1])
+        child = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=root,
+            env={**ENVIRONMENT, "PYTHONPATH": root, "HOME": os.devnull},
+        )  # fmt: skip
+        self._child = child
+        try:
+            out, _ = child.communicate(job, timeout=limits.timeout_s)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.communicate()
+            return {"error": f"took longer than slow.timeout ({limits.timeout_s:g} s)"}
+        finally:
+            self._child = None
+        if child.returncode != 0:
+            return {"error": f"its process ended with {child.returncode}: it used more than slow.memory or slow.timeout allows"}
+        found: dict[str, Any] = json.loads(out)
+        return found
+
+    def _keep(self, model: str, start_ms: int, results: dict[str, Any]) -> bool:
+        """Write results; False where another replica holds the model: it is tried again in the next round."""
+        with self._store.publishing(model) as tx:
+            if tx is None:
+                return False
+            tx.save_state(f"{STATE}{start_ms}", json.dumps(results).encode())
+            stored = tx.load_state(STALE)
+            stale = set(json.loads(stored)) if stored else set()
+            tx.save_state(STALE, json.dumps(sorted(stale | {start_ms})).encode())
+            there = {w.start_ms for w in tx.windows(0)}
+            for name in tx.state_names(STATE):
+                if int(name.removeprefix(STATE)) not in there:
+                    tx.drop_state(name)
+        return True
+
+
+def _key(wanted: list[Wanted], rows: int) -> str:
+    """What results depend on: the detectors, and the window's rows, which only ever grow."""
+    told = json.dumps([[w.detector, w.options] for w in wanted], sort_keys=True)
+    return f"{rows}:{hashlib.sha256(told.encode()).hexdigest()[:12]}"
+
+
+def _samples(inputs: Pane) -> list[tuple[str, RowSample, int]]:
+    """(version, sample, rows) of the versions with the most rows."""
+    found = [
+        (version, summary.parts[PART], summary.rows)
+        for (version, segment), summary in sorted(inputs.groups.items())
+        if segment == "" and PART in summary.parts and summary.parts[PART].rows
+    ]
+    return sorted(found, key=lambda item: (-item[2], item[0]))[:VERSIONS]
+
+
+def job_of(model: Model, profile: Profile, sample: RowSample, rows: int, wanted: Wanted) -> bytes:
+    """A job for the child. sample: of the window, which has so many rows."""
+    truth = json.loads(profile.extras[TRUTH]) if TRUTH in profile.extras else []
+    fit = profile.extras.get(LOSS, b"") if wanted.detector == "dle" else b""
+    kept = sample.kept
+    assert kept is not None
+    job = Job(wanted.detector, wanted.options, model.schema, profile.name, rows, kept, None, truth, fit)
+    return job.to_bytes(sample.to_bytes(), profile.extras.get(PART, b""))
+
+
+def whole_sample(inputs: Pane) -> RowSample | None:
+    """The sample of all versions together."""
+    return merged(sample for _, sample, _ in _samples(inputs))
+
+
+def slow_rounds(cfg: Config, store: Any) -> Callable[[Model], int]:
+    """A function that runs all slow detectors of a model on all its windows, and returns how many got results."""
+    limits = replace(limits_of(cfg), windows=ALL_WINDOWS)
+    runner = SlowRunner(store, limits)
+    settings = {m.name: m for m in cfg.models}
+    return lambda model: runner.round(model, wanted_of(settings[model.name], model.profile_named(model.active_profile)))

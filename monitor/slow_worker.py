@@ -1,0 +1,154 @@
+"""The child process of a slow detector: one job on standard input, its scores as JSON on standard output.
+
+It runs with limits on memory and CPU time that it sets on itself, without the parent's environment, store or secrets.
+What goes wrong in it is its own end: the parent tells the reason.
+
+    {"scores": [[subject, name, value, rows, evidence], ...]}   or   {"error": "..."}
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import math
+import resource
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from detectors import frame
+from detectors.columns import Columns, Schema
+from detectors.sample import RowSample
+from detectors.score import Score
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a slow detector sees: a window's sample, the reference's, and what the reference fitted."""
+
+    detector: str
+    options: dict[str, Any]
+    schema: Schema
+    reference_name: str
+    rows: int  # of the window, of which the sample is a part
+    window: Columns
+    reference: Columns | None
+    truth: list[Any]  # labels of the reference's sample, [] where it had none
+    fit: bytes
+
+    def to_bytes(self, window: bytes, reference: bytes) -> bytes:
+        """window and reference: samples as RowSample.to_bytes made them."""
+        s = self.schema
+        known = [s.numeric, s.categorical, s.numbers, s.task, s.positive_label, s.parts.get("sample", {})]
+        head = [self.detector, self.options, known, self.reference_name, self.rows, self.truth]
+        return frame.join([json.dumps(head).encode(), window, reference, self.fit])
+
+    @staticmethod
+    def from_bytes(data: bytes) -> Job:
+        head, window, reference, fit = frame.split(data)
+        detector, options, known, name, rows, truth = json.loads(head)
+        numeric, categorical, numbers, task, positive, sample = known
+        schema = Schema(tuple(numeric), tuple(categorical), task, positive, numbers=tuple(numbers), parts={"sample": sample})
+        kept = RowSample.from_bytes(window, schema).kept
+        if kept is None:
+            raise ValueError("the window kept no sample of rows")
+        other = RowSample.from_bytes(reference, schema).kept if reference else None
+        return Job(detector, options, schema, name, rows, kept, other, truth, fit)
+
+
+def domain_classifier(job: Job) -> list[Score]:
+    """Whether the window's rows can be told from the reference's; and performance from rows weighted by it."""
+    from detectors.domain import compare
+    from detectors.weighted import score_weighted
+
+    if job.reference is None:
+        raise ValueError("the reference holds no sample of rows: build it anew, with `sample` in the config")
+    found = compare(job.reference, job.window)
+    rows, name = job.window.rows, job.reference_name
+    evidence: dict[str, object] = {"null_mean": round(found.null_mean, 4), "null_std": round(found.null_std, 4)}
+    out = [
+        Score("multivariate", "domain_auc", found.auc, rows, name, evidence),
+        Score("multivariate", "domain_auc_p", found.p, rows, name, evidence),
+    ]
+    if job.schema.task == "binary" and job.truth and job.schema.positive_label is not None:
+        out += score_weighted(job.reference, job.truth, job.window, found.weights, job.schema.positive_label, job.rows, name)
+    return out
+
+
+def direct_loss(job: Job) -> list[Score]:
+    """Estimated error of a regression model (DLE), with a band for the window's rows and those of the sample."""
+    from detectors.dle import LossModel, estimate_losses, window_errors
+    from detectors.estimated import with_bands
+
+    model = LossModel.from_bytes(job.fit)
+    found = estimate_losses(model, job.window)
+    values = {name: value for name, (value, _) in found.items()}
+    errors = window_errors(model, values, job.rows)
+    errors = {name: math.hypot(errors.get(name, 0.0), sampled) for name, (_, sampled) in found.items()}
+    return with_bands(values, errors, job.rows, job.reference_name, {}, math.inf)
+
+
+def evidently(job: Job) -> list[Score]:
+    """Metrics of Evidently, by name."""
+    from monitor.evidently_job import score_metrics
+
+    return score_metrics(job.window, job.reference, job.options["metrics"], job.reference_name)
+
+
+def report(job: Job) -> list[Score]:
+    """Evidently's report as HTML, written to options["out"]."""
+    from monitor.evidently_job import write_report
+
+    write_report(job.window, job.reference, job.options["out"])
+    return []
+
+
+# name -> function, and the packages that it needs
+DETECTORS: dict[str, tuple[Callable[[Job], list[Score]], tuple[str, ...]]] = {
+    "domain_classifier": (domain_classifier, ("sklearn",)),
+    "dle": (direct_loss, ("lightgbm",)),
+    "evidently": (evidently, ("evidently",)),
+    "report": (report, ("evidently",)),
+}
+EXTRAS = {"sklearn": "estimate", "lightgbm": "estimate", "evidently": "report"}
+
+OVER_MEMORY = "needs more memory than slow.memory allows"
+NO_MEMORY = ("failed to map segment", "Cannot allocate memory")  # how the loader of shared objects says it
+
+
+def limit(memory_bytes: int, cpu_seconds: int) -> None:
+    """Bound this process; beyond it allocations fail, or the kernel ends it."""
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds + 1))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def run(data: bytes) -> dict[str, Any]:
+    """A job's answer. Whatever a detector raises becomes its reason."""
+    try:
+        job = Job.from_bytes(data)
+        function, needs = DETECTORS[job.detector]
+        for package in needs:
+            if importlib.util.find_spec(package) is None:
+                return {"error": f"{package} is not installed: pip install 'driftd[{EXTRAS[package]}]'"}
+        scores = function(job)
+    except MemoryError:
+        return {"error": OVER_MEMORY}
+    except Exception as error:  # noqa: BLE001  a detector may fail in any way, and must not end anything but itself
+        if any(words in str(error) for words in NO_MEMORY):
+            return {"error": OVER_MEMORY}
+        return {"error": f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"}
+    return {"scores": [[s.subject, s.name, s.value if math.isfinite(s.value) else None, s.rows, s.evidence] for s in scores]}
+
+
+def main() -> None:
+    limit(int(sys.argv[1]), int(sys.argv[2]))
+    out = sys.stdout.buffer
+    sys.stdout = sys.stderr  # what libraries print is no answer
+    out.write(json.dumps(run(sys.stdin.buffer.read()), default=str).encode())
+    out.flush()
+
+
+if __name__ == "__main__":
+    main()

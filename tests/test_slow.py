@@ -1,0 +1,284 @@
+"""Slow detectors: in processes of their own, within limits, their results published once and with a reason where they fail."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+from detectors.columns import Columns, DictColumn
+from detectors.dle import LossModel, estimate_losses, fit_loss, window_errors
+from detectors.domain import compare
+from detectors.weighted import score_weighted
+from monitor.cli import main
+from monitor.config import ConfigError, load_config, parse_config
+from monitor.runtime import build_models
+from monitor.slow import Limits, SlowRunner, wanted_of
+from monitor.slow_worker import Job, run
+from monitor.store import open_store
+from monitor.store.schema import model_state, score
+
+pytestmark = pytest.mark.timeout(600)  # children import heavy packages, seconds each on a busy machine
+START_MS = 1_767_225_600_000
+CONFIG = """
+store: {{url: "sqlite:///{folder}/d.db"}}
+sources: [{{name: f, type: http, carries: both}}]
+models:
+  - name: m
+    task: binary
+    positive_label: "1"
+    features: {{a: numeric, hidden_salary: numeric, town: category}}
+    window: {{size: 1h}}
+    min_rows: 100
+    sample: {{rows: 400, mask: [{mask}], keep: 1d}}
+    multivariate: {{domain_classifier: true}}
+    evidently:
+      - {{metric: ValueDrift, options: {{column: a}}}}
+      - {{metric: DriftedColumnsCount}}
+      - {{metric: NoSuchThing}}
+    thresholds: {{domain_auc: {{breach: 0.7}}}}
+"""
+
+
+def rows(rng, n, shift=0.0, start=0):
+    a = rng.normal(size=n) + shift
+    chance = 1 / (1 + np.exp(-a))
+    return pd.DataFrame({
+        "event_id": [f"e{start + i}" for i in range(n)], "ts": START_MS + (start + np.arange(n)) * 3_600_000 // n,
+        "a": a, "hidden_salary": rng.normal(size=n) + a, "town": rng.choice(["x", "y"], n), "prediction.score": chance,
+        "prediction.label": np.where(chance > 0.5, "1", "0"), "label": np.where(rng.random(n) < chance, "1", "0"),
+    })  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """A reference, a calm hour and an hour whose feature a has moved, replayed with slow detectors."""
+    folder = tmp_path_factory.mktemp("slow")
+    rng = np.random.default_rng(0)
+    (folder / "c.yaml").write_text(CONFIG.format(folder=folder, mask="hidden_salary"))
+    rows(rng, 3000).drop(columns=["event_id", "ts"]).to_parquet(folder / "reference.parquet")
+    calm, moved = rows(rng, 900), rows(rng, 900, shift=1.5, start=900)
+    pd.concat([calm, moved]).drop(columns="label").to_parquet(folder / "events.parquet")
+    config = str(folder / "c.yaml")
+    built = CliRunner().invoke(
+        main, ["reference", "build", "-c", config, "--model", "m", "--from", str(folder / "reference.parquet")]
+    )
+    assert built.exit_code == 0, built.output
+    done = CliRunner().invoke(main, ["replay", str(folder / "events.parquet"), "-c", config, "--slow"])
+    assert done.exit_code == 0, done.output
+    store = open_store(f"sqlite:///{folder}/d.db")
+    yield folder, store
+    store.close()
+
+
+def found(store, subject, name):
+    return store.rows(
+        score.select().where(score.c.subject == subject, score.c.score == name).order_by(score.c.window_start_ms)
+    )  # fmt: skip
+
+
+def test_results_join_their_window_as_a_revision_judged_like_any_other(world):
+    folder, store = world
+    calm, moved = found(store, "multivariate", "domain_auc")
+    assert calm["value"] < 0.6 and calm["level"] == "ok"
+    assert moved["value"] > 0.75 and moved["level"] == "breach" and moved["rows"] == 400
+    assert [r["value"] < 1e-6 for r in found(store, "multivariate", "domain_auc_p")] == [False, True]
+    assert [w["revision"] for w in store.windows("m")] == [2, 2]
+    states = store.rows(model_state.select().where(model_state.c.name.startswith("slow:")))
+    assert len(states) == 2
+    cfg = load_config(folder / "c.yaml")
+    model = build_models(cfg, store)["m"]
+    profile = model.profile_named(model.active_profile)
+    assert SlowRunner(store, Limits()).round(model, wanted_of(cfg.models[0], profile)) == 0, "nothing is computed twice"
+
+
+def test_evidentlys_metrics_are_scores_equal_to_its_own(world):
+    from scipy.stats import ks_2samp
+
+    folder, store = world
+    drift = found(store, "a", "evidently_value_drift")
+    cfg = load_config(folder / "c.yaml")
+    model = build_models(cfg, store)["m"]
+    from detectors.sample import RowSample
+    from monitor.samples import sample_of
+
+    reference = RowSample.from_bytes(model.profile_named(model.active_profile).extras["sample"], model.schema).kept
+    for row in drift:
+        window = sample_of(store, model, row["window_start_ms"])
+        assert row["value"] == pytest.approx(ks_2samp(reference.numeric["a"], window.numeric["a"]).pvalue, rel=1e-9)
+    assert found(store, "evidently", "evidently_drifted_columns_count_share")[1]["value"] > 0
+    failed = found(store, "evidently", "evidently_no_such_thing")
+    assert all(r["value"] is None and "has no metric 'NoSuchThing'" in json.loads(r["evidence"])["reason"] for r in failed)
+
+
+def test_no_masked_feature_reaches_a_slow_detector_or_a_report(world, tmp_path):
+    folder, store = world
+    out = tmp_path / "r.html"
+    made = CliRunner().invoke(
+        main, ["report", "-c", str(folder / "c.yaml"), "--model", "m", "--window", "latest", "--out", str(out)]
+    )
+    assert made.exit_code == 0, made.output
+    assert "400 rows of 900" in made.output
+    text = out.read_text()
+    assert "<html" in text and "town" in text and "hidden_salary" not in text
+
+
+@pytest.mark.parametrize(
+    ("window", "words"),
+    [("2020-01-01T00:00:00Z", "no published window holds"), ("yesterday", "write a time")],
+)
+def test_a_report_of_no_window_says_so(world, window, words):
+    folder, _ = world
+    made = CliRunner().invoke(main, ["report", "-c", str(folder / "c.yaml"), "--model", "m", "--window", window])
+    assert made.exit_code == 2 and words in made.output
+
+
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [(Limits(timeout_s=0.3), "took longer than slow.timeout"), (Limits(memory_bytes=150_000_000), "slow.memory")],
+    ids=["time", "memory"],
+)
+def test_a_detector_over_its_limit_ends_and_says_so(world, limits, words):
+    """Through the whole path: the window keeps its other scores, has no value here, and is not tried again."""
+    folder, store = world
+    cfg = load_config(folder / "c.yaml")
+    model = build_models(cfg, store)["m"]
+    wanted = wanted_of(cfg.models[0], model.profile_named(model.active_profile))[:1]
+    other = [type(wanted[0])(wanted[0].detector, {"again": words})]
+    runner = SlowRunner(store, limits)
+    assert runner.round(model, other) == 2 and runner.round(model, other) == 0
+    with store.publishing("m") as tx:
+        state = json.loads(tx.load_state(f"slow:{START_MS}"))
+    (entry,) = state["scores"]
+    assert entry[1:4] == ["multivariate", "domain_auc", None] and words in entry[5]["reason"]
+
+
+def test_results_of_other_rows_than_the_windows_are_left_out():
+    from monitor.slow_scores import slow_scores
+    from monitor.view import GroupView, WindowView
+
+    class Memory:
+        def load_state(self, name):
+            return json.dumps({"rows": 10, "reference": "r", "scores": [["", "multivariate", "domain_auc", 0.5, 9, {}]]}).encode()
+
+    class Inputs:
+        def __init__(self, rows):
+            self.rows = rows
+
+    for count, expected in ((10, 1), (11, 0)):
+        group = GroupView(None, 0, 1, "", "", Inputs(count), None, None, None, "r")
+        view = WindowView(None, 0, 1, 0, {("", ""): group}, 0, Memory(), {})
+        assert len(list(slow_scores(view))) == expected
+
+
+def test_a_child_says_what_is_missing_or_wrong():
+    assert "error" in run(b"nonsense")
+    answer = run(_job("dle", b"\x09"))
+    assert "loss model of format" in answer["error"]
+
+
+def _job(detector, fit):
+    from detectors.columns import Schema
+    from detectors.sample import RowSample, numbered
+
+    schema = Schema(("a",), (), "regression", parts={"sample": {"rows": 50}})
+    sample = RowSample.empty(schema)
+    sample.add(numbered(plain({"a": np.arange(60.0)}, np.arange(60.0))))
+    return Job(detector, {}, schema, "r", 60, sample.kept, None, [], fit).to_bytes(sample.to_bytes(), b"")
+
+
+def test_slow_detectors_without_a_sample_are_refused():
+    with pytest.raises(ConfigError) as caught:
+        parse_config("models: [{name: m, multivariate: {domain_classifier: true}, evidently: [{metric: ValueDrift}]}]", "c")
+    assert {p.path for p in caught.value.problems} == {"models[0].multivariate.domain_classifier", "models[0].evidently"}
+
+
+def plain(numeric, score_, label=None, categorical=None):
+    n = len(score_)
+    return Columns(
+        rows=n, numeric={k: np.asarray(v, dtype=float) for k, v in numeric.items()},
+        categorical={k: DictColumn.from_list(list(v)) for k, v in (categorical or {}).items()},
+        score=np.asarray(score_, dtype=float), label=DictColumn.from_list(list(label if label is not None else [None] * n)),
+        latency_ms=np.full(n, np.nan), error=np.zeros(n, dtype=bool),
+    )  # fmt: skip
+
+
+def test_the_domain_classifier_finds_what_nannymls_finds_and_nothing_where_nothing_is():
+    """NannyML's asks LightGBM; both have the same rows."""
+    import nannyml
+
+    reference, analysis, _ = nannyml.load_synthetic_car_loan_dataset()
+    numeric = ["car_value", "debt_to_income_ratio", "loan_length", "driver_tenure"]
+    texts = ["salary_range", "repaid_loan_on_prev_car", "size_of_downpayment"]
+
+    def columns(data):
+        return plain({c: data[c] for c in numeric}, data["y_pred_proba"], None, {c: data[c].astype(str) for c in texts})
+
+    sample = reference.sample(800, random_state=1).reset_index(drop=True)
+    windows = [analysis.iloc[at : at + 5000].sample(800, random_state=2) for at in (0, 25_000)]
+    theirs = nannyml.DomainClassifierCalculator(feature_column_names=numeric + texts, chunk_size=800)
+    found = theirs.fit(sample).calculate(pd.concat(windows, ignore_index=True)).filter(period="analysis").to_df()
+    aurocs = found["domain_classifier_auroc"]["value"].tolist()
+    calm, moved = (compare(columns(sample), columns(window), shuffles=3) for window in windows)
+    assert calm.auc == pytest.approx(aurocs[0], abs=0.05) and calm.p > 0.01
+    assert moved.auc == pytest.approx(aurocs[1], abs=0.03) and moved.p < 1e-9
+
+
+def test_weighted_estimates_hold_where_calibration_depends_on_the_inputs():
+    """In group g = 1 the score is useless; the window holds nine in ten of it. CBPE does not see that, weights do."""
+    from tests.test_estimated import binary_schema, estimate, reference_of
+
+    def draw(rng, n, share):
+        g = (rng.random(n) < share).astype(float)
+        score_ = rng.random(n)
+        truth = np.where(rng.random(n) < np.where(g == 1, 0.5, score_), "1", "0")
+        label = np.where(score_ > 0.5, "1", "0")
+        return plain({"g": g, "x": rng.normal(size=n)}, score_, label), label, truth
+
+    rng = np.random.default_rng(3)
+    reference, label, truth = draw(rng, 3000, 0.3)
+    window, guess, later = draw(rng, 1500, 0.9)
+    realised = float((guess == later).mean())
+    domain = compare(reference, window, shuffles=2)
+    found = {s.name: s.value for s in score_weighted(reference, list(truth), window, domain.weights, "1", 1500, "r")}
+    schema = binary_schema()
+    plain_cbpe, _ = estimate(schema, reference_of(schema, reference.score, label, truth), window.score, guess)
+    assert abs(found["accuracy"] - realised) < 0.05 < 0.1 < abs(plain_cbpe["accuracy"] - realised)
+    few = score_weighted(reference, list(truth), window, np.where(np.arange(3000) < 50, 80.0, 0.0), "1", 1500, "r")
+    assert all(math.isnan(s.value) and "are worth 50" in s.evidence["reason"] for s in few)
+
+
+def test_dle_equals_nannymls_on_its_car_prices_within_its_sampling_error():
+    import nannyml
+
+    reference, analysis, targets = nannyml.load_synthetic_car_price_dataset()
+    features = ["car_age", "km_driven", "price_new", "accident_count", "door_count", "fuel", "transmission"]
+    metrics = ["mae", "rmse"]
+    dle = nannyml.DLE(feature_column_names=features, y_pred="y_pred", y_true="y_true", metrics=metrics, chunk_size=6000)
+    theirs = dle.fit(reference).estimate(analysis).filter(period="analysis").to_df()
+
+    def columns(data):
+        return plain({c: data[c] for c in features[:5]}, data["y_pred"], None, {c: data[c].astype(str) for c in features[5:]})
+
+    from detectors.columns import Outcomes
+
+    n = len(reference)
+    outcomes = Outcomes(
+        DictColumn.missing(n), reference["y_pred"].to_numpy(float), DictColumn.missing(n), reference["y_true"].to_numpy(float),
+        np.ones(n, dtype=np.int64),
+    )  # fmt: skip
+    model = LossModel.from_bytes(fit_loss(columns(reference), outcomes).to_bytes())
+    assert model.skill > 0.05
+    for i in range(len(analysis) // 6000):
+        chunk = analysis.iloc[i * 6000 : (i + 1) * 6000]
+        ours = estimate_losses(model, columns(chunk))
+        errors = window_errors(model, {k: v for k, (v, _) in ours.items()}, 6000)
+        for metric in metrics:
+            row = theirs[metric].iloc[i]
+            assert abs(ours[metric][0] - row["value"]) < row["sampling_error"], (metric, i)
+        for metric in ("mae",):
+            assert errors[metric] == pytest.approx(theirs[metric].iloc[i]["sampling_error"], rel=1e-9)
