@@ -47,3 +47,4 @@ docs: .venv/.test            ## what is made from the code: the dashboards, the 
 	$(BIN)/python -m dashboards.make
 	$(BIN)/python -m tests.readme_tables
 	$(BIN)/python -m tests.screenshot
+	$(BIN)/python -m tests.screenshots

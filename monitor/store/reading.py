@@ -117,6 +117,54 @@ class Reading:
             entry["scores"][row["score"]] = {k: row[k] for k in fields}
         return list(out.values())
 
+    def timeline(self, model: str, version: str, segment: str, subject: str, names: list[str], windows: int) -> dict[str, Any]:
+        """Scores of a subject over the newest windows, oldest first: {"times": …, "series": {name: {"values", "levels", "limit"}}}."""
+        c = score.c
+        with self._conn() as conn:
+            first = _first_start(conn, model, windows)
+            query = select(c.window_start_ms, c.score, c.value, c.level, c.threshold).where(
+                c.model == model, c.subject == subject, c.score.in_(names), c.window_start_ms >= first,
+                c.version == version, c.segment == segment,
+            )  # fmt: skip
+            found = conn.execute(query).all()
+        times = sorted({row[0] for row in found})
+        at = {start: i for i, start in enumerate(times)}
+        series: dict[str, dict[str, Any]] = {
+            n: {"values": [None] * len(times), "levels": [None] * len(times), "limit": None} for n in names
+        }
+        for start, name, value, level, threshold in sorted(found):
+            one = series[name]
+            one["values"][at[start]], one["levels"][at[start]], one["limit"] = value, LEVELS.index(level), threshold
+        return {"times": times, "series": series}
+
+    def matrix(self, model: str, version: str, segment: str, name: str, windows: int) -> dict[str, Any]:
+        """A score of every subject over the newest windows: {"windows", "subjects", "values", "levels"}, worst subjects first.
+
+        A subject is as bad as its worst score of a window is, where that is judged; levels say so.
+        """
+        c = score.c
+        of_group = (c.model == model, c.version == version, c.segment == segment)
+        with self._conn() as conn:
+            first = _first_start(conn, model, windows)
+            recent = (*of_group, c.window_start_ms >= first)
+            values = conn.execute(select(c.subject, c.window_start_ms, c.value).where(*recent, c.score == name)).all()
+            bad = conn.execute(select(c.subject, c.window_start_ms, c.level).where(*recent, c.level != "ok").distinct()).all()
+        starts = sorted({row[1] for row in values})
+        at = {start: i for i, start in enumerate(starts)}
+        table: dict[str, tuple[list[float | None], list[int | None]]] = {}
+        for subject, start, value in values:
+            row = table.setdefault(subject, ([None] * len(starts), [None] * len(starts)))
+            row[0][at[start]], row[1][at[start]] = value, 0
+        for subject, start, level in bad:
+            if subject in table and start in at and table[subject][1][at[start]] is not None:
+                levels = table[subject][1]
+                levels[at[start]] = max(levels[at[start]] or 0, LEVELS.index(level))
+        subjects = sorted(table, key=lambda s: (-sum(v or 0 for v in table[s][1]), s))[:SUBJECTS_MOST]
+        return {
+            "score": name, "windows": starts, "subjects": subjects, "values": [table[s][0] for s in subjects],
+            "levels": [table[s][1] for s in subjects],
+        }  # fmt: skip
+
     def alerts(self, status: list[str] | None, model: str | None, limit: int, after: str | None) -> Page:
         """Alerts, those that moved last first."""
         c = alert.c
@@ -179,6 +227,17 @@ class Reading:
         return rows[:limit], following
 
 
+def _first_start(conn: Connection, model: str, windows: int) -> int:
+    """The start (ms) of the oldest of the newest windows."""
+    c = window.c
+    query = select(c.start_ms).where(c.model == model).order_by(c.start_ms.desc()).limit(1).offset(max(0, windows - 1))
+    found = conn.execute(query).scalar()
+    if found is None:
+        found = conn.execute(select(func.min(c.start_ms)).where(c.model == model)).scalar()
+    return 0 if found is None else int(found)
+
+
+SUBJECTS_MOST = 500
 LEVELS = ("ok", "unsure", "warn", "breach")
 
 

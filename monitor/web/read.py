@@ -137,6 +137,25 @@ def read_routes(
             text = "the window has no such subject, version or segment, or retention took its panes"
             raise Refusal(404, text) from error
 
+    @router.get("/models/{model}/timeline", responses=missing)
+    def timeline(
+        found: Known, subject: Annotated[str, Query(max_length=300)], scores: Annotated[str, Query(max_length=1000)],
+        version: Annotated[str, Query(max_length=300)] = "", segment: Annotated[str, Query(max_length=300)] = "",
+        windows: Annotated[int, Query(ge=1, le=1000)] = 120,
+    ) -> dict[str, Any]:  # fmt: skip
+        """Some scores (comma-separated) of one subject over the newest windows, oldest first, as arrays."""
+        names = [n for n in scores.split(",") if n][:20]
+        return dict(reading.timeline(found.name, version, segment, subject, names, windows))
+
+    @router.get("/models/{model}/matrix", responses=missing)
+    def matrix(
+        found: Known, score: Annotated[str, Query(max_length=300)] = "drift",
+        version: Annotated[str, Query(max_length=300)] = "", segment: Annotated[str, Query(max_length=300)] = "",
+        windows: Annotated[int, Query(ge=1, le=500)] = 120,
+    ) -> dict[str, Any]:  # fmt: skip
+        """One score of every subject over the newest windows: values and levels, subjects by windows, the worst subjects first."""
+        return dict(reading.matrix(found.name, version, segment, score, windows))
+
     @router.get("/alerts")
     def alerts(
         status: Annotated[list[str] | None, Query(max_length=10)] = None, model: Text = None, limit: Limit = 100,

@@ -27,6 +27,7 @@ from monitor.store.errors import StoreError, StoreUnavailable
 from monitor.store.reading import BadCursor
 from monitor.web.access import Access, Caller
 from monitor.web.act import act_routes
+from monitor.web.page import page_routes
 from monitor.web.push import Submit, push_routes
 from monitor.web.read import read_routes
 from monitor.web.refusal import Refusal
@@ -126,6 +127,7 @@ def build_app(
         app.include_router(routes)
         app.include_router(act_routes(s.store, s.clock, acts, [Depends(acts)]))
         app.include_router(retrain_routes(s.store, s.clock, access, s.retrain_secrets, reads, acts))
+        app.include_router(page_routes())
         app.include_router(reset_route(s.store, s.clock, set(s.models), acts))
 
     @app.middleware("http")

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What the tests run for real: java and maven (for Kafka), PostgreSQL, Prometheus, strace (to make an fsync fail).
+# What the tests run for real: java and maven (for Kafka), PostgreSQL, Prometheus, strace (to make an fsync fail), Chromium.
 # Needs root on Debian or Ubuntu where one is missing; elsewhere it says what to install.
 set -euo pipefail
 missing=()
@@ -8,6 +8,7 @@ command -v mvn >/dev/null || missing+=(maven)
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || missing+=(postgresql)
 command -v promtool >/dev/null || missing+=(prometheus)
 command -v strace >/dev/null || missing+=(strace)
+command -v chromium >/dev/null && command -v chromedriver >/dev/null || missing+=(chromium chromium-driver)
 command -v cc >/dev/null || missing+=(gcc libc6-dev)  # for the parts in C, which a test wants to be there
 headers=$(${PYTHON:-python3} -c 'import sysconfig; print(sysconfig.get_path("include"))' 2>/dev/null || true)
 [ -z "$headers" ] || [ -f "$headers/Python.h" ] || missing+=(python3-dev)
