@@ -17,6 +17,7 @@ from detectors.mix import Split, calibration_shift, feature_share, segment_share
 from detectors.performance import PerformanceSummary
 from detectors.profile import Profile
 from detectors.score import Score
+from monitor.label_scores import is_mature
 from monitor.panes import Group
 from monitor.split import SUBJECT, split_scores, unit_of
 from monitor.view import GroupView, WindowView
@@ -29,7 +30,14 @@ def change(view: WindowView) -> Iterable[tuple[Group, Score]]:
     """For each version the change by inputs and by concept, and the calibration shift, on its group of all rows."""
     for (version, segment), group in sorted(view.groups.items()):
         profile, performance = group.profile, group.performance
-        if segment or profile is None or performance is None or PART not in profile.extras or PART not in performance.parts:
+        if (
+            segment
+            or not is_mature(group)
+            or profile is None
+            or performance is None
+            or PART not in profile.extras
+            or PART not in performance.parts
+        ):
             continue
         task = performance.schema.task
         split = split_change(_reference_cells(profile.extras[PART], task), performance.parts[PART])

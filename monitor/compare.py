@@ -32,6 +32,7 @@ from detectors.error_cells import PART as ERROR_CELLS
 from detectors.limits import judge
 from detectors.score import Score
 from detectors.trace import PART as ERRORS
+from monitor.label_scores import is_mature
 from monitor.model import Model, VersionComparison
 from monitor.panes import Group
 from monitor.view import GroupView, Memory, WindowView
@@ -39,6 +40,7 @@ from monitor.view import GroupView, Memory, WindowView
 KEEP = 2000  # windows
 _DIRTY = "compare-dirty"  # the first window of each comparison whose scores are out of date
 LOWER_IS_BETTER = {"error": True, "accuracy": False, "value": False, "latency": True, "error_share": True}
+OF_ANY_TASK = ("latency", "error_share")  # they need no labels
 SHARES = ("accuracy", "error_share")  # and the error of a classifier
 
 
@@ -60,6 +62,8 @@ def settle_compared(memory: Memory, model: Model) -> None:
 
 
 def _piece(wanted: VersionComparison, champion: GroupView, challenger: GroupView, view: WindowView) -> Piece:
+    if wanted.metric not in OF_ANY_TASK and not (is_mature(champion) and is_mature(challenger)):
+        return Piece()
     traces = [None if g.performance is None else g.performance.parts.get(ERRORS) for g in (champion, challenger)]
     if wanted.paired:
         if None in traces:
@@ -72,7 +76,7 @@ def _piece(wanted: VersionComparison, champion: GroupView, challenger: GroupView
 
 def _sums(wanted: VersionComparison, group: GroupView) -> Sums | None:
     performance, inputs = group.performance, group.inputs
-    if wanted.metric in ("latency", "error_share"):
+    if wanted.metric in OF_ANY_TASK:
         if inputs is None:
             return None
         return latency_sums(inputs.latency) if wanted.metric == "latency" else share_sums(inputs.rows, inputs.errors)

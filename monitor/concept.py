@@ -30,6 +30,7 @@ from detectors.limits import judge
 from detectors.score import Score
 from detectors.trace import PART, ErrorTrace
 from monitor.concept_entry import Entry, advance, learn, mean_errors, scores_of
+from monitor.label_scores import is_mature
 from monitor.model import Model
 from monitor.panes import Group
 from monitor.split import SUBJECT
@@ -50,7 +51,7 @@ def concept(view: WindowView) -> Iterable[tuple[Group, Score]]:
         performance = group.performance
         if segment == "" and performance is not None and PART in performance.parts:
             trace: ErrorTrace = performance.parts[PART].between(view.end_ms - view.model.slide_ms, view.end_ms)
-            if len(trace.keys) and performance.rows >= view.model.min_coverage * group.rows:
+            if len(trace.keys) and is_mature(group):
                 traces[version] = trace.to_bytes()
                 if _has_no_reference(group) and view.model.slide_ms == view.model.size_ms:
                     cells[version] = performance.parts[ERROR_CELLS].to_bytes()

@@ -83,6 +83,12 @@ def _compared(view: WindowView, group: Group, part: GroupView) -> Iterable[Compa
     yield from (test for test in found if test is not None)
 
 
+def is_mature(group: GroupView) -> bool:
+    """Whether labels of the configured share of the group's rows have come."""
+    least = group.model.min_coverage
+    return least <= 0.0 or labelled_share(group) >= least
+
+
 def matured(view: WindowView, found: dict[Group, list[Finding]]) -> dict[Group, list[Finding]]:
     """The findings, those on performance `unsure` in groups whose labels have not come to the configured share."""
     least = view.model.min_coverage

@@ -33,6 +33,7 @@ models:
     window: {{size: {size}, slide: 1m}}
     min_rows: 20
     concept: {{detectors: {detectors}, rows: 200}}
+    {extra}
 """
 
 
@@ -53,10 +54,10 @@ def events_and_labels(task="multiclass"):
     return events, labels, wrong
 
 
-def run(tmp_path, name, rounds, task="multiclass", detectors="[adwin, ddm]", size="1m", at=0):
+def run(tmp_path, name, rounds, task="multiclass", detectors="[adwin, ddm]", size="1m", at=0, extra=""):
     """Replay rounds of (role, messages) one after the other into one store: each publishes what it can."""
     url = f"sqlite:///{tmp_path / name}.db"
-    cfg = parse_config(CONFIG.format(url=url, task=task, detectors=detectors, size=size), "c.yaml")
+    cfg = parse_config(CONFIG.format(url=url, task=task, detectors=detectors, size=size, extra=extra), "c.yaml")
     store = open_store(cfg.store.sqlalchemy_url())
     store.migrate()
     offsets = {"events": at, "labels": at}
@@ -173,6 +174,18 @@ def test_no_detectors_no_scores_and_none_for_a_model_without_a_task(tmp_path):
     for name, options in (("off", {"detectors": "{}"}), ("none", {"task": "none", "detectors": "{}"})):
         found = run(tmp_path, name, [[("events", events[:100]), ("labels", labels[:100])]], **options)
         assert not [k for k in found["scores"] if k[4] == "concept"]
+
+
+def test_a_window_takes_part_once_enough_of_its_rows_have_labels(tmp_path):
+    events, labels, _ = events_and_labels()
+    few = [label for i, label in enumerate(labels) if i // PER_WINDOW not in (3, 5) or i % 3 == 0]
+    options = {"extra": "labels: {min_coverage: 0.9}"}
+    early = run(tmp_path, "early", [[("events", events), ("labels", few)]], **options)
+    assert {(start_of(r) - START) // 60_000 for k, r in early["scores"].items() if k[5] == "adwin"} == set(range(WINDOWS)) - {3, 5}
+    late = run(tmp_path, "late", [[("events", events), ("labels", few)], [("events", []), ("labels", labels)]], **options)
+    calm = run(tmp_path, "calm", [[("events", events), ("labels", labels)]], **options)
+    of_concept = [{"windows": {}, "scores": {k: r for k, r in f["scores"].items() if k[4] == "concept"}} for f in (late, calm)]
+    assert differences(*of_concept) == []
 
 
 def outcomes(ts, wrong, weight=None):
