@@ -8,6 +8,7 @@
 #define DRIFTD_SCAN_NUMBER_H
 
 #include <float.h>
+#include <math.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -67,6 +68,23 @@ static int scaled(uint64_t digits, int power, const uint64_t *powers, double *ou
     return 1;
 }
 
+/* digits / 10**places where `scaled` is not certain (the quotient is a double, or half way between two): by long
+   division. digits are over 2**53, places 1 to 19. Returns 0 for others. */
+static int divided(uint64_t digits, int places, double *out) {
+    if (places < 1 || places > 19 || digits <= (1ULL << 53)) return 0;
+    uint64_t divisor = 1;
+    for (int i = 0; i < places; i++) divisor *= 10;
+    unsigned __int128 whole = (unsigned __int128)digits << 64, quotient = whole / divisor, rest = whole % divisor;
+    uint64_t top = (uint64_t)(quotient >> 64);
+    int length = top ? 128 - __builtin_clzll(top) : 64 - __builtin_clzll((uint64_t)quotient); /* at least 54 bits */
+    int drop = length - 53;
+    uint64_t mantissa = (uint64_t)(quotient >> drop);
+    unsigned __int128 below = quotient & (((unsigned __int128)1 << drop) - 1), half = (unsigned __int128)1 << (drop - 1);
+    if (below > half || (below == half && (rest != 0 || (mantissa & 1)))) mantissa++;
+    *out = ldexp((double)mantissa, drop - 64);
+    return 1;
+}
+
 static inline int is_digit(char c) { return (unsigned char)(c - '0') < 10; }
 
 /* Reads a number at p. Returns what follows it, or NULL where it is no number or not for this path.
@@ -116,7 +134,7 @@ static inline const char *read_number(const char *p, const uint64_t *powers, Num
         value = (double)digits;
     } else if (digits <= (1ULL << 53) && power >= -22 && power <= 22) {
         value = power < 0 ? (double)digits / TENS[-power] : (double)digits * TENS[power];
-    } else if (!scaled(digits, power, powers, &value)) {
+    } else if (!scaled(digits, power, powers, &value) && !divided(digits, -power, &value)) {
         return NULL;
     }
     out->value = negative ? -value : value;
