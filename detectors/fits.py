@@ -23,6 +23,8 @@ from detectors.feature_errors import NAME as FEATURE_ERRORS
 from detectors.feature_errors import fit_feature_errors
 from detectors.multivariate import PART as MULTIVARIATE
 from detectors.multivariate import fit
+from detectors.outliers import PART as OUTLIERS
+from detectors.outliers import fit_outliers
 from detectors.sample import PART as SAMPLE
 from detectors.sample import RowSample, numbered
 from detectors.score_cells import PART as SCORE_CELLS
@@ -91,7 +93,13 @@ def _loss(columns: Columns, outcomes: Outcomes | None, schema: Schema) -> bytes 
     return fit_loss(columns, outcomes).to_bytes()
 
 
+def _outliers(columns: Columns, outcomes: Outcomes | None, schema: Schema) -> bytes | None:
+    options = schema.parts.get(OUTLIERS)
+    return None if options is None else fit_outliers(columns, options["quantile"])
+
+
 FITS: dict[str, Fit] = {
+    OUTLIERS: _outliers,
     ERROR_CELLS: _error_cells,
     FEATURE_ERRORS: _feature_errors,
     SAMPLE: _sample,

@@ -172,6 +172,9 @@ RESOURCES = {
     **{name: Doc(f"{text}; mean of the window's samples", "above", unit) for name, (text, unit) in _RESOURCES.items()},
     **{f"{name}_max": Doc("greatest sample of it", "above", unit) for name, (_, unit) in _RESOURCES.items()},
 }
+OUTLIERS = {
+    "multivariate_outlier_share": Doc("rows farther from the reference (Mahalanobis) than all but 0.001 of its own rows / rows"),
+}
 WORST = {
     "error_gap": Doc("failed share inside the segment less that of all other rows; the evidence says which segment"),
     "error_gap_p": Doc("its p-value, corrected for all segments that were looked at", "below"),
@@ -260,6 +263,7 @@ FAMILIES: dict[str, dict[str, Doc]] = {
     "`event:FIELD` (queue_ms, tokens_in, ...), beside mean, p50, p95, p99": NUMBERS,
     "`cost`": COST,
     "`resource:NAME`": RESOURCES,
+    "`features`: rows as a whole": OUTLIERS,
     "`worst_segment`": WORST,
     "`fairness:SEGMENT`": FAIRNESS,
     "`concept`": CONCEPT,

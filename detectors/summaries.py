@@ -18,6 +18,8 @@ from detectors.error_cells import ErrorCells
 from detectors.label_spread import LABELS, SCORES, LabelledSpread, ScoreSpread
 from detectors.multivariate import Multivariate
 from detectors.operations import NumberSummary
+from detectors.outliers import PART as OUTLIERS
+from detectors.outliers import WORST_ROWS, OutlierCount, WorstRows
 from detectors.rules import RuleSummary
 from detectors.sample import RowSample
 from detectors.score_cells import ScoreCells
@@ -57,6 +59,8 @@ INPUT_PARTS: dict[str, PartKind[Columns]] = {
     "rules": PartKind(RuleSummary.empty, RuleSummary.from_bytes),
     "sample": PartKind(RowSample.empty, RowSample.from_bytes, whole=True),
     "multivariate": PartKind(Multivariate.empty, Multivariate.from_bytes, whole=True),
+    OUTLIERS: PartKind(lambda schema: OutlierCount(), OutlierCount.from_bytes, whole=True),
+    WORST_ROWS: PartKind(WorstRows.empty, WorstRows.from_bytes, whole=True),
     WORST: PartKind(WorstCells.empty, WorstCells.from_bytes, whole=True),
     "score_cells": PartKind(ScoreCells.empty, ScoreCells.from_bytes),
 }

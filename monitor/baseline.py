@@ -13,6 +13,7 @@ import json
 import struct
 from dataclasses import dataclass, field
 
+from detectors.outliers import WORST_ROWS
 from detectors.sample import PART as SAMPLE
 from detectors.window import WindowSummary, without_part
 from monitor.model import Model
@@ -44,7 +45,9 @@ class Baseline:
             return
         segments: dict[str, WindowSummary] = {}
         for (_, segment), summary in sorted(pane.groups.items()):
-            copied = WindowSummary.from_bytes(without_part(summary.to_bytes(), SAMPLE), summary.schema, None)
+            copied = WindowSummary.from_bytes(
+                without_part(without_part(summary.to_bytes(), SAMPLE), WORST_ROWS), summary.schema, None
+            )
             if segment in segments:
                 segments[segment].merge(copied)
             else:

@@ -14,6 +14,7 @@ import numpy as np
 
 from detectors.columns import Columns, DictColumn
 from detectors.kinds import derive
+from detectors.outliers import WORST_ROWS
 from detectors.profile import Profile
 from detectors.sample import PART as SAMPLE
 from detectors.summaries import segment_schema
@@ -24,6 +25,7 @@ from monitor.model import Model
 OTHER = "__other__"
 FORMAT, WITH_ROWS = 1, 2  # the first byte; that of a pane that holds a sample of rows is another, so that retention finds it
 Group = tuple[str, str]
+ROWS_IN = (SAMPLE, WORST_ROWS)  # the parts that hold rows
 
 
 @dataclass(slots=True)
@@ -80,7 +82,7 @@ class Pane:
         parts = [summary.to_bytes() for summary in self.groups.values()]
         head = json.dumps([self.profile, [list(group) for group in self.groups], [len(p) for p in parts], self.intake.to_json()])
         encoded = head.encode()
-        holds_rows = any(SAMPLE in summary.parts and summary.parts[SAMPLE].rows for summary in self.groups.values())
+        holds_rows = any(p in s.parts and s.parts[p].rows for s in self.groups.values() for p in ROWS_IN)
         return struct.pack("<BI", WITH_ROWS if holds_rows else FORMAT, len(encoded)) + encoded + b"".join(parts)
 
     @staticmethod
@@ -101,7 +103,10 @@ def without_rows(data: bytes) -> bytes:
     profile, groups, lengths, intake, at = _opened(data)
     parts = []
     for size in lengths:
-        parts.append(without_part(data[at : at + size], SAMPLE))
+        part = data[at : at + size]
+        for name in ROWS_IN:
+            part = without_part(part, name)
+        parts.append(part)
         at += size
     encoded = json.dumps([profile, groups, [len(p) for p in parts], *intake]).encode()
     return struct.pack("<BI", FORMAT, len(encoded)) + encoded + b"".join(parts)

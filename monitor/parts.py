@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from detectors.label_spread import LABELS, SCORES
+from detectors.outliers import PART as OUTLIERS
+from detectors.outliers import WORST_ROWS
 from detectors.trace import ERROR_TASKS
 from detectors.worst import PART as WORST
 from monitor.config.model import ModelSettings
@@ -21,6 +23,13 @@ def concept_detectors(settings: ModelSettings) -> dict[str, dict[str, float]]:
     if settings.concept.detectors is not None:
         return settings.concept.detectors
     return {name: {} for name in DEFAULT_DETECTORS}
+
+
+def _worst_rows(m: ModelSettings) -> dict[str, Any] | None:
+    """Kept as the sample of rows is: with its mask, for its time, and not without it."""
+    if m.outliers is None or m.outliers.worst_rows == 0 or m.sample is None:
+        return None
+    return {"rows": m.outliers.worst_rows, "mask": sorted(m.sample.mask)}
 
 
 # name of the part -> its options, None where the config does not ask for it
@@ -57,6 +66,8 @@ PARTS: dict[str, Callable[[ModelSettings], dict[str, Any] | None]] = {
     LABELS: lambda m: {} if m.task != "none" else None,
     "numbers": lambda m: {} if m.numbers else None,
     "rules": rule_options,
+    OUTLIERS: lambda m: None if m.outliers is None else {"quantile": m.outliers.quantile},
+    WORST_ROWS: _worst_rows,
     WORST: lambda m: {"features": list(m.worst_segments.features)} if m.worst_segments is not None else None,
     "error_cells": lambda m: {} if m.task in ERROR_TASKS else None,
     "errors": lambda m: {"pane_ms": m.window.slide_ms, "cells": m.concept.cells} if _reads_errors(m) else None,

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from detectors.limits import Limit
+from detectors.outliers import PART as OUTLIERS
+from detectors.outliers import OutlierCount, score_outliers
 from detectors.quality import score_quality
 from detectors.rules import RuleSummary, feature_rules, score_rules
 from detectors.score import Score
@@ -30,6 +32,9 @@ def quality(view: GroupView) -> Iterable[Score]:
     rules = view.inputs.parts.get("rules")
     if isinstance(rules, RuleSummary):
         yield from score_rules(rules, view.end_ms)
+    count = view.inputs.parts.get(OUTLIERS)
+    if isinstance(count, OutlierCount) and view.segment == "":
+        yield from score_outliers(count, count.fit, view.reference)
     worst = view.inputs.parts.get(WORST)
     if isinstance(worst, WorstCells) and view.segment == "":
         yield from score_worst(worst, view.model.min_rows)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from sqlalchemy import select
 
-from detectors.columns import Columns
+from detectors.columns import Columns, Floats
+from detectors.outliers import WORST_ROWS, WorstRows
 from detectors.sample import PART, RowSample, merged
 from monitor.checkpoint import Partial
 from monitor.events import PartitionKey
@@ -41,6 +43,13 @@ def sample_in(inputs: Pane, version: str | None = None) -> Columns | None:
     ]
     found = merged(samples)
     return None if found is None else found.kept
+
+
+def worst_of(store: Any, model: Model, start_ms: int, version: str) -> tuple[Columns | None, Floats]:
+    """A window's farthest rows (detectors/outliers.py) and their distances, farthest first; none where none were kept."""
+    summary = panes_of(store, model, start_ms).groups.get((version, ""))
+    found = None if summary is None else summary.parts.get(WORST_ROWS)
+    return found.worst() if isinstance(found, WorstRows) else (None, np.empty(0))
 
 
 def sample_of(store: Any, model: Model, start_ms: int, version: str | None = None) -> Columns | None:

@@ -39,6 +39,8 @@ INPUT_OPTIONS: dict[str, dict[str, Any]] = {
     "sample": {"rows": 20, "mask": ["d"]},
     "score_cells": {},
     "numbers": {},
+    "outliers": {"quantile": 0.9},
+    "worst_rows": {"rows": 5, "mask": ["d"]},
     "worst_segments": {"features": ["x", "c", "y"]},
     "multivariate": MULTIVARIATE,
     "rules": {

@@ -43,6 +43,10 @@ def expression_problems(model: dict[str, Any], path: Path) -> Found:
     if model.get("cost") and isinstance(numbers, list) and "cost_usd" not in numbers:
         yield (*path, "cost"), "the budget is spent by the events' field cost_usd, which numbers does not name", "add it to numbers"
     yield from _worst(model, path)
+    outliers = model.get("outliers")
+    if isinstance(outliers, dict) and outliers.get("worst_rows") and not model.get("sample"):
+        fix = "write sample: {rows: 1000, mask: [...], keep: 1d}, or take worst_rows out"
+        yield (*path, "outliers", "worst_rows"), "rows are kept with the mask and the time to live of the model's sample", fix
     fairness = model.get("fairness")
     if isinstance(fairness, dict):
         yield from _fairness(model, fairness, [n for n in names if isinstance(n, str)], (*path, "fairness"))

@@ -17,6 +17,7 @@ from monitor.config.watched import (
     CheckSettings,
     CostSettings,
     FairnessSettings,
+    OutlierSettings,
     QualitySettings,
     ResourceSettings,
     SegmentSettings,
@@ -275,6 +276,7 @@ class ModelSettings(Section):
     checks: Annotated[list[CheckSettings], Field(max_length=100)] = []
     quality: QualitySettings = QualitySettings.model_validate({})
     worst_segments: WorstSegmentSettings | None = None
+    outliers: OutlierSettings | None = None
     cost: CostSettings | None = None
     resources: Annotated[list[ResourceSettings], Field(max_length=20)] = []
     fairness: FairnessSettings = FairnessSettings.model_validate({})

@@ -66,6 +66,13 @@ class WorstSegmentSettings(Section):
     features: Annotated[list[str], Field(min_length=1, max_length=8)]
 
 
+class OutlierSettings(Section):
+    """quantile: the share of the reference's rows that are no outliers. worst_rows: how many of a pane are kept."""
+
+    quantile: float = Field(0.999, gt=0.5, lt=1.0)
+    worst_rows: int = Field(0, ge=0, le=1000)
+
+
 class CostSettings(Section):
     """budget_usd_per_day: what the model's events may cost a day (UTC), by their field cost_usd."""
 
