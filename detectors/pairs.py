@@ -75,7 +75,10 @@ class NumericPair:
     @cached_property
     def atoms(self) -> Bools:
         """Cells that are exact: all their values, of both sides, are the cell's least value. Shape (k,)."""
-        return _exact(self.ref) & _exact(self.cur)
+        exact: Bools = _exact(self.ref) & _exact(self.cur)
+        if self.infinite:  # they are rows of the outer cells, and in no sum
+            exact[0] = exact[-1] = False
+        return exact
 
     @cached_property
     def reach(self) -> tuple[Floats, Floats]:

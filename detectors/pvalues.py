@@ -54,6 +54,8 @@ def cramer_von_mises_p(statistic: float, n: int, m: int) -> float:
     mean = (1.0 + 1.0 / total) / 6.0
     variance = (total + 1.0) * (4.0 * product * total - 3.0 * (float(m) ** 2 + float(n) ** 2) - 2.0 * product)
     variance /= 45.0 * float(total) ** 2 * 4.0 * product
+    if variance <= 0:  # a row a side
+        return math.nan
     x = 1.0 / 6.0 + (statistic - mean) / math.sqrt(45.0 * variance)
     return 1.0 if x < 0.003 else max(0.0, 1.0 - _cramer_von_mises_limit(x))
 

@@ -109,7 +109,7 @@ STATISTICS: dict[str, Statistic] = {
     "anderson_darling": Statistic(
         "Anderson-Darling, two samples, normed", "nm / N ∫ (F − G)² / (H (1 − H)) dH, less 1, / σ", "Scholz, Stephens 1987",
         ("numeric",), ordered.anderson_darling, "a cell's rows × the range of (F − G)² / (H (1 − H)) in it, added",
-        _anderson_darling_p, ordered.anderson_darling_bound, bounds=(-2.0, INFINITE),
+        _anderson_darling_p, ordered.anderson_darling_bound, bounds=(-2.25, INFINITE),
     ),
     "wasserstein": Statistic(
         "first Wasserstein distance", "∫ |F − G| dx / σ", "Vallender 1974", ("numeric",),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import math
 import warnings
 from collections.abc import Callable
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import stats
 from scipy.spatial.distance import jensenshannon
 from scipy.special import rel_entr
@@ -16,6 +19,7 @@ from detectors import pvalues
 from detectors.adaptive import AdaptiveSummary
 from detectors.category import CategorySummary
 from detectors.columns import DictColumn
+from detectors.evidence import moved
 from detectors.numeric import GridSummary, make_grid
 from detectors.pairs import LEAST_STD, CategoryPair, NumericPair
 from detectors.registry import STATISTICS
@@ -50,7 +54,8 @@ SHAPED = [pytest.param(name, seed, id=f"{name}-{seed}") for name in SHAPES for s
 
 def gap_at_rows(r: np.ndarray, c: np.ndarray) -> np.ndarray:
     pooled = np.concatenate([r, c])
-    return stats.ecdf(r).cdf.evaluate(pooled) - stats.ecdf(c).cdf.evaluate(pooled)
+    upto = [np.searchsorted(np.sort(side), pooled, side="right") / len(side) for side in (r, c)]
+    return upto[0] - upto[1]
 
 
 def cramer_von_mises(r: np.ndarray, c: np.ndarray) -> float:
@@ -271,3 +276,32 @@ def test_infinite_values_make_distances_in_units_undefined_and_leave_the_others(
         values = {name: STATISTICS[name].value(pair) for name in NUMERIC}
     assert math.isnan(values["wasserstein"]) and math.isnan(values["energy"])
     assert values["ks"] < 0.1 and values["range_shift"] == pytest.approx(2 / 502)
+
+
+floats = st.one_of(
+    st.floats(-1e6, 1e6),
+    st.integers(-5, 5).map(float),
+    st.sampled_from([0.0, -0.0, 1e300, -1e300, 5e-324, float("nan"), float("inf")]),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(r=st.lists(floats, min_size=1, max_size=60), c=st.lists(floats, min_size=1, max_size=60), adaptive=st.booleans())
+def test_any_two_columns_have_values_within_bounds_and_ks_within_its_error(r: list[float], c: list[float], adaptive: bool):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pair = on_grid(np.array(r), np.array(c), adaptive)
+        if not pair.n or not pair.m:
+            return
+        for name in NUMERIC:
+            s = STATISTICS[name]
+            value, p = s.value(pair), 0.5 if s.p_value is None else s.p_value(pair)
+            assert math.isnan(value) or s.bounds[0] - 1e-9 <= value <= s.bounds[1] + 1e-9, (name, value)
+            assert math.isnan(p) or 0.0 <= p <= 1.0, (name, p)
+        json.dumps(moved(pair), allow_nan=False)
+    # without a reference, infinite values have no cell
+    there = [np.array([v for v in side if not math.isnan(v) and (math.isfinite(v) or not adaptive)]) for side in (r, c)]
+    if not all(map(len, there)):
+        return
+    exact = gap_at_rows(*there)
+    assert abs(STATISTICS["ks"].value(pair) - np.abs(exact).max()) <= STATISTICS["ks"].error(pair) + 1e-9
