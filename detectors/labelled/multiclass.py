@@ -61,8 +61,7 @@ def _add_chances(tally: Tally, chances: Matrix, place: np.ndarray, weight: np.nd
     tally.count_rows(weight[better < tally.schema.top_k], "top_k")
     cell = np.searchsorted(class_edges(k), chances, side="right")
     mine = (np.arange(k)[None, :] == place[:, None]).astype(np.int64)
-    classes = np.broadcast_to(np.arange(k), (n, k))
-    tally.count("one_vs_rest", (classes, mine, cell), np.broadcast_to(weight[:, None], (n, k)))
+    tally.count("one_vs_rest", (np.arange(k)[None, :], mine, cell), weight[:, None])
 
 
 def metrics(tally: Tally) -> Sequence[Metric]:

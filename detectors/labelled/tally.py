@@ -53,8 +53,11 @@ class Tally:
         self.sums[name + "_sq"] += float((weighted * values).sum())
 
     def count(self, name: str, index: tuple[npt.NDArray[Any], ...], weight: Ints) -> None:
-        """Add weights to the array's elements at index, in place."""
-        np.add.at(self.arrays[name], index, weight)
+        """Add weights to the array's elements at index: arrays that broadcast to one shape with weight."""
+        counts = self.arrays[name]
+        flat = np.ravel_multi_index(index, counts.shape).ravel()
+        weights = np.broadcast_to(weight, np.broadcast_shapes(*(i.shape for i in index))).ravel()
+        counts += np.bincount(flat, weights=weights, minlength=counts.size).astype(np.int64).reshape(counts.shape)
 
     def add_confusion(self, predicted: DictColumn, true: DictColumn, there: Bools, weight: Ints) -> None:
         """Count pairs of labels, of the rows that have both. At most LABELS labels are counted by name."""
@@ -62,15 +65,21 @@ class Tally:
         pair = predicted.codes[there].astype(np.int64) * width + true.codes[there]
         tally = np.zeros(max(1, len(predicted.values)) * width, dtype=np.int64)
         np.add.at(tally, pair, weight[there])
+        known = {name for key in self.confusion for name in key}
         for at in np.flatnonzero(tally).tolist():
-            key = (self._name(predicted.values[at // width]), self._name(true.values[at % width]))
+            key = (_name(predicted.values[at // width], known), _name(true.values[at % width], known))
             self.confusion[key] = self.confusion.get(key, 0) + int(tally[at])
             if self.confusion[key] == 0:
                 del self.confusion[key]
 
-    def _name(self, label: str) -> str:
-        known = {name for pair in self.confusion for name in pair}
-        return label if label in known or len(known) < LABELS else OTHER
+
+def _name(label: str, known: set[str]) -> str:
+    """The label, or OTHER where there is no room for one more among those known."""
+    if label not in known:
+        if len(known) >= LABELS:
+            return OTHER
+        known.add(label)
+    return label
 
 
 @dataclass(frozen=True, slots=True)
