@@ -67,10 +67,7 @@ def build_model(cfg: Config, settings: ModelSettings, store: Any, labels_come: b
         custom=tuple(Custom(c.name, load_function(c.function)) for c in settings.performance.custom),
         concept=concept_detectors(settings),
         concept_rows=settings.concept.rows,
-        compare=tuple(
-            VersionComparison(c.champion, c.challenger, c.metric, c.mode == "shadow", c.values, c.alpha, c.min_effect)
-            for c in settings.compare
-        ),
+        compare=compared_versions(settings),
         first_windows=settings.reference.first_windows,
         thresholds=_limits(settings),
         calibration=calibration_of(cfg, settings),
@@ -80,6 +77,15 @@ def build_model(cfg: Config, settings: ModelSettings, store: Any, labels_come: b
         active_profile=active,
         profiles=profiles,
         config_hash=config_hash(cfg, settings.name),
+    )
+
+
+def compared_versions(settings: ModelSettings) -> tuple[VersionComparison, ...]:
+    return tuple(
+        VersionComparison(
+            c.champion, c.challenger, c.metric, c.mode == "shadow", c.values or settings.performance.value, c.alpha, c.min_effect
+        )
+        for c in settings.compare
     )
 
 

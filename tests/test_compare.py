@@ -28,7 +28,7 @@ from detectors.trace import ErrorTrace
 from monitor.config import ConfigError, parse_config
 from monitor.events import PartitionKey, RawBatch
 from monitor.replay import ReplayBatch, replay
-from monitor.runtime import build_engine, build_models
+from monitor.runtime import build_engine, build_models, compared_versions
 from monitor.store.schema import score as score_table
 from tests.faults.config import differences, results
 from tests.replayed import START, open_replay
@@ -251,7 +251,7 @@ def test_the_daemon_promotes_a_better_version_says_why_and_agrees_in_any_order_o
     ("line", "words"),
     [
         ('{champion: "1", challenger: "1"}', "must be two versions"),
-        ('{champion: "1", challenger: "2", metric: value}', "go with metric: value"),
+        ('{champion: "1", challenger: "2", values: {a: {b: 1.0}}}', "go with metric: value"),
         ('{champion: "1", challenger: "2", metric: latency, mode: shadow}', "mode: canary"),
         ('{champion: "1", challenger: "2", metric: accuracy}', "allowed: latency, error_share, error"),
         ('{champion: "1", challenger: "2", alpha: 0.9}', "0.5"),
@@ -260,3 +260,15 @@ def test_the_daemon_promotes_a_better_version_says_why_and_agrees_in_any_order_o
 def test_a_comparison_that_cannot_be_made_is_refused(line, words):
     with pytest.raises(ConfigError, match=words):
         parse_config(f"models: [{{name: m, task: regression, compare: [{line}]}}]", "c.yaml")
+
+
+def test_worth_is_the_comparisons_own_or_the_models():
+    text = """models: [{name: m, task: multiclass, %s compare: [{champion: "1", challenger: "2", metric: value%s}]}]"""
+    with pytest.raises(ConfigError, match="nothing says what a prediction is worth"):
+        parse_config(text % ("", ""), "c.yaml")
+    for model, own, expected in (
+        ("performance: {value: {a: {b: 2.0}}},", "", {"a": {"b": 2.0}}),
+        ("", ", values: {a: {b: 3.0}}", {"a": {"b": 3.0}}),
+    ):
+        cfg = parse_config(text % (model, own), "c.yaml")
+        assert compared_versions(cfg.models[0])[0].values == expected

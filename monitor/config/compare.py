@@ -13,6 +13,8 @@ OF_ANY_TASK = ("latency", "error_share")
 
 def compare_problems(model: dict[str, Any], path: Path) -> Iterator[tuple[Path, str, str]]:
     """(path, what is wrong, what to do) of a model's list `compare`, which may be broken elsewhere."""
+    performance = model.get("performance")
+    worth = isinstance(performance, dict) and performance.get("value")
     task, listed = model.get("task", "none"), model.get("compare")
     for i, wanted in enumerate(listed if isinstance(listed, list) else ()):
         if not isinstance(wanted, dict):
@@ -22,3 +24,6 @@ def compare_problems(model: dict[str, Any], path: Path) -> Iterator[tuple[Path, 
         allowed += ["accuracy", "value"] if task in ERROR_TASKS and task != "regression" else []
         if metric in ("error", "accuracy", "value") and metric not in allowed:
             yield (*path, "compare", i, "metric"), f"a model of task {task} has no {metric}", f"allowed: {', '.join(allowed)}"
+        elif metric == "value" and not worth and not wanted.get("values"):
+            fix = "write values: {predicted label: {true label: worth}}, or the model's performance.value"
+            yield (*path, "compare", i, "metric"), "nothing says what a prediction is worth", fix

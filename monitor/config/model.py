@@ -188,8 +188,8 @@ class CompareSettings(Section):
     def _fits(self) -> CompareSettings:
         if self.champion == self.challenger:
             raise ValueError("champion and challenger must be two versions")
-        if (self.metric == "value") != bool(self.values):
-            raise ValueError("values (predicted label: {true label: worth}) go with metric: value, and it with them")
+        if self.values and self.metric != "value":
+            raise ValueError("values (predicted label: {true label: worth}) go with metric: value")
         if self.mode == "shadow" and self.metric not in ("error", "accuracy"):
             raise ValueError("mode: shadow compares metric error or accuracy pair by pair; write mode: canary for others")
         return self
