@@ -20,8 +20,7 @@ import pyarrow as pa
 from detectors.columns import Matrix, Schema
 from detectors.ragged import Ragged
 from monitor.decode.fast_vectors import check_chances, classes_in, hashes, listed
-from monitor.decode.settings import LIST_FIELDS, VECTOR_FIELDS
-from monitor.decode.vectors import lists_of, quantile_names
+from monitor.decode.vectors import lists_of, place_of, quantile_names
 
 
 class FileProblem(ValueError):
@@ -37,7 +36,7 @@ class ListReader:
         self._whole: dict[str, str] = {}
         self._apart: dict[str, list[str | None]] = {}
         for name in (*schema.vectors, *lists_of(schema)):
-            field = ".".join(VECTOR_FIELDS.get(name) or LIST_FIELDS[name])
+            field = ".".join(place_of(name))
             column = find(field)
             if column is not None:
                 self._whole[name] = column

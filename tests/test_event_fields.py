@@ -18,6 +18,7 @@ from detectors.ragged import Ragged
 from monitor.config import ConfigError, parse_config
 from monitor.decode import DECODERS
 from monitor.decode.ids import hash_texts
+from monitor.decode.native import NativeDecoder
 from monitor.decode.settings import ITEMS, NUMBER_FIELDS, DecodeSettings, ModelSchema
 from monitor.runtime import schema_of
 from monitor.tabular import Reader, names_of, read_batches
@@ -108,7 +109,18 @@ def test_many_at_once_equal_one_at_a_time(seed):
     rng = np.random.default_rng(seed)
     values = [orjson.dumps(e) for e in GOOD * 30 + (ODD if seed % 2 else [])] + (TEXT if seed % 2 else [])
     values = [values[i] for i in rng.permutation(len(values))]
-    assert flat(decode(values)) == one_by_one(values)
+    plain = [orjson.dumps({**predicted("pets", label="dog", score=0.5), "event_id": f"p{i}"}) for i in range(20)]
+    values = [
+        *plain[:10],
+        *values,
+        *plain[10:],
+        orjson.dumps(predicted("pets", probabilities=3)),
+        orjson.dumps(predicted("pets", True)),
+    ]
+    dead = flat(decode(values))[2]
+    assert flat(decode(values)) == one_by_one(values) == flat(NativeDecoder(SETTINGS, scanner=False).events(raw(values)))
+    assert [offset for offset, *_ in dead][-2:] == [len(values) - 2, len(values) - 1]
+    values = values[:-2]
     if seed % 2 == 0:
         assert not decode(values).dead
 

@@ -68,6 +68,7 @@ class FastParser:
         self._segments = sorted({s for m in settings.models.values() for s in m.segments})
         self._others = sorted({n for m in settings.models.values() for n in m.schema.numbers})
         self._vectors = FastVectors(settings.models)
+        self.reads_lists = self._vectors.any  # what the scanner leaves
         self._guess: dict[str, str] = {"ts": "integer"}
 
     def events(self, values: list[bytes], offsets: Ints, record_ts_ms: Ints) -> Parsed:

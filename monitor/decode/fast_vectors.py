@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 from detectors.columns import Bools, Ints, Matrix, Schema
 from detectors.ragged import Ragged
 from monitor.decode.ids import hash_column
-from monitor.decode.settings import ITEMS, LABEL_CHARS, LIST_FIELDS, SUM_TOLERANCE, VECTOR_FIELDS, ModelSchema
-from monitor.decode.vectors import RANGE_TOLERANCE, lists_of, quantile_names
+from monitor.decode.settings import ITEMS, LABEL_CHARS, SUM_TOLERANCE, ModelSchema
+from monitor.decode.vectors import RANGE_TOLERANCE, lists_of, place_of, quantile_names
 
 _GREATEST = float(np.finfo(np.float32).max)
 
@@ -25,6 +25,7 @@ class FastVectors:
         self._classes = sorted({c for s in schemas if "probabilities" in s.vectors for c in s.classes})
         self._quantiles = sorted({q for s in schemas if "quantiles" in s.vectors for q in quantile_names(s)})
         self._names = sorted({n for s in schemas for n in (*s.vectors, *lists_of(s))})
+        self.any = bool(self._names)
         self._as_list = dict.fromkeys(("probabilities", "quantiles"), False)
 
     def fields(self, sample: dict[str, Any], where: str) -> list[tuple[str, pa.DataType]]:
@@ -32,7 +33,7 @@ class FastVectors:
         inside = sample.get("prediction") if where else sample
         out = []
         for name in self._names:
-            path = VECTOR_FIELDS.get(name) or LIST_FIELDS[name]
+            path = place_of(name)
             if (path[0] if len(path) > 1 else "") == where:
                 out.append((name, self._type(name, inside.get(name) if isinstance(inside, dict) else None)))
         return out
@@ -52,7 +53,7 @@ class FastVectors:
         """The arrays of all fields."""
         out = {}
         for name in self._names:
-            path = VECTOR_FIELDS.get(name) or LIST_FIELDS[name]
+            path = place_of(name)
             found = pc.struct_field(prediction, name) if len(path) > 1 else table.column(name)
             out[name] = found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found
             if isinstance(out[name], pa.ChunkedArray):

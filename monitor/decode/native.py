@@ -46,6 +46,9 @@ class NativeDecoder:
         if self._scanner and self._event_scanner.usable:
             out.events, rows = self._event_scanner.read(raw.values, raw.offsets, raw.record_ts_ms)
             left = rows.tolist()
+            if self._fast.reads_lists and len(rows):
+                some = RawBatch(raw.key, raw.offsets[rows], raw.record_ts_ms[rows], [raw.values[i] for i in left], raw.next_offset)
+                left = rows[self._quick(some, self._fast.events, out.events)].tolist()
         elif self._fast.usable:
             left = self._quick(raw, self._fast.events, out.events)
         collected = EventRows(self._settings)

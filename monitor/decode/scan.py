@@ -19,7 +19,7 @@ from detectors.columns import Codes, DictColumn, Floats, Ints
 from monitor.decode import values as exact
 from monitor.decode.settings import MAX_TS_MS, DecodeSettings
 from monitor.decode.split import EventFields, split
-from monitor.decode.vectors import lists_of
+from monitor.decode.vectors import lists_of, place_of, without_lists
 from monitor.events import EventBatch, LabelBatch
 
 try:
@@ -158,8 +158,9 @@ class EventScanner:
         self._categorical = sorted({f for m in models for f in m.schema.categorical})
         self._segments = sorted({s for m in models for s in m.segments})
         self._others = sorted({n for m in models for n in m.schema.numbers})
-        flat = not any(m.schema.vectors or lists_of(m.schema) for m in models)  # lists are read by fast_vectors.py
-        self.usable = AVAILABLE and flat and not set(self._numeric) & set(self._categorical)
+        # an event that has one of these is left to fast_vectors.py; those that have none need not go there
+        self._lists = sorted({".".join(place_of(n)) for m in models for n in (*m.schema.vectors, *lists_of(m.schema))})
+        self.usable = AVAILABLE and not set(self._numeric) & set(self._categorical)
         if self.usable:
             self._reader = _Reader(self._plan(), settings)
 
@@ -174,6 +175,9 @@ class EventScanner:
         plan.add(NUMBER, "latency_ms")
         plan.add(STATUS, "status")
         plan.add_all(NUMBER, self._others, "")
+        for name in self._lists:
+            section, _, last = name.rpartition(".")
+            plan.add(NUMBER, last, section)  # a list is no number, so the row is left
         plan.add(TEXT, "label", "prediction")
         plan.add(NUMBER, "score", "prediction")
         plan.add(NUMBER, "value", "prediction")
@@ -188,6 +192,8 @@ class EventScanner:
         ts = found.times["ts"]
         bad = ~found.taken
         bad |= (ts < 0) | (ts >= MAX_TS_MS) | ((record_ts_ms >= 0) & (ts > record_ts_ms + self._settings.future_ms))
+        for name in self._lists:
+            bad |= ~np.isnan(found.numbers[name])
         score, value = found.numbers["prediction.score"], found.numbers["prediction.value"]
         given = ~np.isnan(value)
         fields = EventFields(
@@ -204,6 +210,7 @@ class EventScanner:
             latency_ms=found.numbers["latency_ms"],
             error=found.flags["status"].view(np.bool_),
             numbers={n: found.numbers[n] for n in self._others},
+            lists=without_lists if self._lists else None,
         )
         batches = split(fields, bad, self._settings)
         return batches, np.flatnonzero(bad)

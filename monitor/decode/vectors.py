@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from detectors.columns import DictColumn, Floats, Matrix, Schema
+from detectors.columns import Bools, DictColumn, Floats, Matrix, Schema
 from detectors.ragged import Ragged
 from monitor.decode import values
 from monitor.decode.ids import hash_texts
@@ -29,10 +29,22 @@ def quantile_names(schema: Schema) -> tuple[str, ...]:
     return tuple(f"{q:g}" for q in schema.quantiles)
 
 
+def place_of(name: str) -> tuple[str, ...]:
+    """Where a vector or a list stands in the event."""
+    return VECTOR_FIELDS.get(name) or LIST_FIELDS[name]
+
+
+def without_lists(schema: Schema, bad: Bools) -> tuple[dict[str, Matrix], dict[str, Ragged]]:
+    """The vectors and lists of rows that have none."""
+    rows = len(bad)
+    vectors = {name: np.full((rows, length), np.nan, dtype=np.float32) for name, length in schema.vectors.items()}
+    return vectors, {name: Ragged.missing(rows, np.uint64) for name in lists_of(schema)}
+
+
 def places(event: dict[str, Any], prediction: dict[str, Any], schema: Schema) -> Iterable[tuple[str, Any]]:
     """(field, its JSON value) for the vectors and lists of a schema."""
     for name in (*schema.vectors, *lists_of(schema)):
-        path = VECTOR_FIELDS.get(name) or LIST_FIELDS[name]
+        path = place_of(name)
         yield name, (prediction if path[0] == "prediction" else event).get(path[-1])
 
 
