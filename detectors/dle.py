@@ -120,7 +120,14 @@ def _train(matrix: Floats, target: Floats, plain: LossModel) -> str:
 
     kinds = list(range(len(plain.numeric), len(plain.numeric) + len(plain.categories)))
     data = lightgbm.Dataset(matrix, target, categorical_feature=kinds, free_raw_data=True)
-    options = {"objective": "regression", "verbosity": -1, "deterministic": True, "seed": 0, "num_threads": 1}
+    options = {
+        "objective": "regression",
+        "verbosity": -1,
+        "deterministic": True,
+        "force_col_wise": True,
+        "seed": 0,
+        "num_threads": 1,
+    }
     text: str = lightgbm.train(options, data, num_boost_round=100).model_to_string()
     return text
 

@@ -137,6 +137,22 @@ def test_mmd_is_the_exact_one_and_its_embedding_test_holds_its_level():
     assert ours["embedding", "mmd_p"] < 1e-6
 
 
+def test_mmd_equals_alibi_detects():
+    """Distances that alibi-detect 0.13.0 (MMDDrift, TensorFlow, sigma 3) gave for these very rows.
+
+    It cannot be installed beside numpy 2, so its answers stand here; exact_mmd2 is held to them, and the random features too.
+    """
+    rng = np.random.default_rng(11)
+    reference = rng.normal(size=(400, 8)).astype(np.float32).astype(float)
+    kernel = dataclasses.replace(Kernel.fit(reference, 1), sigma=3.0)
+    kernel = dataclasses.replace(kernel, mean=kernel.sums(reference) / 400)
+    for shift, theirs in ((0.0, -0.0011500716209411621), (0.15, 0.005797743797302246), (0.5, 0.07727867364883423)):
+        window = (rng.normal(size=(300, 8)) + shift).astype(np.float32).astype(float)
+        assert exact_mmd2(window, reference, 3.0) == pytest.approx(theirs, abs=2e-6)
+        ours, _ = kernel.compare(kernel.sums(window), 300)
+        assert ours == pytest.approx(theirs, abs=0.0015, rel=0.08)
+
+
 def test_the_kernel_of_random_features_is_the_gaussian_one():
     from sklearn.metrics.pairwise import rbf_kernel
 
