@@ -95,7 +95,7 @@ def bars(evidence: dict[str, Any]) -> tuple[list[str], list[float], list[float]]
     after: Any = evidence.get("current_shares")
     names = evidence.get("cells") or evidence.get("names")
     moved = evidence.get("moved")
-    if isinstance(moved, list) and moved and all(isinstance(m, dict) for m in moved):
+    if before is None and isinstance(moved, list) and moved and all(isinstance(m, dict) for m in moved):
         before, after = [m.get("before") for m in moved], [m.get("after") for m in moved]
         names = [m.get("range") or m.get("category") or m.get("name") or "" for m in moved]
     if not _numbers(before) or not _numbers(after) or len(before) != len(after) or not before:
