@@ -129,8 +129,18 @@ def test_a_reference_is_built_listed_shown_and_used(tmp_path, table):
     run("reference", "build", "-c", path, "--model", "credit", "--from", tmp_path / "train.parquet", "--no-activate")
     assert "train-2 is active" in run("reference", "activate", "-c", path, "--model", "credit", "train-2")
     assert "it has train-1, train-2" in run("reference", "show", "-c", path, "--model", "credit", "nope", code=2)
-    assert "write FEATURE=numeric" in run(
-        "reference", "build", "-c", path, "--model", "credit", "--from", tmp_path / "train.parquet", "--type", "income=text", code=2
+    assert "a kind of numeric, category, boolean" in run(
+        "reference",
+        "build",
+        "-c",
+        path,
+        "--model",
+        "credit",
+        "--from",
+        tmp_path / "train.parquet",
+        "--type",
+        "income=money",
+        code=2,
     )
     pq.write_table(table, tmp_path / "events.parquet")
     run("replay", tmp_path / "events.parquet", "-c", path)
