@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
 from detectors.adaptive import AdaptiveSummary
 from detectors.category import OTHER, CategorySummary
-from detectors.cells import Cells
-from detectors.columns import Floats
+from detectors.columns import Floats, Ints
 from detectors.numeric import GridSummary
 from detectors.profile import PREDICTION, Profile
 from detectors.score import Score
@@ -82,48 +82,56 @@ def _numeric(feature: str, column: Numeric, reference: Numeric | None, name: str
         return
     low, high = reference.moments.low, reference.moments.high
     ends = [column.moments.low, column.moments.high] if column.moments.n else []
-    below, above = _outside(column, low, high)
+    current, base = _spread(column), _spread(reference)
+    below, above = current.outside(low, high)
     evidence: dict[str, object] = {"range": [low, high], "below": round(below, 6), "above": round(above, 6), "seen": ends}
     yield Score(feature, "out_of_range_share", below + above, column.rows, name, evidence)
-    base = reference.cells()
-    q1, q3 = _quantile(reference, base, 0.25), _quantile(reference, base, 0.75)
+    q1, q3 = base.quantile(0.25), base.quantile(0.75)
     for score, factor in FENCES.items():
         if not q3 > q1:
             why: dict[str, object] = {"reason": "the middle half of the reference is one value: it has no fences"}
             yield Score(feature, score, math.nan, column.rows, name, why)
             continue
         left, right = q1 - factor * (q3 - q1), q3 + factor * (q3 - q1)
-        below, above = _outside(column, left, right)
-        usual = sum(_outside(reference, left, right))
+        below, above = current.outside(left, right)
+        usual = sum(base.outside(left, right))
         evidence = {"fences": [left, right], "below": round(below, 6), "above": round(above, 6), "reference_share": round(usual, 6)}
         yield Score(feature, score, below + above, column.rows, name, evidence)
 
 
-def _points(column: Numeric, cells: Cells) -> Floats:
-    """A value for each cell: the mean of what lies in it, so that a cell of one value is that value."""
-    counts = np.maximum(cells.counts, 1)
-    points = np.clip(cells.sums / counts, cells.edges[:-1], np.nextafter(cells.edges[1:], -np.inf))
+@dataclass(frozen=True, slots=True)
+class _Spread:
+    """A column as values (the mean of what lies in a cell, so that a cell of one value is that value) and how many rows
+    have at most each of them. unplaced: infinities in adaptive cells, whose sign is not known: they count as over."""
+
+    points: Floats  # ascending
+    upto: Ints
+    unplaced: int
+    rows: int
+
+    def quantile(self, q: float) -> float:
+        at = int(np.searchsorted(self.upto, q * (int(self.upto[-1]) - 1), side="right"))
+        return float(self.points[min(at, len(self.points) - 1)])
+
+    def outside(self, left: float, right: float) -> tuple[float, float]:
+        """The shares of values under `left` and over `right`."""
+        slack = 1e-12 * max(abs(left), abs(right))  # of a mean of equal values
+        under = int(np.searchsorted(self.points, left - slack, side="left"))
+        upto = int(np.searchsorted(self.points, right + slack, side="right"))
+        below = int(self.upto[under - 1]) if under else 0
+        above = int(self.upto[-1]) - (int(self.upto[upto - 1]) if upto else 0) + self.unplaced
+        return below / self.rows, above / self.rows
+
+
+def _spread(column: Numeric) -> _Spread:
+    cells = column.cells()
+    points = np.clip(cells.sums / np.maximum(cells.counts, 1), cells.edges[:-1], np.nextafter(cells.edges[1:], -np.inf))
+    unplaced = column.infinite
     if column.infinite and isinstance(column, GridSummary):  # they lie in the outer cells, beyond whose inner edges all is
         points[0], points[-1] = cells.edges[1], cells.edges[-2]
-    return points
-
-
-def _quantile(column: Numeric, cells: Cells, q: float) -> float:
-    upto = np.cumsum(cells.counts)
-    at = int(np.searchsorted(upto, q * (cells.rows - 1), side="right"))
-    return float(_points(column, cells)[min(at, len(upto) - 1)])
-
-
-def _outside(column: Numeric, left: float, right: float) -> tuple[float, float]:
-    """The shares of values under `left` and over `right`; infinities in adaptive cells, whose sign is not known, are over."""
-    cells = column.cells()
-    points = _points(column, cells)
-    slack = 1e-12 * max(abs(left), abs(right))  # of a mean of equal values
-    below = float(cells.counts[points < left - slack].sum())
-    above = float(cells.counts[points > right + slack].sum())
-    if isinstance(column, AdaptiveSummary):
-        above += column.infinite
-    return below / column.rows, above / column.rows
+    if isinstance(column, GridSummary):
+        unplaced = 0
+    return _Spread(np.maximum.accumulate(points), np.cumsum(cells.counts), unplaced, column.rows)
 
 
 def _lengths(feature: str, counts: CategorySummary, reference: CategorySummary, name: str) -> Iterator[Score]:
