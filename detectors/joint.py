@@ -11,6 +11,8 @@ from detectors.multivariate import FEATURES, Fit, Multivariate
 from detectors.score import Score
 
 SUBJECT = "multivariate"
+# scores that are p-values, and the least effect (in their evidence) that anybody would act on
+P_VALUES = {"reconstruction_error_p": 0.1, "mahalanobis_p": 0.1, "mmd_p": 0.0, "correlation_p": 0.1, "domain_auc_p": 0.05}
 FLAT = 1e-9  # of the greatest eigenvalue: directions in which the reference does not vary measure nothing
 
 
@@ -26,13 +28,14 @@ def score_multivariate(sums: Multivariate, fit: Fit, name: str) -> list[Score]:
         if rows > 1:
             distance, p = kernel.compare(total, rows)
             subject = SUBJECT if vector == FEATURES else vector
-            out += [Score(subject, "mmd", distance, rows, name), Score(subject, "mmd_p", p, rows, name)]
+            out += [Score(subject, "mmd", distance, rows, name), Score(subject, "mmd_p", p, rows, name, {"effect": distance})]
     for pair, values in zip(fit.pairs, sums.pair_sums(), strict=False):
         rows, r = int(values[0]), correlation(values)
         evidence: dict[str, object] = {"reference_correlation": round(pair.correlation, 4), "current_correlation": round(r, 4)}
         out.append(Score(pair.subject, "correlation", r, rows, name))
         out.append(Score(pair.subject, "correlation_shift", abs(r - pair.correlation), rows, name, evidence))
-        out.append(Score(pair.subject, "correlation_p", shift_p(pair, r, rows), rows, name, evidence))
+        effect = {**evidence, "effect": abs(r - pair.correlation)}
+        out.append(Score(pair.subject, "correlation_p", shift_p(pair, r, rows), rows, name, effect))
     return out
 
 
@@ -42,12 +45,13 @@ def _reconstruction(sums: Multivariate, fit: Fit, name: str) -> list[Score]:
     error = plane.std * math.sqrt(1.0 / n + 1.0 / fit.rows)
     z = (sums.errors.mean - plane.mean) / error if error > 0 else math.nan
     evidence: dict[str, object] = {"reference_mean": plane.mean, "standard_error": error}
+    effect = abs(sums.errors.mean - plane.mean) / plane.std if plane.std > 0 else math.nan
     spread = math.sqrt(sums.errors.m2 / (n - 1)) if n > 1 else math.nan
     return [
         Score(SUBJECT, "reconstruction_error", sums.errors.mean, n, name, evidence),
         Score(SUBJECT, "reconstruction_error_std", spread, n, name),
         Score(SUBJECT, "reconstruction_error_z", abs(z), n, name, evidence),
-        Score(SUBJECT, "reconstruction_error_p", math.erfc(abs(z) / math.sqrt(2.0)), n, name, evidence),
+        Score(SUBJECT, "reconstruction_error_p", math.erfc(abs(z) / math.sqrt(2.0)), n, name, {**evidence, "effect": effect}),
     ]
 
 
@@ -67,6 +71,6 @@ def _mahalanobis(sums: Multivariate, fit: Fit, name: str) -> list[Score]:
     p = float(chdtrc(rank, squared / (1.0 / n + 1.0 / fit.rows)))
     return [
         Score(SUBJECT, "mahalanobis", math.sqrt(squared), n, name),
-        Score(SUBJECT, "mahalanobis_p", p, n, name),
+        Score(SUBJECT, "mahalanobis_p", p, n, name, {"effect": math.sqrt(squared)}),
         Score(SUBJECT, "mahalanobis_rows", of_rows, n, name),
     ]

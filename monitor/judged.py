@@ -3,6 +3,7 @@
     drift, js, psi, ks, rank_shift, ...   detectors/calibrate/nulls.py, by the reference's counts and both numbers of rows
     missing_share, accuracy               shares of rows against the reference's: exact two-sample tail
     roc_auc, mae, ...                     against the reference's by the intervals of both, and a heavy tail
+    mmd_p, correlation_p, ...             p-values of features together (detectors/joint.py), with a heavy tail
     rows, error_share, latency_p95_ms     the model's own past windows, by hour and weekday
 
 Each becomes a Judged: how far out the score lies (`out`, on the scale of its null table), and how to say a place on
@@ -16,6 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import ndtr, ndtri
 
 from detectors.calibrate.closed import share_root
 from detectors.calibrate.history import Past as Expected
@@ -23,6 +25,7 @@ from detectors.calibrate.null import NullTable
 from detectors.calibrate.nulls import CALIBRATED, NORMAL, NORMAL_EITHER, STUDENT, pair_null
 from detectors.calibrate.series import SERIES, Series, deviate_at, deviates, probability, width
 from detectors.category import CategorySummary
+from detectors.joint import P_VALUES
 from detectors.pairs import CategoryPair, Numeric, NumericPair, Pair
 from detectors.performance import PerformanceSummary
 from detectors.profile import PREDICTION
@@ -35,6 +38,7 @@ from monitor.learned_outcomes import Reference
 from monitor.panes import Group
 from monitor.view import GroupView, WindowView
 
+LEAST_P = 1e-300  # smaller ones have no deviate
 HEADLINE = "drift"  # the score that speaks for a feature; its evidence names the statistic
 INTERVAL = 1.959964  # standard errors on either side of a metric's interval
 SCORES = {name: doc for family in FAMILIES.values() for name, doc in family.items()}
@@ -122,6 +126,8 @@ def judged(view: WindowView, calibration: Calibration) -> Iterator[Judged]:
                 yield from _performance(group, at, score, (ends[0], ends[1]), part, outcomes, calibration)
             elif score.name == "missing_share":
                 yield from _missing(group, at, score, part, calibration)
+            elif score.name in P_VALUES:
+                yield _p_value(group, at, score, part, calibration)
             elif score.reference:
                 if score.subject not in pairs:
                     pairs[score.subject] = pair_of(part, score.subject)
@@ -171,6 +177,18 @@ def _drift(group: Group, at: int, score: Score, pair: Pair | None, part: GroupVi
         group, at, score, score.value, null, lambda out: out,
         effect=score.value, floor=calibration.least_effect(name), reference_rows=pair.n,
         settled=_few(min(pair.n, pair.m), calibration.min_rows), needs_past=_foreign(part),
+    )  # fmt: skip
+
+
+def _p_value(group: Group, at: int, score: Score, part: GroupView, calibration: Calibration) -> Judged:
+    """A score that is a probability already. Its effect stands in its evidence."""
+    known = 0 if part.profile is None else part.profile.rows
+    effect = score.evidence.get("effect", math.inf)
+    return Judged(
+        group, at, score, -float(ndtri(min(max(score.value, LEAST_P), 0.5))) if math.isfinite(score.value) else math.nan, STUDENT,
+        lambda place: float(ndtr(-place)), effect=float(effect) if isinstance(effect, int | float) else math.inf,
+        floor=calibration.least_effect(score.name), reference_rows=known,
+        settled=_few(score.rows, calibration.min_rows) if math.isfinite(score.value) else "it is not defined for these rows",
     )  # fmt: skip
 
 

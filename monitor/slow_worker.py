@@ -69,7 +69,7 @@ def domain_classifier(job: Job) -> list[Score]:
     evidence: dict[str, object] = {"null_mean": round(found.null_mean, 4), "null_std": round(found.null_std, 4)}
     out = [
         Score("multivariate", "domain_auc", found.auc, rows, name, evidence),
-        Score("multivariate", "domain_auc_p", found.p, rows, name, evidence),
+        Score("multivariate", "domain_auc_p", found.p, rows, name, {**evidence, "effect": found.auc - 0.5}),
     ]
     if job.schema.task == "binary" and job.truth and job.schema.positive_label is not None:
         out += score_weighted(job.reference, job.truth, job.window, found.weights, job.schema.positive_label, job.rows, name)

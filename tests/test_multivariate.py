@@ -219,3 +219,33 @@ def test_bad_windows_get_a_number_or_none_never_a_crash(bad):
     found = scores(columns({f"f{i}": np.full(1 if bad == "one row" else 50, value) for i in range(4)}))
     assert np.isfinite(found["multivariate", "reconstruction_error"])
     assert math.isnan(found["f0,f1", "correlation"])
+
+
+def test_features_together_alarm_within_the_budget_and_by_their_effect():
+    """No limit in the config: the p-values are judged with all other scores, and a shift too small to act on is ok."""
+    from monitor.budget import Calibration
+    from monitor.model import Model
+    from monitor.verdicts import judge_window
+    from monitor.view import GroupView, WindowView
+
+    rng = np.random.default_rng(8)
+    options = {"pca": True, "mahalanobis": True, "mmd": ["features"], "pairs": [["f0", "f1"]], "strong": 2.0, "limit": 5}
+    reference = heavy(rng, 20_000)
+    schema = Schema(tuple(reference.numeric), (), parts={PART: options})
+    profile = dataclasses.replace(Profile.build(reference, schema, "ref"), extras=fit_all(reference, None, schema))
+    model = Model("m", schema, 60_000, 60_000, 0, calibration=Calibration(use_past=False))
+    levels = {}
+    for shift in (0.0, 0.03, 1.0):
+        rows = heavy(rng, 15_000)
+        rows.numeric["f1"][:] += shift
+        sums = Multivariate.empty(schema)
+        sums.bind(profile)
+        sums.add(rows)
+        found = score_multivariate(sums, load_fit(profile.extras[PART]), "ref")
+        group = GroupView(model, 0, 60_000, "", "", None, None, profile, None, "ref")
+        view = WindowView(model, 0, 60_000, 0, {("", ""): group}, 0, None, {("", ""): found})
+        levels[shift] = {f.score.name: f.level for f in judge_window(view)["", ""] if f.score.name.endswith("_p")}
+    assert set(levels[0.0].values()) == {"ok"}
+    assert levels[0.03]["mahalanobis_p"] == "ok", "significant or not, it is nothing to act on"
+    assert levels[1.0]["mahalanobis_p"] == levels[1.0]["mmd_p"] == "breach"
+    assert levels[1.0]["correlation_p"] == "ok", "a mean that moves leaves the correlation"

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from detectors.calibrate.nulls import CALIBRATED
 from detectors.calibrate.series import SERIES
+from detectors.joint import P_VALUES
 from detectors.score_names import PERFORMANCE, SCORE_NAMES
 from monitor.config.lines import Path
 from monitor.config.performance import custom_names
@@ -29,7 +30,7 @@ class CalibrationSettings(Section):
 def calibrated_scores() -> frozenset[str]:
     """All names that a limit can be calibrated for."""
     performance = (name for name, doc in PERFORMANCE.items() if doc.worse in ("above", "below") and name != "coverage")
-    return frozenset({"drift", "missing_share", *CALIBRATED, *SERIES, *performance})
+    return frozenset({"drift", "missing_share", *CALIBRATED, *SERIES, *performance, *P_VALUES})
 
 
 def calibration_problems(model: dict[str, Any], path: Path) -> Found:
