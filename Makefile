@@ -5,7 +5,7 @@ QUIET := NML_DISABLE_USAGE_LOGGING=1 DO_NOT_TRACK=1
 C_PARTS := setup.py $(wildcard monitor/*.[ch] monitor/decode/*.[ch] detectors/*.[ch])
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-faults bench lint docs servers
+.PHONY: demo test test-faults bench bench-quality lint docs servers
 
 .venv/.demo: pyproject.toml constraints.txt $(C_PARTS)
 	$(PYTHON) -m venv .venv
@@ -37,6 +37,10 @@ bench: servers .venv/.test   ## throughput and peers, as ratios measured side by
 	$(QUIET) $(BIN)/python -m tests.bench.scores
 	$(QUIET) $(BIN)/python -m tests.bench.peers
 	$(QUIET) $(BIN)/python -m tests.bench.alerts
+
+bench-quality: .venv/.test   ## false alarms a week and the smallest shift found, beside the peers
+	$(QUIET) $(BIN)/python -m tests.bench.quality.alarms null
+	$(QUIET) $(BIN)/python -m tests.bench.quality.alarms power
 
 lint: .venv/.test
 	$(BIN)/ruff check .

@@ -22,6 +22,7 @@ from detectors.columns import Floats, Ints
 
 LEAST_WINDOWS = 30
 LEAST_IN_SLOT = 4  # an hour that was seen less often has no effect of its own; the spread then holds the season
+COVERED = 0.9  # of windows must lie in hours that were seen so often: half a season would make the rest look odd
 HOUR_MS = 3_600_000
 EPOCH_HOUR = 4 * 24  # 1970-01-01 was a Thursday: hour of the week, counted from Sunday
 TAIL = 20.0  # squared deviates at which limits lie: what the error of the spread is weighed with
@@ -149,13 +150,14 @@ def _effects(left: Floats, slots: Ints, size: int) -> Floats:
         part = left[slots == slot]
         raw[slot], rows[slot] = _median(part), (~np.isnan(part)).sum(axis=0)
     seen = (rows >= LEAST_IN_SLOT).sum(axis=0)
-    if not (seen >= 2).any():
+    covered = np.where(rows >= LEAST_IN_SLOT, rows, 0.0).sum(axis=0) >= COVERED * rows.sum(axis=0)
+    if not (covered & (seen >= 2)).any():
         return np.zeros((size, m))
     spread = _robust_spread(left - raw[slots]) * np.sqrt(np.maximum(rows.sum(axis=0), 1) / np.maximum(rows.sum(axis=0) - seen, 1))
     noise = np.where(rows >= LEAST_IN_SLOT, NOISE_MEDIAN * spread**2 / np.maximum(rows, 1), 0.0)
     signal = np.where(rows >= LEAST_IN_SLOT, raw**2 - noise, 0.0).sum(axis=0) / np.maximum(seen, 1)
     chance = np.sqrt(2.0 / np.maximum(seen, 1)) * np.where(rows >= LEAST_IN_SLOT, noise, 0.0).sum(axis=0) / np.maximum(seen, 1)
-    signal = np.where(signal > 3.0 * chance, signal, 0.0)
+    signal = np.where(covered & (signal > 3.0 * chance), signal, 0.0)
     return np.asarray(raw * np.where(rows >= LEAST_IN_SLOT, signal / np.maximum(signal + noise, 1e-12), 0.0))
 
 

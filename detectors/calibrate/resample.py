@@ -23,7 +23,9 @@ from detectors.columns import Floats
 
 DRAWS = 6_000
 LEVELS = 7  # of spread, from that of the multinomial itself to one at which the table's last probability is common
+MANY_DRAWS = 3_000
 MANY_CELLS = 40  # a statistic of more cells is a sum of so many parts that three moments give its tail
+NORMAL_FROM = 30
 SYMMETRIC = 0.02  # less skew than this is none
 NEAR = 4  # a reference of fewer than NEAR times the window's rows is spread as well
 
@@ -60,8 +62,8 @@ def draw(shares: Floats, reference_rows: int, rows: int, seed: int) -> Draws:
         ones = np.ones((2, cells))
         return Draws(ones, ones, np.ones(2), (reference_rows, rows))
     if cells > MANY_CELLS:
-        reference = _counts(rng, shares, reference_rows, None, DRAWS)
-        return Draws(reference / reference_rows, _counts(rng, shares, rows, None, DRAWS) / rows, None, (reference_rows, rows))
+        current = _counts(rng, shares, rows, None, MANY_DRAWS) / rows
+        return Draws(_reference_shares(rng, shares, reference_rows), current, None, (reference_rows, rows))
     near = reference_rows < NEAR * rows
     freedom = cells - 1
     widest = max(1.5, float(chdtri(freedom, TAILS[-1])) / freedom)
@@ -111,6 +113,16 @@ def _counts(rng: np.random.Generator, shares: Floats, rows: int, weight: float |
         return rng.multinomial(rows, shares, size=size).astype(np.float64)
     gammas = np.maximum(rng.standard_gamma(weight * shares, size=(size, len(shares))), 1e-290)
     return rng.multinomial(rows, gammas / gammas.sum(axis=1, keepdims=True)).astype(np.float64)
+
+
+def _reference_shares(rng: np.random.Generator, shares: Floats, rows: int) -> Floats:
+    """Plain draws of a reference's shares; normal ones where every cell holds rows enough, for they are five times as fast."""
+    if rows * float(shares.min()) < NORMAL_FROM:
+        return _counts(rng, shares, rows, None, MANY_DRAWS) / rows
+    root = np.sqrt(shares / rows)
+    noise = rng.standard_normal((MANY_DRAWS, len(shares)))
+    noise -= (noise @ np.sqrt(shares))[:, None] * np.sqrt(shares)  # the shares' sum is 1
+    return np.asarray(np.maximum(shares + noise * root, 0.0))
 
 
 def _log_ratio(counts: Floats, shares: Floats, weight: float | None) -> Floats:

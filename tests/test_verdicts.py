@@ -1,0 +1,223 @@
+"""The promise, on windows drawn from known distributions: the rate of false alarms, the season, what is found, what is unsure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from alerts.policy import Policy
+from alerts.rules import Rule
+from detectors.calibrate.episodes import usual
+from detectors.calibrate.history import LEAST_WINDOWS, hour_of_week, learn
+from detectors.choice import Choice
+from detectors.limits import Limit
+from monitor.budget import WEEK_MS, Calibration
+from monitor.past import CHUNK, Chunk, Past, forget_old_references
+from monitor.verdicts import headlines
+from tests.bench.quality.driftd import Memory, judged_window, model_of
+from tests.bench.quality.null_streams import HOUR_MS, START_MS, Stream
+
+CHOICE = Choice(default=("js", "rank_shift"))
+
+
+def model(stream, **said):
+    return replace(model_of(stream, **said), statistics=CHOICE)
+
+
+def of(findings, score, subject="f00"):
+    return next(f for f in findings if f.score.name == score and f.score.subject == subject)
+
+
+def breaches(findings):
+    return [f for f in findings if f.level == "breach" and f.score.name in ("js", "rank_shift")]
+
+
+@pytest.mark.parametrize(("shape", "size"), [("gaussian", 50), ("zero-inflated", 500), ("heavy-tailed", 50)])
+def test_windows_in_which_nothing_changes_alarm_as_often_as_the_budget_says(shape, size):
+    """20 features, 40 false alarms a week asked for: of 120 windows of an hour in four streams, about 25 may alarm."""
+    bad = windows = 0
+    for seed in range(4):
+        stream = Stream(shape, size, 20_000, seed, features=20)
+        watched = model(stream, use_past=False, false_alarms_per_week=40.0)
+        for i in range(30):
+            bad += bool(breaches(judged_window(watched, Memory(), stream.window(i % 24), START_MS + i * HOUR_MS)))
+            windows += 1
+    assert watched.calibration.window_level(HOUR_MS) == pytest.approx(0.2, abs=0.015)
+    assert 0.1 < bad / windows < 0.33
+
+
+def test_a_shift_is_found_and_says_how_far_out_it_lay_and_what_gave_the_limit():
+    stream = Stream("gaussian", 1000, 20_000, 1, features=5)
+    found = judged_window(model(stream), Memory(), stream.window(0, shift=0.5), START_MS)
+    shift, calm = of(found, "rank_shift"), of(found, "rank_shift", "f01")
+    assert (shift.level, calm.level) == ("breach", "ok") and shift.score.value > shift.threshold > calm.score.value
+    assert shift.rule == "calibrated rank_shift" and shift.score.evidence["probability"] < shift.score.evidence["needed"]
+
+
+def test_a_headline_without_a_null_has_the_verdict_of_those_that_speak_for_it():
+    stream = Stream("heavy-tailed", 1000, 20_000, 1, features=3)
+    plain = model_of(stream)
+    found = judged_window(plain, Memory(), stream.window(0, shift=0.5), START_MS)
+    headline = of(found, "drift")
+    assert headline.score.evidence["statistic"] == "wasserstein" and headline.level == "breach" and headline.threshold is None
+    assert "rank_shift" in headline.rule or "js" in headline.rule
+    assert of(found, "drift", "f01").level == "ok" and headlines(found) == found
+
+
+def test_static_limits_go_before_and_say_so():
+    stream = Stream("gaussian", 1000, 20_000, 1, features=3)
+    mixed = replace(model(stream), thresholds={"js": Limit(breach=0.9)})
+    found = judged_window(mixed, Memory(), stream.window(0, shift=1.0), START_MS)
+    assert (of(found, "js").level, of(found, "js").rule, of(found, "js").threshold) == ("ok", "static js", 0.9)
+    assert of(found, "rank_shift").level == "breach"
+    off = model(stream, false_alarms_per_week=0.0)
+    assert of(judged_window(off, Memory(), stream.window(0, shift=1.0), START_MS), "rank_shift").rule == ""
+
+
+def test_what_is_significant_and_small_does_not_alarm():
+    stream = Stream("gaussian", 2_000_000, 4_000_000 // 100, 1, features=2)
+    window = stream.window(0, shift=0.05)
+    assert of(judged_window(model(stream), Memory(), window, START_MS), "rank_shift").level == "breach"
+    floors = model(stream, min_effect={"rank_shift": 0.05, "js": 0.05})
+    assert of(judged_window(floors, Memory(), window, START_MS), "rank_shift").level == "ok"
+
+
+def test_few_rows_are_unsure_and_the_limit_says_what_could_have_been_seen():
+    stream = Stream("gaussian", 20, 20_000, 1, features=2)
+    found = of(judged_window(model(stream), Memory(), stream.window(0, shift=3.0), START_MS), "rank_shift")
+    assert found.level == "unsure" and "20 rows of the 30" in found.rule and 0.3 < found.threshold <= 1.0
+
+
+def test_fewer_alarms_are_asked_for_with_wider_limits_and_a_streak_narrows_them_again():
+    stream = Stream("gaussian", 500, 20_000, 1, features=2)
+    window = stream.window(0)
+
+    def limit(budget, **rule):
+        watched = replace(model(stream, false_alarms_per_week=budget), policy=Policy((Rule("r", scores=("rank_shift",), **rule),)))
+        return of(judged_window(watched, Memory(), window, START_MS), "rank_shift").threshold
+
+    assert limit(0.1) > limit(1.0) > limit(10.0) > limit(10.0, for_windows=3)
+
+
+def test_only_scores_that_a_rule_hears_share_its_budget():
+    stream = Stream("gaussian", 500, 20_000, 1, features=20)
+    window = stream.window(0)
+    everything = of(judged_window(model(stream), Memory(), window, START_MS), "rank_shift").threshold
+    one = replace(model(stream), policy=Policy((Rule("r", scores=("rank_shift",), subjects=("f00",)),)))
+    assert of(judged_window(one, Memory(), window, START_MS), "rank_shift").threshold < everything
+
+
+def test_a_daily_season_is_learned_and_does_not_alarm_every_night():
+    stream = Stream("daily season", 2000, 24_000, 3, features=4)
+    watched, memory = model(stream), Memory()
+    bad = []
+    for i in range(24 * 16):
+        bad.append(len(breaches(judged_window(watched, memory, stream.window(i % 24), START_MS + i * HOUR_MS))))
+    days = [sum(1 for n in bad[d * 24 : d * 24 + 24] if n) for d in range(16)]
+    assert days[0] > 12 and sum(days[8:]) <= 6, days
+    shifted = judged_window(watched, memory, stream.window(0, shift=1.0), START_MS + 24 * 16 * HOUR_MS)
+    assert of(shifted, "rank_shift").level == "breach" and "past" in of(shifted, "rank_shift").rule
+
+
+def test_drift_that_stays_is_not_learned_as_usual():
+    stream = Stream("gaussian", 1000, 20_000, 3, features=3)
+    watched, memory = model(stream), Memory()
+    levels = []
+    for i in range(4 * CHUNK):
+        found = judged_window(watched, memory, stream.window(i % 24, shift=0.4 if i >= 10 else 0.0), START_MS + i * HOUR_MS)
+        levels.append(of(found, "rank_shift").level)
+    assert set(levels[10:]) == {"breach"} and "breach" not in levels[:10]
+
+
+def test_only_what_came_back_by_itself_three_times_is_usual():
+    values = np.ones((8, 2))
+    beyond = np.array([[0, 1, 0, 1, 0, 1, 0, 1], [0, 0, 0, 1, 1, 1, 1, 1]], dtype=np.bool_).T
+    kept = usual(values, beyond)
+    night = 10.0 + 8.0 * np.sin(np.arange(96) * np.pi / 12)  # always beyond, and by the hour
+    assert not np.isnan(usual(night[:, None], np.ones((96, 1), dtype=np.bool_))).any()
+    risen = np.concatenate([np.zeros(10), np.linspace(8, 40, 86)])
+    assert np.isnan(usual(risen[:, None], (risen > 5)[:, None])).sum() == 86
+    assert not np.isnan(kept[:, 0]).any() and np.isnan(kept[:, 1]).tolist() == [False] * 3 + [True] * 5
+
+
+def test_independent_rows_leave_the_closed_limits_alone_and_scatter_widens_them():
+    rng = np.random.default_rng(4)
+    starts = START_MS + np.arange(672) * HOUR_MS
+    calm = learn(rng.standard_normal((672, 60)), starts).at(int(starts[-1]) + HOUR_MS)
+    four = np.full(60, 4.0)
+    assert np.abs(calm.value(four) - 4.0).mean() < 0.15
+    wide = learn(3.0 * rng.standard_normal((672, 60)), starts).at(int(starts[-1]) + HOUR_MS)
+    assert np.abs(wide.value(four) / 12.0 - 1.0).max() < 0.35
+    assert np.allclose(wide.position(wide.value(four)), four)
+    few = learn(3.0 * rng.standard_normal((LEAST_WINDOWS - 1, 5)), starts[: LEAST_WINDOWS - 1]).at(int(starts[-1]))
+    assert (few.value(four[:5]) == 4.0).all()
+
+
+def test_hours_of_the_week_are_those_of_utc():
+    assert hour_of_week(np.array([START_MS])).tolist() == [4 * 24]  # Thursday, 2026-01-01
+    assert hour_of_week(np.array([START_MS + 3 * 24 * HOUR_MS])).tolist() == [0]
+
+
+def test_volume_is_held_against_the_same_hour_of_earlier_days():
+    stream = Stream("gaussian", 1000, 20_000, 5, features=1)
+    watched, memory, rng = model(stream), Memory(), np.random.default_rng(6)
+
+    def finding(i, factor=1.0):
+        window = stream.window(i % 24)
+        window.rows = int(1000 * (2 + np.sin(2 * np.pi * i / 24)) * factor * rng.lognormal(0, 0.02))
+        return of(judged_window(watched, memory, window, START_MS + i * HOUR_MS), "rows", "traffic")
+
+    first = finding(0)
+    assert first.level == "unsure" and "too few past windows" in first.rule
+    levels = [finding(i).level for i in range(1, 24 * 9)]
+    assert levels.count("breach") == 0
+    night = finding(24 * 9 + 18)
+    assert night.level == "ok" and night.score.value < 1200  # as every night
+    assert finding(24 * 9 + 6, factor=0.4).level == "breach"  # as many as at night, by day
+
+
+class TestPast:
+    def test_a_chunk_comes_back_from_its_bytes_and_other_formats_are_refused(self):
+        chunk = Chunk(["a", "b"], np.array([5, 6]), np.array([[1.0, np.nan], [2.5, 3.0]]), np.array([[True, False], [False, True]]))
+        back = Chunk.from_bytes(chunk.to_bytes())
+        assert back.names == chunk.names and back.starts.tolist() == [5, 6] and (back.beyond == chunk.beyond).all()
+        assert np.array_equal(back.values, chunk.values, equal_nan=True)
+        with pytest.raises(ValueError, match="Upgrade"):
+            Chunk.from_bytes(b"\x09" + chunk.to_bytes()[1:])
+
+    def test_a_window_published_anew_replaces_its_row_and_order_does_not_matter(self):
+        one, other = Memory(), Memory()
+        rows = {START_MS + i * HOUR_MS: {"a": (float(i), i % 3 == 0), "b": (float(-i), False)} for i in range(40)}
+        for start, row in rows.items():
+            Past(one, "past:r", HOUR_MS, True).note(start, row)
+        for start in [*reversed(rows), START_MS]:
+            Past(other, "past:r", HOUR_MS, True).note(start, {"a": (99.0, True), "b": (0.0, True)})
+            Past(other, "past:r", HOUR_MS, True).note(start, rows[start])
+        assert one.states == other.states
+
+    def test_what_a_window_sees_is_before_it_bounded_and_frozen(self):
+        memory = Memory()
+        for i in range(40 * 24):
+            Past(memory, "past:r", HOUR_MS, True).note(START_MS + i * HOUR_MS, {"a": (float(i), False)})
+            Past(memory, "series", HOUR_MS, False).note(START_MS + i * HOUR_MS, {"a": (float(i), False)})
+        frozen = Past(memory, "past:r", HOUR_MS, True).learned(START_MS + 40 * 24 * HOUR_MS)
+        rolling = Past(memory, "series", HOUR_MS, False).learned(START_MS + 40 * 24 * HOUR_MS)
+        assert frozen is not None and rolling is not None
+        assert frozen[1].rows[0] <= 28 * 24 + CHUNK and frozen[1].level[0] < 350 < 500 < rolling[1].level[0]
+        assert Past(memory, "past:r", HOUR_MS, True).learned(START_MS + 5 * HOUR_MS) is None
+        assert sum(map(len, memory.states.values())) < 60_000
+
+    def test_memories_of_old_references_go(self):
+        memory = Memory()
+        for i, name in enumerate(("past:a", "past:b", "past:c")):
+            Past(memory, name, HOUR_MS, True).note(START_MS + i * HOUR_MS, {"x": (0.0, False)})
+        forget_old_references(memory, "past:d")
+        assert {n.split(":")[1] for n in memory.state_names("past:")} == {"c"}
+
+
+def test_a_budget_is_of_a_week_whatever_the_window():
+    calibration = Calibration(false_alarms_per_week=2.0)
+    assert calibration.window_level(60_000) == pytest.approx(2 * 60_000 / WEEK_MS, rel=1e-3)
+    assert calibration.window_level(WEEK_MS) == 0.2
