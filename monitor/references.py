@@ -13,6 +13,7 @@ import numpy as np
 from rich.progress import Progress
 
 from detectors.columns import Columns, DictColumn, Outcomes, Schema
+from detectors.dle import PART as LOSS
 from detectors.fits import fit_all
 from detectors.kinds import KINDS, derive_reference, raw_schema, schema_columns
 from detectors.kinds import PART as VOCABULARY
@@ -53,6 +54,11 @@ def build_reference(cfg: Config, store: Any, model: str, path: Path, types: tupl
     state = "active for panes that begin after the daemon's next start" if activate else "not active"
     labelled = f", {performance[''].rows} with labels" if performance else ""
     yield f"saved {name}: {profile.rows} rows{labelled}, {len(kinds)} features, {len(blob)} bytes, {state}"
+    if settings.task == "regression" and settings.estimate.enabled and performance and LOSS not in profile.extras:
+        why = "the model keeps no sample of rows; write sample: {rows: 1000}"
+        if settings.sample is not None:
+            why = "LightGBM is not installed; pip install 'driftd[estimate]'"
+        yield f"performance before labels is not estimated: {why}, and build the reference anew"
 
 
 def _model(cfg: Config, model: str) -> ModelSettings:

@@ -127,6 +127,30 @@ def test_no_masked_feature_reaches_a_slow_detector_or_a_report(world, tmp_path):
     assert "<html" in text and "town" in text and "hidden_salary" not in text
 
 
+def test_estimates_stand_beside_what_labels_showed_and_how_wrong_they_were(world):
+    from monitor.estimate_errors import Estimate, lines_of
+
+    folder, _ = world
+    shown = CliRunner().invoke(main, ["estimates", "-c", str(folder / "c.yaml"), "--model", "m", "--metric", "accuracy"])
+    assert shown.exit_code == 0 and "estimated_performance accuracy: no labels yet, 2 windows estimated" in shown.output
+    rows_ = [
+        Estimate(START_MS + i * 3_600_000, "1", "estimated_performance", "accuracy", 0.9, 0.85, 0.95, realised)
+        for i, realised in enumerate((0.88, 0.80, None))
+    ]
+    last = list(lines_of(rows_, None))[-1]
+    assert last.endswith("accuracy: off by 0.06 on average over 2 windows with labels, inside the band in 1 of 2")
+
+
+def test_a_regression_reference_says_why_nothing_can_be_estimated(tmp_path):
+    (tmp_path / "c.yaml").write_text(f"store: {{url: 'sqlite:///{tmp_path}/d.db'}}\nmodels: [{{name: m, task: regression}}]\n")
+    rng = np.random.default_rng(0)
+    data = pd.DataFrame({"a": rng.normal(size=400), "prediction.score": rng.normal(size=400), "label": rng.normal(size=400)})
+    data.to_parquet(tmp_path / "r.parquet")
+    command = ["reference", "build", "-c", str(tmp_path / "c.yaml"), "--model", "m", "--from", str(tmp_path / "r.parquet")]
+    built = CliRunner().invoke(main, command)
+    assert built.exit_code == 0 and "not estimated: the model keeps no sample of rows" in built.output, built.output
+
+
 @pytest.mark.parametrize(
     ("window", "words"),
     [("2020-01-01T00:00:00Z", "no published window holds"), ("yesterday", "write a time")],
