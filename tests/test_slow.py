@@ -141,6 +141,51 @@ def test_estimates_stand_beside_what_labels_showed_and_how_wrong_they_were(world
     assert last.endswith("accuracy: off by 0.06 on average over 2 windows with labels, inside the band in 1 of 2")
 
 
+def test_dle_goes_from_the_reference_through_a_child_to_scores_with_bands_and_gaps(tmp_path):
+    """The error grows with x; so does x in the window: the estimate follows before any label, and labels confirm it."""
+    rng = np.random.default_rng(1)
+
+    def draw(n, least, start=0):
+        x = rng.uniform(least, least + 1.0, n)
+        return pd.DataFrame({
+            "event_id": [f"e{i}" for i in range(n)], "ts": START_MS + np.arange(n) * 3_600_000 // n, "x": x,
+            "prediction.score": x, "label": x + rng.normal(size=n) * x,
+        })  # fmt: skip
+
+    (tmp_path / "c.yaml").write_text(
+        f"store: {{url: 'sqlite:///{tmp_path}/d.db'}}\n"
+        "models: [{name: m, task: regression, features: {x: numeric}, window: {size: 1h}, sample: {rows: 500}, labels: {wait: 9d}}]\n"
+    )
+    reference = pd.concat([draw(2000, 0.0), draw(2000, 2.0)])
+    reference.drop(columns=["event_id", "ts"]).to_parquet(tmp_path / "r.parquet")
+    window = draw(1000, 2.0)
+    window.drop(columns="label").to_parquet(tmp_path / "e.parquet")
+    labels = [
+        {"event_id": e, "label": v, "label_ts": START_MS + 7_200_000}
+        for e, v in zip(window["event_id"], window["label"], strict=True)
+    ]
+    (tmp_path / "l.jsonl").write_text("".join(json.dumps(row) + "\n" for row in labels))
+    config = ["-c", str(tmp_path / "c.yaml")]
+    built = CliRunner().invoke(main, ["reference", "build", *config, "--model", "m", "--from", str(tmp_path / "r.parquet")])
+    assert built.exit_code == 0 and "not estimated" not in built.output, built.output
+    done = CliRunner().invoke(
+        main, ["replay", str(tmp_path / "e.parquet"), *config, "--labels", str(tmp_path / "l.jsonl"), "--slow"]
+    )
+    assert done.exit_code == 0, done.output
+    store = open_store(f"sqlite:///{tmp_path}/d.db", read_only=True)
+    rows_ = store.rows(score.select().where(score.c.subject.in_(("estimated_performance", "performance"))))
+    store.close()
+    value = {(r["subject"], r["score"]): r["value"] for r in rows_}
+    expected = float(np.sqrt(2 / np.pi) * window["x"].mean())  # of the absolute error
+    assert value["estimated_performance", "mae"] == pytest.approx(expected, rel=0.07)
+    low, realised, high = (
+        value[k] for k in (("estimated_performance", "mae_low"), ("performance", "mae"), ("estimated_performance", "mae_high"))
+    )
+    assert low < realised < high
+    assert value["estimated_performance", "mae_gap"] == pytest.approx(value["estimated_performance", "mae"] - realised)
+    assert value["estimated_performance", "rmse"] == pytest.approx(value["performance", "rmse"], rel=0.15)
+
+
 def test_a_regression_reference_says_why_nothing_can_be_estimated(tmp_path):
     (tmp_path / "c.yaml").write_text(f"store: {{url: 'sqlite:///{tmp_path}/d.db'}}\nmodels: [{{name: m, task: regression}}]\n")
     rng = np.random.default_rng(0)
