@@ -105,6 +105,8 @@ def by_cgroup(path: str) -> Callable[[], list[psutil.Process]]:
 
     def find() -> list[psutil.Process]:
         folder = CGROUPS / _own_cgroup() if path == "self" else Path(path)
+        if not (folder / "cgroup.procs").exists():
+            raise ValueError(f"{folder} is no cgroup of version 2; name the server by pid, pid_file or process")
         files = [folder / "cgroup.procs", *sorted(folder.glob("**/cgroup.procs"))[:MAX_PROCESSES]]
         pids = {int(word) for file in files for word in file.read_text().split()}
         return [p for pid in sorted(pids) for p in _with_children(pid, children=False)]
