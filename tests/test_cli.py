@@ -109,8 +109,10 @@ def test_every_format_gives_the_same_windows(tmp_path, table):
         assert "10 windows published" in run("replay", tmp_path / name, "-c", path, *more)
         found[name] = results(f"sqlite:///{folder}/d.db")
         for rows in found[name].values():
-            for row in rows.values():
+            for key, row in list(rows.items()):
                 row.pop("config_hash", None)
+                if "schema" in key:  # only a message can carry a feature that nobody named
+                    del rows[key]
     for name in found:
         assert differences(found["events.jsonl"], found[name]) == [], name
     assert all(w["rows"] == w["labelled_rows"] == 300 for w in found["events.csv"]["windows"].values())

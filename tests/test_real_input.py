@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from monitor.cli import main
 from monitor.store import open_store
-from monitor.store.schema import alert, score
+from monitor.store.schema import alert_history, score
 from tests.faults.daemon import Daemon
 from tests.faults.hook import Hook
 from tests.servers.ports import wait_for
@@ -126,7 +126,7 @@ def test_drift_and_the_fall_of_auc_are_found_where_nannyml_finds_them(tmp_path, 
         wait_for(labelled, 90, "all windows with all their labels")
         time.sleep(1.0)
         rows = store.rows(score.select().where(score.c.segment == "").order_by(score.c.window_start_ms))
-        alerts = store.rows(alert.select())
+        alerts = store.rows(alert_history.select().where(alert_history.c.status == "firing"))
         store.close()
         wait_for(lambda: len(hook.by_key) >= 2, 30, "both alerts to be sent")
         assert daemon.stop() == 0
