@@ -221,3 +221,14 @@ def test_predictions_that_tell_nothing_give_a_reason():
     found = estimate_shares(joint, {"a": 60, "b": 40})
     assert "do not tell the classes apart" in found.reason and np.isnan(found.shares).all()
     assert "know" in estimate_shares({("a", "a"): 9, ("b", "b"): 9}, {"z": 5}).reason
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass"])
+def test_cells_are_found_as_a_search_finds_them(task):
+    from detectors.score_cells import _cells, edges_of
+
+    edges = edges_of(task)
+    score = np.concatenate(
+        [edges, np.nextafter(edges, 2), np.nextafter(edges, -2), np.random.default_rng(0).random(5000), [-3.0, 7.0]]
+    )
+    np.testing.assert_array_equal(_cells(edges, score), np.searchsorted(edges, score, side="right"))
