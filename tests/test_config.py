@@ -185,3 +185,12 @@ def test_slow_detectors_have_limits_and_a_bound_on_how_far_back_they_look():
     assert set(path for _, path in found) == {
         "models[0].evidently[0].metric", "models[0].sample.rows", "models[0].multivariate.mnd",
     }  # fmt: skip
+
+
+def test_a_feature_may_be_named_like_a_secret():
+    cfg = parse_config(
+        "models: [{name: m, features: {tokens_in: numeric, secret_sauce: category}, columns: {ts: token_time}}]", "t"
+    )
+    assert set(cfg.models[0].features) == {"tokens_in", "secret_sauce"} and "secret_sauce: category" in effective(cfg)
+    with pytest.raises(ConfigError, match="secret must not stand"):
+        parse_config("http: {token: abc}\nmodels: [{name: m}]", "t")

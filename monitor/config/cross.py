@@ -18,7 +18,7 @@ from monitor.config.cross_alerts import rule_problems
 from monitor.config.expressions import expression_problems
 from monitor.config.lines import Path
 from monitor.config.performance import output_problems, performance_problems
-from monitor.config.secret import is_secret
+from monitor.config.secret import NAMED_BY_USERS, is_secret
 from monitor.config.statistics import statistics_problems
 from monitor.config.suggest import nearest as _nearest
 from monitor.config.template import QUERY_FIELDS, unknown_fields
@@ -72,6 +72,8 @@ def _twice(items: list[Any], place: str) -> Found:
 def _literal_secrets(value: Any, path: Path) -> Found:
     if isinstance(value, dict):
         for key, item in value.items():
+            if key in NAMED_BY_USERS:
+                continue
             if isinstance(key, str) and is_secret(key) and isinstance(item, str) and item:
                 fix = f"write {key}_env: NAME_OF_A_VARIABLE or {key}_file: /path instead"
                 yield (*path, key), "a secret must not stand in the config", fix

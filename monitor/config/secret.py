@@ -10,6 +10,9 @@ MASK = "********"
 WORDS = ("password", "secret", "token", "api_key", "apikey", "webhook_url", "private_key", "routing_key", "sasl.jaas")
 
 
+NAMED_BY_USERS = frozenset({"features", "columns", "thresholds", "lineage"})  # their keys are names of the user's own: tokens_in
+
+
 class SecretMissing(ValueError):
     """The variable or file that a secret is named by is not there."""
 
@@ -54,7 +57,7 @@ def resolve(options: dict[str, Any]) -> dict[str, Any]:
 def masked(value: Any, name: str = "") -> Any:
     """A copy fit for people: what is named like a secret shows as stars."""
     if isinstance(value, dict):
-        return {k: masked(v, str(k)) for k, v in value.items()}
+        return {k: v if k in NAMED_BY_USERS else masked(v, str(k)) for k, v in value.items()}
     if isinstance(value, list):
         return [masked(v, name) for v in value]
     return MASK if value is not None and is_secret(name) else value
