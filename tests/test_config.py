@@ -194,3 +194,20 @@ def test_a_feature_may_be_named_like_a_secret():
     assert set(cfg.models[0].features) == {"tokens_in", "secret_sauce"} and "secret_sauce: category" in effective(cfg)
     with pytest.raises(ConfigError, match="secret must not stand"):
         parse_config("http: {token: abc}\nmodels: [{name: m}]", "t")
+
+
+def test_limits_are_calibrated_unless_the_config_sets_them_and_mistakes_name_the_fix():
+    cfg = parse_config("models: [{name: m, thresholds: auto, false_alarms_per_week: 2}]\n", "c").models[0]
+    assert cfg.thresholds == {} and cfg.false_alarms_per_week == 2 and cfg.calibration.min_rows == 30
+    found = problems(
+        "models:\n  - name: m\n    thresholds: never\n    false_alarms_per_week: -1\n    calibration:\n"
+        "      scores: [mean]\n      min_effect: {jss: 0.1}\n      correction: holm\n"
+    )
+    for place, words in {
+        (3, "models[0].thresholds"): "dictionary",
+        (4, "models[0].false_alarms_per_week"): "greater than or equal to 0",
+        (6, "models[0].calibration.scores[0]"): "no calibrated limit",
+        (7, "models[0].calibration.min_effect.jss"): "did you mean 'js'",
+        (8, "models[0].calibration.correction"): "bonferroni",
+    }.items():
+        assert any(words in text for at, text in found.items() if at == place), (place, found)
