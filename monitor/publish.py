@@ -12,9 +12,10 @@ Any replica may do it: the result is a function of the stored partials, whoever 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from alerts.lifecycle import ClosedWindow
 from detectors.score import Finding
@@ -299,4 +300,16 @@ def _evidence(finding: Finding) -> str:
     evidence = finding.score.evidence
     if finding.level not in ("warn", "breach") and "reason" not in evidence:
         evidence = {key: evidence[key] for key in ("statistic", "because") if key in evidence}
-    return json.dumps(evidence, default=str) if evidence else ""
+    try:
+        return json.dumps(evidence, default=str, allow_nan=False) if evidence else ""
+    except ValueError:  # NaN is no JSON: PostgreSQL and browsers refuse the whole of it
+        return json.dumps(_finite(evidence), default=str)
+
+
+def _finite(value: Any) -> Any:
+    """The same with None for what is no finite number."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {k: _finite(v) for k, v in value.items()}
+    return [_finite(v) for v in value] if isinstance(value, list | tuple) else value

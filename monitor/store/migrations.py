@@ -106,7 +106,9 @@ V6 = (
     "CREATE INDEX retrain_due ON retrain (next_at_ms) WHERE next_at_ms >= 0",
 )
 
-STEPS: tuple[tuple[str, ...], ...] = (V1, V2, V3, V4, V5, V6)
+V7 = ("CREATE INDEX alert_history_by_window ON alert_history (model, window_end_ms)",)
+
+STEPS: tuple[tuple[str, ...], ...] = (V1, V2, V3, V4, V5, V6, V7)
 LATEST = len(STEPS)
 
 _TYPES = {

@@ -169,6 +169,7 @@ alert_history = Table(
     *(Column(n, t) for n, t in _ALERT),
 )
 Index("alert_history_by_alert", alert_history.c.alert)
+Index("alert_history_by_window", alert_history.c.model, alert_history.c.window_end_ms)
 Index("alert_by_group", alert.c.grp)
 
 # What people and the lifecycle did; detail is JSON. monitor/store/actions.py lists the kinds.

@@ -48,7 +48,7 @@ def text(store: str, kafka: str = "127.0.0.1:1", **other: Any) -> str:
         "events": "events", "labels": "labels", "group": "driftd", "client": "confluent", "session_ms": 6000, "port": 0,
         "slide": "1m", "hook_port": 1, "idle": "3s", **other,
     }  # fmt: skip
-    return TEMPLATE.format(store=store, kafka=kafka, **values)
+    return str(values.pop("template", TEMPLATE)).format(store=store, kafka=kafka, **values)
 
 
 def results(url: str) -> dict[str, dict[tuple[Any, ...], dict[str, Any]]]:

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+import urllib.error
 import urllib.parse
 import urllib.request
 from pathlib import Path
@@ -31,7 +32,14 @@ class Prometheus:
         ]
         log = (self.folder / "log").open("wb")
         self.process = subprocess.Popen(["prometheus", *arguments], stdout=log, stderr=log, cwd=self.folder)
-        wait_for(lambda: answers(self.port), 30, "Prometheus")
+        wait_for(lambda: answers(self.port) and self._ready(), 30, "Prometheus")
+
+    def _ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/-/ready", timeout=5):
+                return True
+        except urllib.error.URLError:
+            return False
 
     def query(self, text: str, seconds: float = 15.0) -> list[dict[str, Any]]:
         """The result of an instant query, waited for until it is not empty."""
