@@ -26,6 +26,8 @@ from detectors.score_cells import ScoreCells
 from detectors.trace import ErrorTrace
 from detectors.worst import PART as WORST
 from detectors.worst import WorstCells
+from detectors.worst_errors import PART as WORST_ERRORS
+from detectors.worst_errors import WorstErrors
 
 Rows = TypeVar("Rows", Columns, Outcomes)
 RowsIn = TypeVar("RowsIn", Columns, Outcomes, contravariant=True)
@@ -67,6 +69,7 @@ INPUT_PARTS: dict[str, PartKind[Columns]] = {
 OUTCOME_PARTS: dict[str, PartKind[Outcomes]] = {
     LABELS: PartKind(LabelledSpread.empty, LabelledSpread.from_bytes, whole=True),
     "error_cells": PartKind(ErrorCells.empty, ErrorCells.from_bytes, whole=True),
+    WORST_ERRORS: PartKind(WorstErrors.empty, WorstErrors.from_bytes, whole=True),
     "errors": PartKind(ErrorTrace.empty, ErrorTrace.from_bytes, whole=True),
 }
 

@@ -203,9 +203,9 @@ class ScoreRow:
     threshold: float | None
     level: str
     rule: str = ""  # what gave the limit, "" where nothing judges the score
-    evidence: str = (
-        ""  # JSON: what moved, where the level is warn or breach; else which statistic and why, or the reason why there is no value
-    )
+    # JSON: what moved, where the level is warn or breach; else which statistic and why, the reason why there is no value, or
+    # the segment that a score is of
+    evidence: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from typing import cast
 
 import numpy as np
 
-from detectors.columns import DictColumn, Ints, Schema
+from detectors.columns import Columns, DictColumn, Ints, Schema
 from detectors.ragged import Ragged
 from monitor.checkpoint import (
     Claim,
@@ -51,6 +51,7 @@ from monitor.panes import Pane
 from monitor.payload import pack
 from monitor.performance_pane import add_outcomes
 from monitor.segments import with_derived
+from monitor.waiting_cells import WIDTH, has_cells, heads_of, with_heads
 from monitor.watermark import clock_before
 
 EXCERPT_ROWS = 1000  # late rows that leave a dead letter between two checkpoints; all are counted
@@ -284,9 +285,20 @@ class Engine:
                     group=_group_column(version, segments),
                     label=columns.label,
                     score=columns.score,
-                    payload=pack(model.schema, columns),
+                    payload=self._payload(part, model, columns, starts),
                 )
             )
+
+    def _payload(self, part: Partition, model: Model, columns: Columns, starts: Ints) -> Ragged | None:
+        payload = pack(model.schema, columns)
+        if not has_cells(model.schema):
+            return payload
+        heads = np.zeros((columns.rows, WIDTH), dtype=np.uint8)
+        for pane_start in np.unique(starts).tolist():
+            rows = starts == pane_start
+            profile = model.profile_named(part.panes[model.name, pane_start].profile)
+            heads[rows] = heads_of(model.schema, profile, columns.take(rows))
+        return with_heads(payload, heads)
 
     def _refuse_late(self, part: Partition, model: Model, batch: EventBatch, start: Ints, late: np.ndarray, clock: Ints) -> None:
         rows = np.flatnonzero(late)

@@ -10,6 +10,7 @@ from detectors.outliers import PART as OUTLIERS
 from detectors.outliers import WORST_ROWS
 from detectors.trace import ERROR_TASKS
 from detectors.worst import PART as WORST
+from detectors.worst_errors import PART as WORST_ERRORS
 from monitor.config.model import ModelSettings
 from monitor.quality import rule_options
 
@@ -57,6 +58,13 @@ def _multivariate(m: ModelSettings) -> dict[str, Any] | None:
     return options
 
 
+def _worst_errors(m: ModelSettings) -> dict[str, Any] | None:
+    """`marks` are added when the model's references are known (monitor/runtime.py)."""
+    if m.worst_segments is None or m.task not in ERROR_TASKS:
+        return None
+    return {"features": list(m.worst_segments.features), "marks": []}
+
+
 def _reads_errors(m: ModelSettings) -> bool:
     return bool(concept_detectors(m)) or (m.task in ERROR_TASKS and any(c.mode == "shadow" for c in m.compare))
 
@@ -69,6 +77,7 @@ PARTS: dict[str, Callable[[ModelSettings], dict[str, Any] | None]] = {
     OUTLIERS: lambda m: None if m.outliers is None else {"quantile": m.outliers.quantile},
     WORST_ROWS: _worst_rows,
     WORST: lambda m: {"features": list(m.worst_segments.features)} if m.worst_segments is not None else None,
+    WORST_ERRORS: _worst_errors,
     "error_cells": lambda m: {} if m.task in ERROR_TASKS else None,
     "errors": lambda m: {"pane_ms": m.window.slide_ms, "cells": m.concept.cells} if _reads_errors(m) else None,
     "sample": _sample,

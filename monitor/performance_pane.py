@@ -8,14 +8,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from detectors.columns import DictColumn, Matrix, Outcomes
+from detectors.columns import DictColumn, Matrix, Outcomes, Schema
 from detectors.performance import PerformanceSummary
 from detectors.ragged import Ragged
 from detectors.summaries import segment_schema
+from detectors.worst_errors import VECTOR as WORST_CELLS
 from monitor.checkpoint import JoinedRows, PaneBlob, ReadPane
 from monitor.model import Model
 from monitor.panes import Group
 from monitor.payload import has_payload, unpack
+from monitor.waiting_cells import cells_of, has_cells, split_heads
 
 FORMAT = 1
 
@@ -84,13 +86,22 @@ def add_outcomes(model: Model, rows: JoinedRows, read: ReadPane) -> list[PaneBlo
     return out
 
 
+def leaves_payload(schema: Schema) -> bool:
+    """Whether the predictions of a model leave more than a label and a score behind."""
+    return has_payload(schema) or has_cells(schema)
+
+
 def _vectors(model: Model, rows: JoinedRows) -> dict[str, Matrix]:
     """What the payloads of rows hold, for models whose performance needs it."""
-    if not has_payload(model.schema):
+    if not leaves_payload(model.schema):
         return {}
     none = Ragged.missing(rows.rows, np.uint8)
+    payload, heads = split_heads(rows.payload or none)
+    cells = {WORST_CELLS: cells_of(model.schema, heads)} if has_cells(model.schema) else {}
+    if not has_payload(model.schema):
+        return cells
     truth = rows.true_label if len(rows.true_label.codes) else DictColumn.missing(rows.rows)
-    return unpack(model.schema, rows.payload or none, rows.true_payload or none, truth)
+    return {**unpack(model.schema, payload, rows.true_payload or none, truth), **cells}
 
 
 def _outcomes(rows: JoinedRows, vectors: dict[str, Matrix], index: np.ndarray) -> Outcomes:

@@ -298,7 +298,7 @@ def _rows(model: Model, version: str, segment: str, start: int, end: int, revisi
 def _evidence(finding: Finding) -> str:
     """All of it for what is bad; for the rest only which statistic was chosen, or why nothing can be said."""
     evidence = finding.score.evidence
-    if finding.level not in ("warn", "breach") and "reason" not in evidence:
+    if finding.level not in ("warn", "breach") and not ("reason" in evidence or "where" in evidence):
         evidence = {key: evidence[key] for key in ("statistic", "because") if key in evidence}
     try:
         return json.dumps(evidence, default=str, allow_nan=False) if evidence else ""

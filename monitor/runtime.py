@@ -11,6 +11,7 @@ from detectors.fairness import FOUR_FIFTHS
 from detectors.kinds import raw_schema, schema_columns
 from detectors.limits import Limit
 from detectors.profile import Profile
+from detectors.worst_errors import PART as WORST_ERRORS
 from monitor.calibrations import calibration_of
 from monitor.config import Config, config_hash
 from monitor.config.model import ModelSettings
@@ -25,6 +26,7 @@ from monitor.parts import concept_detectors, parts_of
 from monitor.policies import policy_of
 from monitor.quality import DEFAULT_LIMITS
 from monitor.segments import Fairness, derived_segments
+from monitor.waiting_cells import has_cells, marks_of
 
 CLASSES = 100  # a reference with more makes no columns of probabilities
 
@@ -46,6 +48,8 @@ def build_model(cfg: Config, settings: ModelSettings, store: Any, labels_come: b
             active = stored.name
     schema = schema_of(settings, profiles.get(active))
     schema = replace(schema, category_limit=cfg.limits.categories, parts=parts_of(settings))
+    if has_cells(schema):
+        schema.parts[WORST_ERRORS]["marks"] = marks_of(schema, list(profiles.values()))
     return Model(
         name=settings.name,
         schema=schema,

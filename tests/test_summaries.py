@@ -52,6 +52,7 @@ INPUT_OPTIONS: dict[str, dict[str, Any]] = {
 OUTCOME_OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "label_spread": ("binary", {}),
     "error_cells": ("regression", {}),
+    "worst_errors": ("regression", {"features": ["x", "c", "y"], "marks": [7, 9]}),
     "errors": ("binary", {"pane_ms": 60_000, "cells": 20}),
 }
 
@@ -97,6 +98,14 @@ def some_columns(rng: np.random.Generator, n: int) -> Columns:
     )
 
 
+def some_cells(rng: np.random.Generator, n: int) -> np.ndarray:
+    """Codes of three features against either of two references, some rows without."""
+    out = np.column_stack([rng.integers(0, 2, n), rng.integers(0, 10, (n, 3))]).astype(np.float32)
+    out[out[:, 0] == 1, 2] = np.nan  # a feature that the second one has no cells of
+    out[rng.random(n) < 0.1] = np.nan
+    return out
+
+
 def some_outcomes(rng: np.random.Generator, n: int) -> Outcomes:
     labels = ["yes", "no", "maybe"]
     ideal = np.sort(rng.integers(0, 3, (n, 8)), axis=1)[:, ::-1].astype(np.float32)
@@ -112,6 +121,7 @@ def some_outcomes(rng: np.random.Generator, n: int) -> Outcomes:
     }
     for values in vectors.values():
         values[rng.random(n) < 0.1] = np.nan
+    vectors["worst_cells"] = some_cells(rng, n)
     return Outcomes(
         predicted_label=DictColumn(rng.integers(-1, 3, n).astype(np.int32), labels),
         predicted_score=np.where(rng.random(n) < 0.1, np.nan, rng.random(n)),
