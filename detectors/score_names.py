@@ -179,10 +179,10 @@ WORST = {
     "error_gap": Doc("failed share inside the segment less that of all other rows; the evidence says which segment"),
     "error_gap_p": Doc("its p-value, corrected for all segments that were looked at", "below"),
     "latency_gap_ms": Doc("mean latency inside the slowest segment less that of all other rows", "above", "ms"),
-    "accuracy_gap": Doc("accuracy of all other labelled rows less that inside the segment (classification)"),
-    "accuracy_gap_p": Doc("its p-value, corrected for all segments that were looked at", "below"),
-    "mae_gap": Doc("mean absolute error inside the segment less that of all other labelled rows (regression)"),
-    "mae_gap_p": Doc("its p-value, corrected for all segments that were looked at", "below"),
+    "segment_accuracy_gap": Doc("accuracy of all other labelled rows less that inside the segment (classification)"),
+    "segment_accuracy_gap_p": Doc("its p-value, corrected for all segments that were looked at", "below"),
+    "segment_mae_gap": Doc("mean absolute error inside the segment less that of all other labelled rows (regression)"),
+    "segment_mae_gap_p": Doc("its p-value, corrected for all segments that were looked at", "below"),
     "latency_gap_ms_p": Doc("its p-value, corrected for all segments that were looked at", "below"),
 }
 FAIRNESS = {

@@ -5,8 +5,8 @@ outcome brings them in vectors["worst_cells"], shape (n, 1 + features): which of
 with, then a code a feature; NaN where there is none. Rows that waited while another reference was active keep its cells:
 counts are kept apart by mark, and only those of the window's own reference are searched.
 
-    accuracy_gap   classification: accuracy of all other rows less that inside the segment
-    mae_gap        regression: mean absolute error inside the segment less that of all other rows
+    segment_accuracy_gap   classification: accuracy of all other rows less that inside the segment
+    segment_mae_gap        regression: mean absolute error inside the segment less that of all other rows
 
 Size: 69 kB for eight features, about 10 kB as bytes, for each reference that rows of the pane were counted against: nearly always one.
 """
@@ -127,7 +127,7 @@ def score_worst_errors(part: WorstErrors, profile: Any, least_rows: int) -> Iter
     profile: the reference that the window's inputs count in, None without one. Both sides of a comparison have at least
     `least_rows` labelled rows; rows is the segment's.
     """
-    name = "mae_gap" if part.task == "regression" else "accuracy_gap"
+    name = "segment_mae_gap" if part.task == "regression" else "segment_accuracy_gap"
     if profile is None:
         why: dict[str, object] = {"reason": "cells come from a built reference: driftd reference build"}
         yield Score("worst_segment", name, math.nan, 0, evidence=why)

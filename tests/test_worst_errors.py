@@ -73,7 +73,7 @@ def test_a_planted_segment_of_wrong_predictions_is_found_and_its_test_is_that_of
     part = WorstErrors.empty(s)
     part.add(outcomes(cells, wrong))
     gap, p = score_worst_errors(part, profile, 50)
-    assert (gap.name, p.name) == ("accuracy_gap", "accuracy_gap_p")
+    assert (gap.name, p.name) == ("segment_accuracy_gap", "segment_accuracy_gap_p")
     assert "it's" in str(gap.evidence["where"]) and "age < " in str(gap.evidence["where"])
     there = inside(columns, gap.evidence)
     assert gap.rows == there.sum() == gap.evidence["rows"]
@@ -92,7 +92,7 @@ def test_the_worst_of_a_regression_is_its_greatest_mean_error():
     part.add(replace(outcomes(cells, np.zeros(4000, dtype=bool)), predicted_score=off, true_value=np.zeros(4000)))
     gap, p = score_worst_errors(part, profile, 50)
     there = inside(columns, gap.evidence)
-    assert gap.name == "mae_gap" and gap.value == pytest.approx(off[there].mean() - off[~there].mean())
+    assert gap.name == "segment_mae_gap" and gap.value == pytest.approx(off[there].mean() - off[~there].mean())
     assert "income >= " in str(gap.evidence["where"])
     assert p.value == pytest.approx(0.0, abs=1e-9)
     z = ttest_ind(off[there], off[~there], equal_var=False).statistic
@@ -107,7 +107,7 @@ def test_nothing_is_found_where_errors_do_not_depend_on_features():
         s, profile, cells = waiting(columns, "multiclass")
         part = WorstErrors.empty(s)
         part.add(outcomes(cells, rng.random(1500) < 0.1))
-        small += {x.name: x.value for x in score_worst_errors(part, profile, 50)}["accuracy_gap_p"] < 0.05
+        small += {x.name: x.value for x in score_worst_errors(part, profile, 50)}["segment_accuracy_gap_p"] < 0.05
     assert small <= 5  # 2 are expected at most
 
 
@@ -185,7 +185,7 @@ def test_a_replay_finds_it_whether_labels_come_before_or_behind_and_a_corrected_
         list(build_reference(cfg, store, "m", tmp_path / "train.parquet", (), True))
         assert leaves_payload(build_models(cfg, store)["m"].schema)
         replay_events(cfg, store, folder, events, told)
-        gap = scores_of(store)[0, "", "worst_segment", "accuracy_gap"]
+        gap = scores_of(store)[0, "", "worst_segment", "segment_accuracy_gap"]
         south = region == "S"
         assert "region == 'S'" in gap["evidence"]["where"]
         assert gap["value"] >= wrong[south].mean() - wrong[~south].mean() - 0.05
