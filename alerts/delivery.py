@@ -1,7 +1,7 @@
 """The courier: takes what is due out of the outbox and brings it to its channels, at least once.
 
 1. rows are claimed under a lease, in one short transaction;
-2. each channel has its own thread and queue, so a slow or dead one delays no other;
+2. each channel has its own thread and queue, so a slow or dead one delays no other, and keeps its receiver's pace;
 3. the row is sent outside any transaction, with the same idempotency key on every attempt;
 4. then it is marked: sent, to be tried again, or dead. A crash before that sends it again when the lease ends.
 
@@ -70,12 +70,16 @@ class Courier:
         lease_ms: int = 60_000,
         poll_ms: int = 500,
         queue_rows: int = 200,
+        paces_ms: Mapping[str, int] | None = None,
     ) -> None:
         self._store, self._store_lock = store, threading.Lock()
         self._clock, self._random, self._on_outcome = clock, random, on_outcome
         self._limit, self._lease_ms, self._poll_ms, self._queue_rows = limit, lease_ms, poll_ms, queue_rows
         self._wake = threading.Event()
-        self._lanes = {name: _Lane(name, channel, self._deliver, self._tick) for name, channel in channels.items()}
+        paces = paces_ms or {}
+        self._lanes = {
+            name: _Lane(name, channel, self._deliver, self._tick, paces.get(name, 0)) for name, channel in channels.items()
+        }
 
     def step(self, now_ms: int) -> int:
         """Hand what is due to the channels' threads; the time (ms) at which to call again."""
@@ -87,7 +91,8 @@ class Courier:
                 known = ", ".join(sorted(self._lanes)) or "none"
                 self._dead(row, f"no channel {row.channel!r} in the config, there are: {known}", "failed")
             else:
-                lane.put(row, now_ms + self._lease_ms, self._queue_rows)
+                fits = self._lease_ms // (2 * lane.pace_ms) if lane.pace_ms else self._queue_rows
+                lane.put(row, now_ms + self._lease_ms, max(1, min(self._queue_rows, fits)))
         return now_ms if len(rows) >= self._limit else now_ms + self._poll_ms
 
     def run(self, stop: threading.Event) -> None:
@@ -196,10 +201,12 @@ class _Lane:
         channel: Channel,
         deliver: Callable[[_Lane, ClaimedRow, int], None],
         tick: Callable[[_Lane], None],
+        pace_ms: int,
     ) -> None:
         self.name, self.channel = name, channel
         self.held: dict[str, int] = {}
-        self._deliver, self._tick = deliver, tick
+        self._deliver, self._tick, self.pace_ms = deliver, tick, pace_ms
+        self._free_at = time.monotonic()  # when the receiver takes the next message
         self._every_s = channel.tick_ms / 2000.0 if isinstance(channel, TickingChannel) else None
         self._next_tick = time.monotonic()
         self._queue: deque[tuple[ClaimedRow, int]] = deque()
@@ -245,13 +252,24 @@ class _Lane:
                 continue
             row, lease_end_ms = taken
             try:
-                self._deliver(self, row, lease_end_ms)
+                if self._wait_turn():
+                    self._deliver(self, row, lease_end_ms)
             except Exception:  # the store failed: the lease ends and the row is claimed again
                 log.exception("channel %s: the outcome of %s could not be written", self.name, row.key)
             finally:
                 with self._changed:
                     self._keys.discard(row.key)
                     self._changed.notify_all()
+
+    def _wait_turn(self) -> bool:
+        """Keep the receiver's pace. False when the lane is closed meanwhile: the row's lease brings it back."""
+        with self._changed:
+            while not self._closed and (left := self._free_at - time.monotonic()) > 0:
+                self._changed.wait(left)
+            if self._closed:
+                return False
+        self._free_at = time.monotonic() + self.pace_ms / 1000.0
+        return True
 
     def _try_tick(self) -> None:
         try:

@@ -24,7 +24,7 @@ import pyarrow
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from alerts.delivery import Courier
-from monitor.channels import build_channels, retrain_channels, retrain_secrets
+from monitor.channels import build_channels, paces_ms, retrain_channels, retrain_secrets
 from monitor.config import Config, effective
 from monitor.decode.scan import DECODED_BY
 from monitor.health import Health
@@ -118,6 +118,7 @@ def run(
             clock=wall_clock_ms,
             lease_ms=OUTBOX_LEASE_MS,
             on_outcome=metrics.count_notification,
+            paces_ms=paces_ms(cfg),
         )
         sources = list(extra_sources or []) + build_sources(cfg, wall_clock_ms)
         engine = build_engine(cfg, models, tuple(s.name for s in extra_sources or []))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from alerts.channels.base import Channel
-from alerts.channels.registry import build_channel
+from alerts.channels.registry import CHANNELS, build_channel
 from alerts.channels.retrain import RetrainChannel
 from alerts.notification import Notification
 from alerts.retraining.policy import RetrainPolicy
@@ -23,6 +23,11 @@ def build_channels(cfg: Config, store: Any = None) -> dict[str, Channel]:
         channel.name = name
         channel.ledger = None if store is None else store.retrains
     return channels
+
+
+def paces_ms(cfg: Config) -> dict[str, int]:
+    """The least time between two messages of each channel."""
+    return {n: CHANNELS[c.type].pace_ms if c.pace_ms is None else c.pace_ms for n, c in cfg.alerts.channels.items()}
 
 
 def retrain_channels(channels: Mapping[str, Channel]) -> dict[str, RetrainChannel]:

@@ -111,3 +111,23 @@ def test_a_channel_with_a_bug_is_tried_again_and_run_stops_when_told():
     c.wake()
     thread.join(5)
     assert not thread.is_alive() and seen == [("a", "retry")] and c.drain(time.monotonic() + 1)
+
+
+def test_a_receivers_pace_is_kept_and_a_slow_pace_takes_no_more_than_its_lease_allows():
+    at = []
+
+    class Timed:
+        def send(self, notification, attempt, now_ms):
+            at.append(time.monotonic())
+            return Sent()
+
+    store = Store([row(str(i), "a", f"g{i}") for i in range(4)])
+    c = Courier(store, {"a": Timed()}, clock=lambda: 0, paces_ms={"a": 60})
+    c.step(0)
+    assert c._lanes["a"].wait_idle(time.monotonic() + 10)
+    assert len(at) == 4 and all(later - sooner >= 0.059 for sooner, later in zip(at, at[1:], strict=False))
+    slow = Courier(Store([row(str(i), "a", f"g{i}") for i in range(9)]), {"a": Timed()}, clock=lambda: 0, paces_ms={"a": 20_000})
+    slow.step(0)
+    started = time.monotonic()
+    slow.drain(started)
+    assert time.monotonic() - started < 5.0, "closing does not wait for the pace"

@@ -34,6 +34,7 @@ class ChannelType:
 
     build: Callable[[Options], Channel]
     options: tuple[str, ...] = ()
+    pace_ms: int = 0  # between two messages, by the receiver's documented limit
 
 
 def _timeout_s(options: Options) -> float:
@@ -121,12 +122,12 @@ def _alertmanager(options: Options) -> Channel:
 
 CHANNELS: dict[str, ChannelType] = {
     "log": ChannelType(lambda options: LogChannel()),
-    "slack": ChannelType(_slack, ("webhook_url", "bot_token", "channel", "picture")),
+    "slack": ChannelType(_slack, ("webhook_url", "bot_token", "channel", "picture"), 1_000),
     "webhook": ChannelType(lambda o: WebhookChannel(_poster(o), _secrets(o)), ("url", "secret", "old_secret", "allow_private")),
-    "pagerduty": ChannelType(_pagerduty, ("routing_key", "url", "allow_private")),
-    "opsgenie": ChannelType(_opsgenie, ("api_key", "url", "allow_private")),
-    "teams": ChannelType(lambda o: TeamsChannel(_hidden(o, "teams")), ("webhook_url", "allow_private")),
-    "discord": ChannelType(lambda o: DiscordChannel(_hidden(o, "discord")), ("webhook_url", "allow_private")),
+    "pagerduty": ChannelType(_pagerduty, ("routing_key", "url", "allow_private"), 500),
+    "opsgenie": ChannelType(_opsgenie, ("api_key", "url", "allow_private"), 250),
+    "teams": ChannelType(lambda o: TeamsChannel(_hidden(o, "teams")), ("webhook_url", "allow_private"), 250),
+    "discord": ChannelType(lambda o: DiscordChannel(_hidden(o, "discord")), ("webhook_url", "allow_private"), 2_000),
     "email": ChannelType(
         _email, ("host", "port", "sender", "recipients", "username", "password", "security", "allow_private")
     ),

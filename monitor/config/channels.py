@@ -26,8 +26,8 @@ def channel_problems(name: str, channel: Any, channels: Collection[str]) -> Iter
     known = CHANNELS[kind].options
     for key in channel:
         plain_key = key.removesuffix("_env").removesuffix("_file")
-        if key not in ("type", "timeout") and plain_key not in {k.removesuffix("_ms") for k in known}:
-            allowed = ", ".join([*(k.removesuffix("_ms") for k in known), "timeout"])
+        if key not in ("type", "timeout", "pace") and plain_key not in {k.removesuffix("_ms") for k in known}:
+            allowed = ", ".join([*(k.removesuffix("_ms") for k in known), "timeout", "pace"])
             yield (*path, key), f"means nothing for a channel of type {kind}", f"remove it; {kind} has {allowed}"
     plain = {k.removesuffix("_env").removesuffix("_file"): v for k, v in options.items() if k != "policy"}
     told = (options.get("policy") or {}).get("tell", [])

@@ -370,6 +370,7 @@ class ChannelSettings(Section):
     old_secret_env: str | None = None
     old_secret_file: str | None = None
     timeout_ms: Duration = Field(10_000, alias="timeout", ge=100)
+    pace_ms: Duration | None = Field(None, alias="pace", ge=0)  # between two messages; by default the receiver's own limit
     adapter: str | None = None
     adapter_options: dict[str, Any] | None = Field(None, alias="options")
     policy: RetrainSettings | None = None
@@ -379,7 +380,7 @@ class ChannelSettings(Section):
 
     def options(self) -> dict[str, Any]:
         """Options for alerts.channels.build_channel, secrets read. Raises SecretMissing."""
-        given = self.model_dump(exclude={"type", "timeout_ms", "policy", "adapter_options"}, exclude_none=True)
+        given = self.model_dump(exclude={"type", "timeout_ms", "pace_ms", "policy", "adapter_options"}, exclude_none=True)
         out = {**resolve(given), "timeout_s": self.timeout_ms / 1000.0}
         if self.type == "retrain":
             out["adapter_options"] = resolve(self.adapter_options or {})
