@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from importlib.metadata import version as installed
 from typing import Any
 
@@ -27,6 +28,7 @@ from alerts.delivery import Courier
 from monitor.channels import build_channels, paces_ms, retrain_channels, retrain_secrets
 from monitor.config import Config, effective
 from monitor.decode.scan import DECODED_BY
+from monitor.digests import DigestRunner, digests_of
 from monitor.health import Health
 from monitor.lineage import enricher
 from monitor.logs import log_event
@@ -50,6 +52,7 @@ logger = logging.getLogger("driftd")
 OUTBOX_LEASE_MS = 60_000
 CHORES_EVERY_S = 600
 RETRAINS_EVERY_S = 2
+DIGESTS_EVERY_S = 60
 M_ARENA_MAX = -8  # of glibc's mallopt
 
 
@@ -180,6 +183,12 @@ def run(
         chores.add_job(
             lambda: retraining.step(wall_clock_ms()), "interval", seconds=RETRAINS_EVERY_S, max_instances=1, coalesce=True
         )
+        digests = DigestRunner(store, digests_of(cfg), cfg.http.public_url or "")
+        at_once = datetime.now(UTC)  # the one that a downtime missed
+        chores.add_job(
+            _tell_digests, "interval", seconds=DIGESTS_EVERY_S, args=(digests, courier), next_run_time=at_once, max_instances=1,
+            coalesce=True,
+        )  # fmt: skip
         chores.start()
         stack.callback(chores.shutdown, False)
 
@@ -203,6 +212,11 @@ def _retire(store: Any, cfg: Config) -> None:
         wall_clock_ms(), panes_ms=kept.panes_ms, windows_ms=kept.windows_ms, dead_letters_ms=kept.dead_letters_ms
     )
     log_event(logger, logging.INFO, "retired", **removed)
+
+
+def _tell_digests(digests: DigestRunner, courier: Courier) -> None:
+    if digests.step(wall_clock_ms()):
+        courier.wake()
 
 
 def _look_slowly(slow: SlowRunner, cfg: Config, models: dict[str, Model]) -> None:

@@ -41,6 +41,7 @@ CONFIG = (
     .replace("for_windows: 2, channels: [hook]", "for_windows: 2, channels: [hook, gone]")
     .replace("  channels:\n", '  channels:\n    gone: {{type: webhook, url: "http://127.0.0.1:1/", allow_private: true}}\n    retrain: {{type: retrain, url: "http://127.0.0.1:{hook_port}/retrain", '
              "allow_private: true,\n      policy: {{mode: approve}}}}\n")
+    .replace("\nalerts:\n", "\nalerts:\n  digests: [{{name: all, channels: [hook], every: weekly}}]\n")
 )  # fmt: skip
 
 
@@ -137,6 +138,8 @@ def lived(tmp_path_factory, kafka, postgres):
         minutes = range(traffic.START_MS, traffic.START_MS + 1_200_000, 60_000)
         values = {"cpu_cores": 1.5, "memory_bytes": 2e9}
         store.add_resource_samples([ResourceSample("credit", "server", ts + 30_000, values) for ts in minutes])
+        with store.engine.begin() as conn:  # a window of last year: the daemon is not new, so it owes the newest digest
+            conn.execute(text("INSERT INTO model_window SELECT 'credit', 1735689600000, 1735689660000, 1, 1, 1, 0, '', '', '', 0"))
         daemon.start()
         world.produce(len(world.records) // 2)
         world.wait_read()
@@ -146,6 +149,7 @@ def lived(tmp_path_factory, kafka, postgres):
         world.wait_read()
         wait_for(lambda: store.rows(text("SELECT 1 FROM retrain")), 30, "a retrain to be asked for")
         wait_for(lambda: store.rows(text("SELECT 1 FROM outbox WHERE state = 'sent'")), 30, "a notification to be sent")
+        wait_for(lambda: store.rows(text("SELECT 1 FROM outbox WHERE grp = 'digest:all' AND state = 'sent'")), 30, "the digest")
         yield store, prometheus, daemon.get("/metrics")[1]
         store.close()
     finally:

@@ -216,6 +216,7 @@ def _model(model: dict[str, Any], path: Path) -> Found:
 
 def _alerts(alerts: dict[str, Any], models: list[Any]) -> Found:
     yield from _twice(_list(alerts.get("rules")), "alerts.rules")
+    yield from _twice(_list(alerts.get("digests")), "alerts.digests")
     yield from rule_problems(alerts, models)
     channels = alerts.get("channels") if isinstance(alerts.get("channels"), dict) else {}
     assert isinstance(channels, dict)

@@ -12,6 +12,7 @@ from alerts.presets import PRESETS
 from alerts.rules import SEVERITIES
 from detectors.score_names import SCORE_NAMES
 from monitor.config.alert_rules import RuleSettings
+from monitor.config.digests import digest_problems
 from monitor.config.lines import Path
 from monitor.config.performance import custom_names
 from monitor.config.suggest import nearest
@@ -61,11 +62,23 @@ def rule_problems(alerts: dict[str, Any], models: list[Any]) -> Found:
         if not route.get("channels"):
             yield ("alerts", "route"), "a tree of routes needs a default", "write channels: [name] at its root"
         yield from _route(route, ("alerts", "route"), channels, known, {*LABELS, *tags}, 0)
+    yield from _digests(_list(alerts.get("digests")), channels, models, names)
     for i, inhibit in enumerate(_list(alerts.get("inhibit"))):
         if isinstance(inhibit, dict):
             for field in ("source", "target"):
                 yield from _matcher(inhibit.get(field), ("alerts", "inhibit", i, field), known, {*LABELS, *tags})
             yield from _labels(inhibit.get("equal"), ("alerts", "inhibit", i, "equal"), {*LABELS, *tags})
+
+
+def _digests(digests: list[Any], channels: dict[str, Any], models: list[Any], names: set[str]) -> Found:
+    for i, digest in enumerate(digests):
+        if isinstance(digest, dict):
+            path: Path = ("alerts", "digests", i)
+            yield from _channels(digest.get("channels"), (*path, "channels"), channels)
+            yield from _patterns(digest.get("models"), (*path, "models"), "model", names)
+            if isinstance(digest.get("timezone"), str):
+                yield from _timezone(digest["timezone"], (*path, "timezone"))
+    yield from digest_problems(digests, channels, models)
 
 
 def _list(value: Any) -> list[Any]:

@@ -10,6 +10,7 @@ from sqlalchemy import URL, make_url
 
 from monitor.config.alert_rules import FlappingSettings, InhibitSettings, RouteSettings, RuleSettings, ScheduleSettings
 from monitor.config.calibration import CalibrationSettings
+from monitor.config.digests import DigestSettings
 from monitor.config.secret import read_secret, resolve
 from monitor.config.section import Name, Section
 from monitor.config.units import Duration, Size
@@ -394,6 +395,7 @@ class AlertSettings(Section):
     inhibit: list[InhibitSettings] = []  # beside alerts.inhibition.BUILT_IN
     flapping: FlappingSettings = FlappingSettings.model_validate({})
     channels: dict[str, ChannelSettings] = {}
+    digests: Annotated[list[DigestSettings], Field(max_length=100)] = []
 
 
 class CheckpointSettings(Section):

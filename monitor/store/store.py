@@ -16,6 +16,7 @@ from monitor.events import PartitionKey
 from monitor.store import migrations, retention
 from monitor.store.actions import Actions
 from monitor.store.commit import Committer
+from monitor.store.digests import Digests
 from monitor.store.errors import DATABASE_ERRORS, StoreError, classify
 from monitor.store.outbox import Outbox
 from monitor.store.publish import PublishingTransaction
@@ -60,6 +61,7 @@ class Store:
         self.actions = Actions(engine)
         self.reading = Reading(engine)
         self.retrains = Retrains(engine)
+        self.digests = Digests(engine)
         self._on_close = on_close
 
     def close(self) -> None:
