@@ -98,7 +98,8 @@ class Retraining:
 
     def _follow(self, row: dict[str, Any], channel: RetrainChannel, now_ms: int) -> None:
         if now_ms - row["started_ms"] >= channel.policy.observe_ms:
-            self._fail(row, now_ms, "no word of its end in time", channel)
+            last = f"; asked last: {row['error']}" if row["error"] else ""
+            self._fail(row, now_ms, f"no word of its end in time{last}", channel)
             return
         found = channel.adapter.poll(row["run"], now_ms)
         if isinstance(found, Finished):
@@ -106,8 +107,8 @@ class Retraining:
             self._ledger.ended(row["id"], status, now_ms, found.version, found.detail)
             self._say(status, row, channel, found.detail, now_ms)
             return
-        after = found.after_ms if isinstance(found, Retry) else None
-        self._ledger.move(row["id"], "started", now_ms, next_at_ms=now_ms + max(POLL_MS, after or 0))
+        after, error = (found.after_ms, found.error) if isinstance(found, Retry) else (None, "")
+        self._ledger.move(row["id"], "started", now_ms, next_at_ms=now_ms + max(POLL_MS, after or 0), error=error[:1000])
 
     def _fail(self, row: dict[str, Any], now_ms: int, why: str, channel: RetrainChannel | None = None) -> None:
         values = {"status": "failed", "error": why[:1000], "finished_ms": now_ms, "next_at_ms": -1}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from alerts.retraining.adapters import ADAPTERS
 from detectors.registry import STATISTICS, defaults
 from detectors.score_names import FAMILIES
 
@@ -36,7 +37,21 @@ def statistic_table() -> str:
     return "\n".join(lines)
 
 
-TABLES = {"README.md": {"scores": family_table, "statistics": statistic_table}, "docs/scores.md": {"scores": score_table}}
+def adapter_table() -> str:
+    """One row a retrain adapter: its options, those that must be there first and bold, secrets by their environment form."""
+    lines = ["| adapter | options | a repeat is known by | its end is seen |", "|---|---|---|---|"]
+    for name, kind in ADAPTERS.items():
+        ordered = sorted(kind.options, key=lambda option: option not in kind.required)
+        shown = [(o, f"`{o}_env`" if o in kind.secrets else f"`{o}`") for o in ordered]
+        options = ", ".join(f"**{text}**" if o in kind.required else text for o, text in shown)
+        lines.append(f"| `{name}` | {options} | {kind.once} | {kind.polled} |")
+    return "\n".join(lines)
+
+
+TABLES = {
+    "README.md": {"scores": family_table, "statistics": statistic_table, "adapters": adapter_table},
+    "docs/scores.md": {"scores": score_table},
+}
 
 
 def filled(text: str, file: str) -> str:

@@ -352,7 +352,10 @@ def test_the_request_carries_where_the_model_and_the_rows_come_from():
         ("models: [{name: m, rows_query: 'x {nope}'}]", "nope"),
         ("alerts: {channels: {r: {type: retrain, adapter: airfow, url: 'https://x.example'}}}", "there is no retrain adapter"),
         ("alerts: {channels: {r: {type: retrain}}}", "url is missing"),
-        ("alerts: {channels: {r: {type: retrain, url: 'https://x.example', options: {dagg: 1}}}}", "knows no option 'dagg'"),
+        (
+            "alerts: {channels: {r: {type: retrain, url: 'https://x.example', options: {dagg: 1}}}}",
+            "options.dagg = 1: means nothing for the adapter webhook",
+        ),
         (
             "alerts: {channels: {r: {type: retrain, url: 'https://x.example', policy: {tell: [nobody]}}}}",
             "there is no channel 'nobody' to tell",

@@ -48,6 +48,8 @@ def fetch(
         return Retry(None, f"no answer within {timeout_s:g} s")
     except (OSError, http.client.HTTPException) as error:
         return Retry(None, f"connection failed: {type(error).__name__}")
+    except ValueError:  # its text would show the header
+        return Failed("a header holds a line break or a character that HTTP cannot send: look at the secrets")
     finally:
         connection.close()
 

@@ -73,9 +73,11 @@ def _retrain(options: Options) -> Channel:
     """policy, where there is one, is a RetrainPolicy; cooldown_ms and max_per_day stand beside it in the config."""
     limits = {name: int(options[name]) for name in ("cooldown_ms", "max_per_day") if options.get(name) is not None}
     policy = replace(options.get("policy") or RetrainPolicy(), **limits)
-    plain = ("url", "allow_private", "timeout_s", "secret", "old_secret")
-    given = {name: options[name] for name in plain if options.get(name) is not None}
-    adapter = build_adapter(options.get("adapter") or "webhook", {**given, **(options.get("adapter_options") or {})})
+    name = options.get("adapter") or "webhook"
+    # secret and old_secret also sign what jobs report back, whatever the adapter is
+    plain = ("url", "allow_private", "timeout_s", *(("secret", "old_secret") if name == "webhook" else ()))
+    given = {key: options[key] for key in plain if options.get(key) is not None}
+    adapter = build_adapter(name, {**given, **(options.get("adapter_options") or {})})
     return RetrainChannel(adapter, policy)
 
 

@@ -52,5 +52,7 @@ def refused(answer: Answer, system: str) -> Retry | Failed:
     why = f"{system} answered {answer.status}"
     if answer.status in (408, 425, 429) or answer.status >= 500:
         return Retry(answer.retry_after_ms, why)
+    if 300 <= answer.status < 400:
+        return Failed(f"{why}: redirects are not followed, give the final address")
     hint = {401: ": check the credentials", 403: ": check the rights of the credentials", 404: ": check the address and the name"}
     return Failed(why + hint.get(answer.status, ""))

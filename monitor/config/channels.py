@@ -41,7 +41,12 @@ def channel_problems(name: str, channel: Any, channels: Collection[str]) -> Iter
             return
         secrets = ADAPTERS[adapter].secrets
         given = {k.removesuffix("_env").removesuffix("_file"): v for k, v in (plain.get("adapter_options") or {}).items()}
-        plain["adapter_options"] = {k: STAND_IN if k in secrets else v for k, v in given.items()}
+        options_known = (*ADAPTERS[adapter].options, "allow_private")
+        unknown = [k for k in given if k not in options_known]
+        for key in unknown:
+            written = next(k for k in plain["adapter_options"] if k.removesuffix("_env").removesuffix("_file") == key)
+            yield (*path, "options", written), f"means nothing for the adapter {adapter}", nearest(key, options_known)
+        plain["adapter_options"] = {k: STAND_IN if k in secrets else v for k, v in given.items() if k not in unknown}
     for key in list(plain):
         if key in ("secret", "old_secret"):
             plain[key] = STAND_IN
