@@ -16,6 +16,7 @@ from monitor.commands.backtest import backtest
 from monitor.commands.common import CONFIG, EXIT_FAILED, EXIT_UNREACHABLE, EXIT_USAGE, load, open_stored, require_named
 from monitor.commands.estimates import estimates, report
 from monitor.commands.retrains import retrains
+from monitor.commands.rows import rows
 from monitor.commands.watch import status, watch
 
 
@@ -202,7 +203,7 @@ def models(config_path: str) -> None:
     store.close()
 
 
-for command in (alerts, backtest, estimates, explain, report, retrains, status, watch):
+for command in (alerts, backtest, estimates, explain, report, retrains, rows, status, watch):
     main.add_command(command)
 
 

@@ -104,10 +104,10 @@ def _write_text(pieces: Iterator[list[dict[str, Any]]], what: str, form: str, ou
     writer = csv.DictWriter(out, COLUMNS[what], lineterminator="\n")
     writer.writeheader()
     for rows in pieces:
-        writer.writerows({k: _harmless(v) for k, v in row.items()} for row in rows)
+        writer.writerows({k: harmless(v) for k, v in row.items()} for row in rows)
 
 
-def _harmless(value: Any) -> Any:
+def harmless(value: Any) -> Any:
     """A text that a spreadsheet would take for a formula gets an apostrophe."""
     return "'" + value if isinstance(value, str) and value.startswith(_FORMULA) else value
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from monitor.config import Config
 from monitor.runtime import build_models
-from monitor.samples import panes_of
+from monitor.samples import panes_of, window_at
 from monitor.slow import SlowRunner, Wanted, job_of, limits_of, whole_sample
 
 
@@ -21,7 +21,7 @@ def make_report(cfg: Config, store: Any, name: str, at: str, version: str | None
     if name not in known:
         raise ValueError(f"--model {name}: the config has {', '.join(known)}")
     model = build_models(cfg, store)[name]
-    start = _start_of(store, name, at)
+    start = window_at(store, name, at)
     inputs = panes_of(store, model, start)
     if version is not None:
         inputs.groups = {group: summary for group, summary in inputs.groups.items() if group[0] == version}
@@ -45,21 +45,3 @@ def make_report(cfg: Config, store: Any, name: str, at: str, version: str | None
     if "sample" in profile.extras:
         rows = f"a sample of reference {profile.name}"
     return f"{path}: {sample.rows} rows of {inputs.rows}, against {rows}"
-
-
-def _start_of(store: Any, model: str, at: str) -> int:
-    windows = store.windows(model)
-    if not windows:
-        raise ValueError(f"--model {model}: no window is published yet")
-    if at == "latest":
-        return int(windows[-1]["start_ms"])
-    try:
-        moment = datetime.fromisoformat(at)
-    except ValueError as error:
-        raise ValueError(f"--window {at}: write a time, as in 2026-01-01T00:00:00Z, or latest") from error
-    ms = int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
-    found = [w for w in windows if w["start_ms"] <= ms < w["end_ms"]]
-    if not found:
-        first, last = (datetime.fromtimestamp(w["start_ms"] / 1000.0, UTC).isoformat() for w in (windows[0], windows[-1]))
-        raise ValueError(f"--window {at}: no published window holds that time; windows begin from {first} to {last}")
-    return int(found[-1]["start_ms"])

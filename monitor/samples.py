@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
 from sqlalchemy import select
 
-from detectors.columns import Columns, Floats
-from detectors.outliers import WORST_ROWS, WorstRows
+from detectors.columns import Columns
 from detectors.sample import PART, RowSample, merged
 from monitor.checkpoint import Partial
 from monitor.events import PartitionKey
@@ -45,13 +44,25 @@ def sample_in(inputs: Pane, version: str | None = None) -> Columns | None:
     return None if found is None else found.kept
 
 
-def worst_of(store: Any, model: Model, start_ms: int, version: str) -> tuple[Columns | None, Floats]:
-    """A window's farthest rows (detectors/outliers.py) and their distances, farthest first; none where none were kept."""
-    summary = panes_of(store, model, start_ms).groups.get((version, ""))
-    found = None if summary is None else summary.parts.get(WORST_ROWS)
-    return found.worst() if isinstance(found, WorstRows) else (None, np.empty(0))
-
-
 def sample_of(store: Any, model: Model, start_ms: int, version: str | None = None) -> Columns | None:
     """The sample of the window that starts at start_ms; None where none was kept, or its time to live is over."""
     return sample_in(panes_of(store, model, start_ms), version)
+
+
+def window_at(store: Any, model: str, at: str) -> int:
+    """The start of the published window that holds a time (ISO 8601), or of the latest. Raises ValueError."""
+    windows = store.windows(model)
+    if not windows:
+        raise ValueError(f"--model {model}: no window is published yet")
+    if at == "latest":
+        return int(windows[-1]["start_ms"])
+    try:
+        moment = datetime.fromisoformat(at)
+    except ValueError as error:
+        raise ValueError(f"--window {at}: write a time, as in 2026-01-01T00:00:00Z, or latest") from error
+    ms = int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+    found = [w for w in windows if w["start_ms"] <= ms < w["end_ms"]]
+    if not found:
+        first, last = (datetime.fromtimestamp(w["start_ms"] / 1000.0, UTC).isoformat() for w in (windows[0], windows[-1]))
+        raise ValueError(f"--window {at}: no published window holds that time; windows begin from {first} to {last}")
+    return int(found[-1]["start_ms"])

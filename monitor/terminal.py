@@ -201,3 +201,13 @@ def print_retrains(rows: list[dict[str, Any]]) -> None:
             _text(r["new_version"]), _text(r["error"] or r["reason"]),
         )  # fmt: skip
     out.print(made)
+
+
+def print_rows(rows: list[dict[str, Any]]) -> None:
+    """Rows of one window as a table; all have the same columns."""
+    made = Table(box=None, pad_edge=False)
+    for name in rows[0]:
+        made.add_column(_text(name), overflow="fold")
+    for row in rows:
+        made.add_row(*(_text(_number(v) if isinstance(v, float) else v) for v in row.values()))
+    console().print(made)

@@ -49,7 +49,7 @@ def hostile(folder):
     names = json.dumps({EVIL: "category"})
     path.write_text(
         f"store: {{url: 'sqlite:///{folder}/d.db'}}\nmodels: [{{name: evil, task: multiclass, features: {names}, "
-        "segments: [channel], window: {size: 10s}, min_rows: 5, reference: {first_windows: 1}, "
+        "segments: [channel], window: {size: 10s}, sample: {rows: 50}, min_rows: 5, reference: {first_windows: 1}, "
         "thresholds: {psi: {breach: 0.2}}}]\nalerts: {rules: [{name: drift, scores: [psi], channels: [log]}], "
         "channels: {log: {type: log}}}\n"
     )
@@ -154,6 +154,7 @@ def test_every_page_shows_what_is_stored(page, served):
     assert len(red) >= 4
     text = page.open("/models/credit/features/income")
     assert "Distribution against first_2_windows" in text and "psi" in text and "range" in text
+    assert "write sample: {rows: 1000" in text
     assert "MA" in page.open("/models/credit/features/region")
     alert = served.store.reading.alerts(["firing"], "credit", 1, None)[0][0]
     assert alert["alert"][:8] in page.open("/alerts")
@@ -251,6 +252,8 @@ def test_hostile_names_are_text_on_every_page(page, served):
         assert page.driver.execute_script(injected) == 0, place
         page.clean()
     assert EVIL in page.open("/models/evil") and EVIL in page.open(f"/models/evil/features/{feature}")
+    kept = page.driver.find_element(By.XPATH, "//table[starts-with(caption, 'Sample: ')]")
+    assert "of 20 kept" in kept.text and "Farthest from the reference: the model keeps no farthest rows" in page.text()
 
 
 def test_where_tokens_guard_the_page_asks_for_one_and_only_reads_with_one_that_reads(browser, served):

@@ -4,6 +4,7 @@ Annotations are evaluated here, as FastAPI needs those that name local dependenc
 """
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query
@@ -15,6 +16,7 @@ from monitor.model import Model
 from monitor.store.actions import UnknownAlert
 from monitor.store.reading import PAGE_MOST, BadCursor
 from monitor.web.refusal import Refusal
+from monitor.window_rows import ROWS_MOST, window_rows
 
 Name = Annotated[str, Path(max_length=200, description="A model of the config.")]
 Limit = Annotated[int, Query(ge=1, le=PAGE_MOST, description="Rows a page.")]
@@ -35,6 +37,16 @@ class Rows(BaseModel):
     """All rows there are, or the newest within a bound."""
 
     rows: list[dict[str, Any]]
+
+
+class KeptRows(BaseModel):
+    """Some rows of a window; reason says why there are none, and what to write in the config."""
+
+    start_ms: int
+    kept: int
+    masked: list[str]
+    rows: list[dict[str, Any]]
+    reason: str
 
 
 class ModelView(BaseModel):
@@ -136,6 +148,14 @@ def read_routes(
         except KeyError as error:
             text = "the window has no such subject, version or segment, or retention took its panes"
             raise Refusal(404, text) from error
+
+    @router.get("/models/{model}/windows/{start_ms}/rows", responses=missing)
+    def kept_rows(
+        found: Known, start_ms: Annotated[int, Path(ge=0, le=2**53)], worst: bool = False,
+        version: Annotated[str | None, Query(max_length=300)] = None, limit: Annotated[int, Query(ge=1, le=ROWS_MOST)] = 100,
+    ) -> KeptRows:  # fmt: skip
+        """Rows that the window kept, masked as the config says: its sample, or (`worst`) those farthest from the reference."""
+        return KeptRows(**asdict(window_rows(store, found, start_ms, version, worst, limit)))
 
     @router.get("/models/{model}/timeline", responses=missing)
     def timeline(

@@ -2,6 +2,7 @@ import { Problem, get } from "../api.js";
 import { badge, crumbs, h, number, path, select, table, time } from "../dom.js";
 import { distribution, timeline } from "../plots.js";
 import { featureHref } from "./model.js";
+import { askRows, rowTables } from "./rows.js";
 
 const FIRST = ["drift", "psi", "ks", "js", "wasserstein", "chi2", "missing_share", "mean", "new_category_share"];
 
@@ -19,10 +20,11 @@ export async function featureView(model, feature, params, page) {
   q.version = mine.version; q.segment = mine.segment;
   const names = [...FIRST.filter((n) => n in mine.scores), ...Object.keys(mine.scores).filter((n) => !FIRST.includes(n))];
   const plotted = names.slice(0, 4);
-  const [shares, series, scores] = await Promise.all([
+  const [shares, series, scores, rows] = await Promise.all([
     get(["models", model, "windows", start, "distribution"], q).catch((e) => { if (e instanceof Problem && e.status === 404) return null; throw e; }),
     get(["models", model, "timeline"], { ...q, scores: plotted.join(","), windows: 120 }),
     get(["models", model, "scores"], { ...q, from_ms: start, to_ms: start + 1, limit: 200 }),
+    askRows(model, start, q.version),
   ]);
   const go = (changed) => page.go(featureHref(model, feature, { version: q.version, segment: q.segment, start, ...changed }));
   const times = windows.map((w) => [String(w.start_ms), time(w.start_ms)]);
@@ -36,6 +38,7 @@ export async function featureView(model, feature, params, page) {
     table(`${feature}, ${time(start)}`, ["score", ">value", ">limit", "level", ">rows", "rule"],
       names.map((n) => [n, number(mine.scores[n].value), number(mine.scores[n].threshold), mine.scores[n].rule ? badge(mine.scores[n].level) : "–", number(mine.scores[n].rows), mine.scores[n].rule])),
     ...scores.rows.filter((r) => Object.keys(r.evidence).length).map((r) => [h("h2", {}, `Evidence: ${r.score}`), evidence(r.evidence)]).flat(),
+    ...rowTables(rows, feature),
   ];
 }
 
