@@ -8,7 +8,7 @@ from dashboards.panels import POSTGRES, Json
 
 WIDTH = 24
 NOW = "window_start_ms BETWEEN $__unixEpochFrom()::bigint * 1000 AND $__unixEpochTo()::bigint * 1000"
-SEGMENT_IS = "segment = coalesce(nullif('$segment', 'all rows'), '')"
+SEGMENT_IS = "segment = coalesce(nullif(${segment:sqlstring}, 'all rows'), '')"
 TIME = "window_start_ms / 1000 AS time"
 
 
@@ -49,7 +49,7 @@ ALERTS = _annotation(
     "Alerts", "red",
     """SELECT window_end_ms / 1000 AS time, status || ': ' || rule || ' ' || subject || ' ' || score AS text,
   status || ',' || severity AS tags FROM alert_history
-WHERE model = '$model' AND status IN ('firing', 'acknowledged', 'resolved')
+WHERE model = ${model:sqlstring} AND status IN ('firing', 'acknowledged', 'resolved')
   AND window_end_ms BETWEEN $__unixEpochFrom()::bigint * 1000 AND $__unixEpochTo()::bigint * 1000
 ORDER BY window_end_ms DESC LIMIT 1000""",
 )  # fmt: skip
@@ -57,6 +57,6 @@ RETRAINS = _annotation(
     "Retrains", "purple",
     """SELECT requested_ms / 1000 AS time, CASE WHEN finished_ms > 0 THEN finished_ms / 1000 END AS timeend,
   'retrain ' || status || ' ' || new_version || ' ' || verdict || ': ' || reason AS text, 'retrain,' || status AS tags FROM retrain
-WHERE model = '$model' AND requested_ms BETWEEN $__unixEpochFrom()::bigint * 1000 AND $__unixEpochTo()::bigint * 1000
+WHERE model = ${model:sqlstring} AND requested_ms BETWEEN $__unixEpochFrom()::bigint * 1000 AND $__unixEpochTo()::bigint * 1000
 ORDER BY requested_ms DESC LIMIT 200""",
 )  # fmt: skip

@@ -7,7 +7,7 @@ from dashboards.panels import DASHED, Json, chart, lines, sql, table, table_sql,
 from dashboards.variables import FEATURE, MODEL, NEWEST, SCORE, SEGMENT, VERSION, sources
 
 UID = "driftd-feature"
-OF = f"model = '$model' AND {SEGMENT_IS} AND version IN ($version) AND subject = '$feature' AND {NOW}"
+OF = f"model = ${{model:sqlstring}} AND {SEGMENT_IS} AND version IN (${{version:sqlstring}}) AND subject = ${{feature:sqlstring}} AND {NOW}"
 # evidence stands beside scores that are bad: the newest that has a distribution
 EVIDENCE = f"""WITH newest AS (SELECT evidence::jsonb AS e FROM (SELECT evidence FROM score
   WHERE {OF} AND score IN ('drift', 'psi', 'js') AND evidence LIKE '%"cells"%' ORDER BY window_start_ms DESC LIMIT 1) told)"""
@@ -20,11 +20,13 @@ SELECT coalesce(m ->> 'range', m ->> 'category') AS values, (m ->> 'before')::fl
 FROM newest, jsonb_array_elements(e -> 'moved') WITH ORDINALITY AS listed(m, i) ORDER BY i"""
 MEANS = f"""SELECT {TIME}, version || ' reference' AS metric, (evidence::jsonb -> 'mean' ->> 0)::float8 AS value FROM score
 WHERE {OF} AND score IN ('drift', 'psi') AND evidence LIKE '%"mean"%' ORDER BY 1"""
-SCORES = f"""SELECT {TIME}, version || ' ' || score AS metric, value FROM score WHERE {OF} AND score = '$score' ORDER BY 1"""
+SCORES = (
+    f"""SELECT {TIME}, version || ' ' || score AS metric, value FROM score WHERE {OF} AND score = ${{score:sqlstring}} ORDER BY 1"""
+)
 LIMIT = f"""SELECT {TIME}, version || ' limit' AS metric, threshold AS value FROM score
-WHERE {OF} AND score = '$score' AND threshold IS NOT NULL ORDER BY 1"""
+WHERE {OF} AND score = ${{score:sqlstring}} AND threshold IS NOT NULL ORDER BY 1"""
 NOW_ALL = f"""SELECT version, segment, score, value, threshold, level, rows, reference FROM score
-WHERE model = '$model' AND window_start_ms = {NEWEST} AND subject = '$feature' AND {SEGMENT_IS} ORDER BY version, score"""
+WHERE model = ${{model:sqlstring}} AND window_start_ms = {NEWEST} AND subject = ${{feature:sqlstring}} AND {SEGMENT_IS} ORDER BY version, score"""
 
 
 def of(*names: str) -> Json:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dashboards.board import board, section
-from dashboards.panels import Json, bars, lines, prom, sql, stat, table, table_sql, to_dashboard, unit_of
+from dashboards.panels import Json, bars, lines, newest, prom, sql, stat, table, table_sql, to_dashboard, unit_of
 from dashboards.variables import DRIFT_SCORES, chosen, label_values, sources
 
 UID = "driftd-fleet"
@@ -26,24 +26,24 @@ PANELS: list[Json] = [
     stat("Models", "Models that published a window since this daemon started.", "short",
          prom(f"count(max by (model) (driftd_window_rows{{{M}}}))"), limits=(1, 1), low=True),
     stat("Models with a breach", "Models of whose last window at least one score is in breach.", "short",
-         prom(f"count(max by (model) (driftd_score_level{{{M}}}) >= 3) or vector(0)"), limits=(1, 3)),
+         prom(f"count(max by (model) {newest(f'driftd_score_level{{{M}}}')} >= 3) or vector(0)"), limits=(1, 3)),
     stat("Open alerts", "Alerts that fire or were acknowledged, by severity.", "short",
          sql(OPEN), limits=(1, 5)),
     stat("Oldest window", "Age of the newest window of the model that lies furthest behind.", "s",
          prom(f"max(time() - max by (model) (driftd_window_end_timestamp_seconds{{{M}}}))"), limits=(600, 3600)),
     bars("Worst drift now", "The worst subject of each model in its last window, by the chosen score.", "none",
-         prom(f'max by (model) (driftd_score{{{M},segment="",score="$score"}})', "{{model}}", instant=True), limits=(0.1, 0.25)),
+         prom('max by (model) ' + newest(f'driftd_score{{{M},segment="",score="$score"}}'), "{{model}}", instant=True), limits=(0.1, 0.25)),
     bars("Performance now", "The chosen metric of the last window that has labels; the worst version of each model.", "none",
          prom(f'min by (model) (driftd_score{{{M},segment="",feature="performance",score="$metric"}})', "{{model}}", instant=True),
          limits=(0.9, 0.8), low=True),
     section("Over time"),
     lines("Events a second", "Events of the last window, a second of it.", "reqps",
-          prom(f'sum by (model) (driftd_score{{{M},segment="",feature="traffic",score="throughput_eps"}})', "{{model}}")),
+          prom('sum by (model) ' + newest(f'driftd_score{{{M},segment="",feature="traffic",score="throughput_eps"}}'), "{{model}}")),
     lines("Latency, 95th percentile", "The slowest version of each model, in its last window.", "ms",
-          prom(f'max by (model) (driftd_score{{{M},segment="",feature="latency",score="latency_p95_ms"}})', "{{model}}"),
+          prom('max by (model) ' + newest(f'driftd_score{{{M},segment="",feature="latency",score="latency_p95_ms"}}'), "{{model}}"),
           limits=(250, 1000)),
     lines("Errors", "Share of events whose status is not ok.", "percentunit",
-          prom(f'max by (model) (driftd_score{{{M},segment="",feature="traffic",score="error_share"}})', "{{model}}"),
+          prom('max by (model) ' + newest(f'driftd_score{{{M},segment="",feature="traffic",score="error_share"}}'), "{{model}}"),
           limits=(0.01, 0.05)),
     lines("Label coverage", "Labelled share of the last window that has labels.", "percentunit",
           prom(f"max by (model) (driftd_label_coverage_ratio{{{M}}})", "{{model}}"), limits=(0.5, 0.1), low=True),

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from dashboards.board import ALERTS, NOW, RETRAINS, SEGMENT_IS, TIME, board, section
 from dashboards.model import SHARES, scores
-from dashboards.panels import Json, bars, heatmap, lines, prom, sql, stat, table, table_sql, unit_of
+from dashboards.panels import Json, bars, heatmap, lines, newest, prom, sql, stat, table, table_sql, unit_of
 from dashboards.variables import FEATURES, METRIC, MODEL, NEWEST, SEGMENT, VERSION, sources
 
 UID = "driftd-labels"
-WINDOWS = f"model = '$model' AND {NOW.replace('window_start_ms', 'start_ms')}"
+WINDOWS = f"model = ${{model:sqlstring}} AND {NOW.replace('window_start_ms', 'start_ms')}"
 COVERAGE = f"""SELECT start_ms / 1000 AS time, labelled_rows::float8 / nullif(rows, 0) AS coverage FROM model_window
 WHERE {WINDOWS} ORDER BY 1"""
-GAP = f"""SELECT {TIME}, version || ' estimated less realised' AS metric, value FROM score WHERE model = '$model'
-  AND {SEGMENT_IS} AND version IN ($version) AND {NOW} AND subject = 'estimated_performance' AND score = '${{metric}}_gap' ORDER BY 1"""
+GAP = f"""SELECT {TIME}, version || ' estimated less realised' AS metric, value FROM score WHERE model = ${{model:sqlstring}}
+  AND {SEGMENT_IS} AND version IN (${{version:sqlstring}}) AND {NOW} AND subject = 'estimated_performance' AND score = ${{metric:sqlstring}} || '_gap' ORDER BY 1"""
 MISSING = f"""SELECT window_start_ms / greatest($__interval_ms, 1) * greatest($__interval_ms, 1) / 1000 AS time,
-  subject AS metric, max(value) AS value FROM score WHERE model = '$model' AND {SEGMENT_IS} AND version IN ($version) AND {NOW}
-  AND subject IN ($features) AND score = 'missing_share' GROUP BY 1, 2 ORDER BY 1, 2"""
+  subject AS metric, max(value) AS value FROM score WHERE model = ${{model:sqlstring}} AND {SEGMENT_IS} AND version IN (${{version:sqlstring}}) AND {NOW}
+  AND subject IN (${{features:sqlstring}}) AND score = 'missing_share' GROUP BY 1, 2 ORDER BY 1, 2"""
 RULES = f"""SELECT subject, max(value) AS violated FROM score
-WHERE model = '$model' AND window_start_ms = {NEWEST} AND segment = ''
+WHERE model = ${{model:sqlstring}} AND window_start_ms = {NEWEST} AND segment = ''
   AND (score IN ('violation_share', 'range_violation_share', 'pattern_violation_share', 'length_violation_share',
                  'out_of_range_share', 'outlier_share')) GROUP BY 1 ORDER BY 2 DESC NULLS LAST LIMIT 25"""
 DEAD = """SELECT at_ms / 60000 * 60 AS time, reason AS metric, count(*) AS value FROM dead_letter
@@ -32,7 +32,7 @@ PANELS: list[Json] = [
     stat("Delay of labels", "Mean, of the last window that has any.", "s",
          prom('max(driftd_label_delay_seconds{model="$model"})'), limits=(86_400, 7 * 86_400)),
     stat("Late rows", "Rows that came too late for the last window.", "short",
-         prom('max(driftd_window_late_rows{model="$model"})'), limits=(1, 100)),
+         prom("max" + newest('driftd_window_late_rows{model="$model"}')), limits=(1, 100)),
     stat("Events refused", "Of all sources, since this daemon started.", "short", prom("sum(driftd_dropped_total)"), limits=(1, 1000)),
     section("Labels"),
     lines("Coverage", "Labelled rows / rows, of each window; it rises as labels come.", "percentunit", sql(COVERAGE),

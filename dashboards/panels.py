@@ -19,8 +19,17 @@ def prom(expr: str, legend: str = "", instant: bool = False) -> Json:
     return {"datasource": PROMETHEUS, "expr": expr, "legendFormat": legend or "__auto", "instant": instant, "range": not instant}
 
 
+def newest(series: str) -> str:
+    """A model's series of the replica that published its newest window: the others still show an older one."""
+    end = "driftd_window_end_timestamp_seconds"
+    return f"({series} and on (instance, model) ({end} == on (model) group_left () max by (model) ({end})))"
+
+
 def sql(query: str, form: str = "time_series") -> Json:
-    """A query of the store. time_series: columns time (s), metric, value; table: any."""
+    """A query of the store. time_series: columns time (s), metric, value; table: any.
+
+    Variables stand in it as ${name:sqlstring}: quoted and escaped, one or several, by every release of Grafana alike.
+    """
     return {"datasource": POSTGRES, "rawQuery": True, "editorMode": "code", "format": form, "rawSql": query}
 
 

@@ -59,28 +59,28 @@ def label_values(name: str, label: str, why: str, query: str, regex: str = "", m
     return out
 
 
-NEWEST = "(SELECT max(start_ms) FROM model_window WHERE model = '$model')"
-LABELLED = "(SELECT max(start_ms) FROM model_window WHERE model = '$model' AND labelled_rows > 0)"
+NEWEST = "(SELECT max(start_ms) FROM model_window WHERE model = ${model:sqlstring})"
+LABELLED = "(SELECT max(start_ms) FROM model_window WHERE model = ${model:sqlstring} AND labelled_rows > 0)"
 
 MODEL = asked("model", "Model", "Which model is shown.", "SELECT model FROM model_lock WHERE model <> '' ORDER BY 1")
 VERSION = asked(
     "version", "Version", "Versions of the model in its newest window.",
-    f"SELECT DISTINCT version FROM score WHERE model = '$model' AND window_start_ms = {NEWEST} AND version <> '' ORDER BY 1", True,
+    f"SELECT DISTINCT version FROM score WHERE model = ${{model:sqlstring}} AND window_start_ms = {NEWEST} AND version <> '' ORDER BY 1", True,
 )  # fmt: skip
 SEGMENT = asked(
     "segment", "Segment", "A part of the model's rows, or all of them.",
-    f"SELECT '{ALL_ROWS}' UNION ALL (SELECT DISTINCT segment FROM score WHERE model = '$model' AND window_start_ms = {NEWEST} "
+    f"SELECT '{ALL_ROWS}' UNION ALL (SELECT DISTINCT segment FROM score WHERE model = ${{model:sqlstring}} AND window_start_ms = {NEWEST} "
     "AND segment <> '' ORDER BY 1)", current=ALL_ROWS,
 )  # fmt: skip
 _FEATURES = (
-    f"SELECT DISTINCT subject FROM score WHERE model = '$model' AND window_start_ms = {NEWEST} AND segment = '' "
+    f"SELECT DISTINCT subject FROM score WHERE model = ${{model:sqlstring}} AND window_start_ms = {NEWEST} AND segment = '' "
     "AND score = 'missing_share' ORDER BY 1"
 )
 FEATURE = asked("feature", "Feature", "Which feature is shown; `prediction` is one too.", _FEATURES)
 FEATURES = asked("features", "Features", "Features that the heatmap shows.", _FEATURES, True)
 METRIC = asked(
     "metric", "Metric", "Metric of performance that the band is drawn for.",
-    f"SELECT DISTINCT score FROM score WHERE model = '$model' AND window_start_ms = {LABELLED} AND subject = 'performance' "
+    f"SELECT DISTINCT score FROM score WHERE model = ${{model:sqlstring}} AND window_start_ms = {LABELLED} AND subject = 'performance' "
     "AND segment = '' AND score !~ '_(low|high)$' ORDER BY 1",
 )  # fmt: skip
 SCORE = chosen("score", "Drift score", "Which score of drift is shown.", DRIFT_SCORES)

@@ -29,10 +29,9 @@ DEPLOY = HERE.parent / "deploy"
 BOARDS = {name: json.loads(make.render(name)) for name in make.DASHBOARDS}
 # values of the variables in the daemon's run, and the macros of Grafana
 CHOSEN = {
-    "model": "credit", "segment": ALL_ROWS, "feature": "income", "metric": "accuracy", "score": "psi", "instance": ".*",
-    "__interval_ms": "60000",
+    "model": ["credit"], "segment": [ALL_ROWS], "feature": ["income"], "metric": ["accuracy"], "score": ["psi"], "instance": [".*"],
+    "version": ["3", "4"], "features": ["income", "age", "region", "prediction"],
 }  # fmt: skip
-LISTS = {"version": "'3','4'", "features": "'income','age','region','prediction'"}
 CONFIG = (
     config.TEMPLATE.replace("    segments: [channel]\n", "    segments: [channel]\n    checks: [{{name: adult, expect: 'age >= 21'}}]\n"
                             "    resources: [{{name: server, type: process, cgroup: self, every: 1h}}]\n")
@@ -49,11 +48,14 @@ def panels():
     return [(name, panel) for name, board in BOARDS.items() for panel in board["panels"] if panel["type"] != "row"]
 
 
-def replaced(query: str, chosen: dict[str, str] = CHOSEN) -> str:
-    """A query as Grafana sends it: no variable and no macro is left."""
-    query = query.replace("$__unixEpochFrom()", "1").replace("$__unixEpochTo()", "4000000000")
-    for name, value in {**chosen, **LISTS}.items():
-        query = re.sub(rf"\$\{{{name}\}}|\${name}\b", value, query)
+def replaced(query: str, **other: list[str]) -> str:
+    """A query as Grafana sends it: ${name:sqlstring} quoted and escaped, $name as it is; no variable and no macro is left."""
+    for macro, value in (("$__unixEpochFrom()", "1"), ("$__unixEpochTo()", "4000000000"), ("$__interval_ms", "60000")):
+        query = query.replace(macro, value)
+    for name, values in {**CHOSEN, **other}.items():
+        quoted = ",".join("'" + value.replace("'", "''") + "'" for value in values)
+        query = query.replace(f"${{{name}:sqlstring}}", quoted)
+        query = re.sub(rf"\${name}\b", "|".join(values).replace("\\", r"\\"), query)
     query = re.sub(r"\[\d+m\]", "[30s]", query)
     assert "$" not in query.replace(")$'", ""), query
     return query
@@ -217,6 +219,28 @@ def _values(variable, store, prometheus):
     return [n for n in names if re.match(variable["regex"].strip("/"), n)] if variable["regex"] else names
 
 
+def test_hostile_names_are_text_in_every_query(lived):
+    """What events call their features is no SQL: each variable stands in a query quoted by Grafana, not by the query."""
+    store, evil = lived[0], ["x'); DROP TABLE score; --\\", 'y"']
+    for name, panel in panels():
+        for target in panel["targets"]:
+            if "rawSql" in target:
+                bare = set(re.findall(r"\$\{?(\w+)\}?(?!:sqlstring|\w)", target["rawSql"])) - {
+                    "__unixEpochFrom",
+                    "__unixEpochTo",
+                    "__interval_ms",
+                }
+                assert not bare, f"{name} {panel['title']}: {bare}"
+                query = replaced(
+                    target["rawSql"],
+                    version=evil,
+                    features=evil,
+                    **{n: evil[:1] for n in ("model", "segment", "feature", "metric", "score")},
+                )
+                with store.engine.connect() as conn:
+                    conn.exec_driver_sql(query.replace("%", "%%"))
+
+
 def test_what_is_chosen_at_first_is_in_the_list(lived):
     store = lived[0]
     variables = {v["name"]: v for v in BOARDS["model"]["templating"]["list"]}
@@ -293,15 +317,14 @@ def test_a_dashboards_query_on_a_million_score_rows_takes_under_50_ms(million):
 
 def test_every_query_finds_a_million_scores_by_index(million):
     """The heatmap's too, of six hours and ten features; it reads no score that it does not show."""
-    some = ",".join(f"'f{i}'" for i in range(1, 11))
+    some = [f"f{i}" for i in range(1, 11)]
     asked = 0
     for name, panel in panels():
         for target in panel["targets"]:
             if "FROM score" not in target.get("rawSql", ""):
                 continue
-            query = target["rawSql"].replace("$features", some).replace("$feature", "f7")
-            query = query.replace("$__unixEpochFrom()", "1767290000").replace("$__unixEpochTo()", "1767311600")
-            nodes = list(_nodes(_plan(million, replaced(query))["Plan"]))
+            query = target["rawSql"].replace("$__unixEpochFrom()", "1767290000").replace("$__unixEpochTo()", "1767311600")
+            nodes = list(_nodes(_plan(million, replaced(query, features=some, feature=["f7"]))["Plan"]))
             scans = [n for n in nodes if n.get("Relation Name") == "score"]
             assert scans and not any(n["Node Type"] == "Seq Scan" for n in scans), f"{name} {panel['title']}"
             asked += 1

@@ -14,7 +14,7 @@ from monitor.metrics import Metrics
 HERE = Path(__file__).parent
 RULES = HERE.parent / "dashboards" / "rules.yml"
 TESTS = HERE / "prometheus_rules.yml"
-ALERTS = [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
+ALERTS = [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"] if "alert" in rule]
 
 
 @pytest.mark.parametrize("command", [("check", "rules", str(RULES)), ("test", "rules", str(TESTS))], ids=["check", "test"])
@@ -35,5 +35,5 @@ def test_each_rule_is_tested_to_fire_and_to_be_quiet(rule):
 
 def test_the_rules_ask_for_metrics_that_driftd_has():
     names = {line.split()[2] for line in Metrics().render()[0].decode().splitlines() if line.startswith("# TYPE")}
-    asked = {name for rule in ALERTS for name in re.findall(r"\bdriftd_\w+", rule["expr"])}
-    assert asked and {name.removesuffix("_bucket") for name in asked} <= names
+    asked = {name for name in re.findall(r"\bdriftd_\w+", RULES.read_text())}
+    assert len(asked) > 10 and {name.removesuffix("_bucket") for name in asked} <= names
