@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 
@@ -23,6 +24,11 @@ models:
 alerts:
   rules: [{name: drift, scores: [js, rank_shift], channels: [log], resolve_windows: 1}]
   channels: {log: {type: log}}
+"""
+
+SOURCE = """
+sources:
+  - {name: main, type: kafka, bootstrap_servers: "127.0.0.1:9092", topics: [predictions], carries: events}
 """
 
 
@@ -86,6 +92,37 @@ def test_tables_for_people_say_counts_and_times(place):
     assert done.exit_code == 0
     for words in ("alerts by budget", "0.25", "2026-01-01 00:08:00", "rank_shift", "alerts at 1 a week"):
         assert words in done.output, words
+
+
+def dump(place, rows):
+    """Kafka records as JSON a line, in three partitions, every other one as base64."""
+    lines = []
+    for i, event in enumerate(rows):
+        where = {"topic": "predictions", "partition": i % 3, "offset": i // 3, "ts": event["ts"]}
+        body = orjson.dumps(event)
+        lines.append({**where, **({"payload": body.decode()} if i % 2 else {"payload_base64": base64.b64encode(body).decode()})})
+    (place / "topic.jsonl").write_bytes(b"\n".join(orjson.dumps(line) for line in lines))
+    return place / "topic.jsonl"
+
+
+def test_a_dump_of_the_topic_gives_what_the_file_of_its_events_gave(place):
+    (place / "c.yaml").write_text((place / "c.yaml").read_text() + SOURCE)
+    _, from_file = run(place, "--from", place / "past.jsonl", "--budgets", "1,2000", "--format", "jsonl")
+    done, from_dump = run(place, "--topic-dump", dump(place, events()), "--budgets", "1,2000", "--format", "jsonl")
+    assert done.exit_code == 0, done.output
+    assert from_dump == from_file and {a["subject"] for a in from_dump if a["kind"] == "alert" and a["budget"] == 1} == {"x"}
+    assert not (place / "r.db").exists()
+
+
+def test_a_line_of_a_dump_that_is_no_record_is_named(place):
+    (place / "c.yaml").write_text((place / "c.yaml").read_text() + SOURCE)
+    path = dump(place, list(events(windows=1, rows=3)))
+    path.write_bytes(path.read_bytes() + b'\n{"topic": "predictions", "payload": "{}"}')
+    done, _ = run(place, "--topic-dump", path)
+    assert done.exit_code != 0 and "topic.jsonl:4" in done.output and "partition" in done.output
+    path.write_bytes(path.read_bytes().splitlines()[0].replace(b"predictions", b"elsewhere"))
+    done, _ = run(place, "--topic-dump", path)
+    assert done.exit_code != 0 and "no source of the config reads topic 'elsewhere'" in done.output
 
 
 @pytest.mark.parametrize(

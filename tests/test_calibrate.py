@@ -7,13 +7,14 @@ import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from detectors.calibrate import closed
+from detectors.calibrate import closed, sums
 from detectors.calibrate.multiple import CORRECTIONS, cutoff
 from detectors.calibrate.null import TAILS, NullTable
 from detectors.calibrate.nulls import CALIBRATED, NORMAL, NORMAL_EITHER, STUDENT, pair_null
 from detectors.calibrate.resample import draw
 from detectors.calibrate.statistics import OVER_BINS
 from detectors.calibrate.streak import correlation, single_probability, streak_probability
+from detectors.calibrate.sums import sum_null
 from detectors.category import CategorySummary
 from detectors.numeric import GridSummary, make_grid
 from detectors.pairs import CategoryPair, NumericPair
@@ -85,6 +86,43 @@ def test_weighted_draws_reach_tails_that_plain_ones_take_a_hundred_times_as_many
         happened = float((found >= table.value_at(probability)).mean())
         within = 3.0 if name == "tv" and probability < 1e-3 else 2.0
         assert 1 / within < happened / probability < within, probability
+
+
+ZIPF = 1.0 / np.arange(1, 61.0) / (1.0 / np.arange(1, 61.0)).sum()
+
+
+@pytest.mark.parametrize(("reference_rows", "rows"), [(20_000, 50), (20_000, 3_000), (600, 200)])
+def test_a_sum_over_many_cells_has_its_tail_without_a_draw(reference_rows, rows):
+    """100,000 plain draws: at 1e-4 ten of them lie beyond the limit."""
+    rng = np.random.default_rng(13)
+    found: dict[str, list[np.ndarray]] = {name: [] for name in ("js", "psi", "tv", "g_test", "kl")}
+    for _ in range(10):
+        p, q = (rng.multinomial(n, ZIPF, size=10_000) / n for n in (reference_rows, rows))
+        for name, values in found.items():
+            values.append(OVER_BINS[name].of(p, q, reference_rows, rows))
+    for name, values in found.items():
+        table, all_values = sum_null(name, ZIPF, reference_rows, rows), np.concatenate(values)
+        for probability, within in ((0.3, 1.06), (0.1, 1.12), (0.01, 1.35), (1e-3, 1.8), (1e-4, 3.5)):
+            happened = float((all_values >= table.value_at(probability)).mean())
+            assert 1 / within < happened / probability < within, (name, probability)
+
+
+@pytest.mark.parametrize("cells", [2, 7, 300])
+def test_a_sum_of_great_counts_is_chi_square(cells):
+    even = np.full(cells, 1.0 / cells)
+    for name, per in (("chi2", 1.0), ("g_test", 1.0), ("psi", 1 / 5e5 + 1 / 2e5)):
+        table = sum_null(name, even, 500_000, 200_000)
+        for p in (0.3, 0.01, 1e-4, 1e-8):
+            assert stats.chi2.sf(table.value_at(p) / per, cells - 1) == pytest.approx(p, rel=0.15), (name, p)
+
+
+def test_many_features_of_many_categories_share_one_table_of_a_cell():
+    """What is timed in tests/bench/scores.py: the table over the shares of a cell is made once for both numbers of rows."""
+    rng = np.random.default_rng(14)
+    sums._cells.cache_clear()
+    for _ in range(20):
+        pair_null("js", category_pair(rng, 50_000, 300, rng.dirichlet(np.ones(150))))
+    assert sums._cells.cache_info().misses == 1
 
 
 def test_draws_are_a_function_of_their_seed():

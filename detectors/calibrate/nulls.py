@@ -1,6 +1,7 @@
 """The null of a drift score of one feature, from the reference's counts and the two numbers of rows.
 
-    over bins       js, psi, kl, hellinger, tv, linf, chi2, g_test, cramers_v     drawn, by the bins' shares
+    over bins       js, psi, kl, hellinger, tv, linf, chi2, g_test, cramers_v     by the bins' shares: drawn where a few
+                    bins hold few rows, else by the moments of the sum that all but linf are
     by rank         ks, rank_shift                                                closed; ks of few distinct values drawn
 
 Statistics in units of the values (wasserstein, energy, a shift of the mean) have none: where tails are heavy their own
@@ -21,13 +22,16 @@ from scipy.special import ndtri, stdtrit
 
 from detectors.calibrate import closed
 from detectors.calibrate.null import TAILS, NullTable
-from detectors.calibrate.resample import MANY_CELLS, draw
+from detectors.calibrate.resample import DRAWS, FEW_DRAWS, MANY_CELLS, draw
 from detectors.calibrate.statistics import OVER_BINS, kolmogorov_smirnov
+from detectors.calibrate.sums import sum_null
 from detectors.columns import Floats, Ints
 from detectors.pairs import NumericPair, Pair
 
 STEP_ROWS, STEP_SHARES = 1.1, 1.05
 PLENTY = 400  # rows expected in the smallest cell: from here on the null only shrinks with the square root of rows
+LARGE = 30  # rows expected in the smallest cell: a sum of so many such cells is chi-square but for a little, however few they are
+SOME_CELLS, SOME_ROWS = 8, 20  # of js: more cells, and rows outside of the commonest
 FINE = 0.02  # a column whose commonest cell is smaller than this has no ties to speak of
 RANK_CELLS = 64
 CATEGORIES = 400  # cells of one feature that are drawn; rarer categories beyond share the last
@@ -71,20 +75,41 @@ def _over_bins(name: str, bins: Ints, rows: int) -> NullTable | None:
 
 def _drawn_null(name: str, shares: Floats, reference_rows: int, rows: int, power: int) -> NullTable:
     steps = np.round(np.log(shares) / np.log(STEP_SHARES)).astype(np.int64)
-    excess = min(reference_rows, rows) * STEP_SHARES ** float(steps.min()) / PLENTY
-    shrink = excess if excess > 1.0 and len(shares) <= MANY_CELLS else 1.0
+    least = min(reference_rows, rows)
+    summed = _is_sum(name, shares, least)
+    excess = least * STEP_SHARES ** float(steps.min()) / PLENTY
+    shrink = excess if excess > 1.0 and not summed and len(shares) <= MANY_CELLS else 1.0
     near = _rounded(round(reference_rows / shrink), round(rows / shrink))
     scale = _scale(reference_rows, rows, near) ** power
     if name == "cramers_v":  # a distance by the sum of rows, not by their harmonic mean
         scale = float(np.sqrt(sum(near) / (reference_rows + rows)))
-    return _drawn(name, tuple(steps.tolist()), *near).scaled(scale)
+    return (_summed if summed else _drawn)(name, tuple(steps.tolist()), *near).scaled(scale)
+
+
+def _is_sum(name: str, shares: Floats, least: int) -> bool:
+    """Whether three moments give the tail: of many cells, of great counts, and of js a little sooner. ARCHITECTURE.md has figures."""
+    if name not in OVER_BINS or not OVER_BINS[name].sum:
+        return False
+    if len(shares) > MANY_CELLS:
+        return True
+    if name == "js" and len(shares) > SOME_CELLS and least * (1.0 - float(shares.max())) > SOME_ROWS:
+        return True
+    return name != "tv" and least * float(shares.min()) > LARGE
+
+
+@lru_cache(maxsize=8192)
+def _summed(name: str, steps: tuple[int, ...], reference_rows: int, rows: int) -> NullTable:
+    shares = STEP_SHARES ** np.array(steps, dtype=np.float64)
+    return sum_null(name, shares / shares.sum(), reference_rows, rows)
 
 
 @lru_cache(maxsize=8192)
 def _drawn(name: str, steps: tuple[int, ...], reference_rows: int, rows: int) -> NullTable:
     shares = STEP_SHARES ** np.array(steps, dtype=np.float64)
     seed = zlib.crc32(repr((steps, reference_rows, rows)).encode())
-    return draw(shares / shares.sum(), reference_rows, rows, seed).table(kolmogorov_smirnov if name == "ks" else OVER_BINS[name].of)
+    draws = DRAWS if len(set(steps)) == 1 else FEW_DRAWS  # equal bins are those of many features
+    drawn = draw(shares / shares.sum(), reference_rows, rows, seed, draws)
+    return drawn.table(kolmogorov_smirnov if name == "ks" else OVER_BINS[name].of)
 
 
 @lru_cache(maxsize=1024)

@@ -15,18 +15,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import chdtri, gammainccinv, gammaln, ndtri
+from scipy.special import chdtri, gammaln
 
 from detectors.calibrate.null import TAILS, NullTable
 from detectors.calibrate.statistics import Statistic
+from detectors.calibrate.sums import pearson
 from detectors.columns import Floats
 
 DRAWS = 6_000
+FEW_DRAWS = 1_800  # for a shape that one feature has alone: its error is that of one score among many
 LEVELS = 7  # of spread, from that of the multinomial itself to one at which the table's last probability is common
 MANY_DRAWS = 3_000
 MANY_CELLS = 40  # a statistic of more cells is a sum of so many parts that three moments give its tail
 NORMAL_FROM = 30
-SYMMETRIC = 0.02  # less skew than this is none
 NEAR = 4  # a reference of fewer than NEAR times the window's rows is spread as well
 
 
@@ -46,7 +47,7 @@ class Draws:
         """The null of a statistic, from these draws."""
         values = statistic(self.reference, self.current, *self.rows)
         if self.weights is None:
-            return pearson(values)
+            return _pearson_of(values)
         order = np.argsort(-values, kind="stable")
         survival = np.cumsum(self.weights[order])
         survival /= survival[-1]
@@ -54,7 +55,7 @@ class Draws:
         return NullTable.from_survival(values[order][::-1], log[::-1])
 
 
-def draw(shares: Floats, reference_rows: int, rows: int, seed: int) -> Draws:
+def draw(shares: Floats, reference_rows: int, rows: int, seed: int, draws: int = DRAWS) -> Draws:
     """Draws of a reference and a window of so many rows each, both of the source that has these shares (all > 0)."""
     rng = np.random.default_rng(seed)
     cells = len(shares)
@@ -63,38 +64,33 @@ def draw(shares: Floats, reference_rows: int, rows: int, seed: int) -> Draws:
         return Draws(ones, ones, np.ones(2), (reference_rows, rows))
     if cells > MANY_CELLS:
         current = _counts(rng, shares, rows, None, MANY_DRAWS) / rows
-        return Draws(_reference_shares(rng, shares, reference_rows), current, None, (reference_rows, rows))
+        return Draws(_reference_shares(rng, shares, reference_rows, MANY_DRAWS), current, None, (reference_rows, rows))
     near = reference_rows < NEAR * rows
     freedom = cells - 1
     widest = max(1.5, float(chdtri(freedom, TAILS[-1])) / freedom)
     levels = np.geomspace(1.0, widest, LEVELS)
     parts_r, parts_c = [], []
-    each = DRAWS // LEVELS
+    each = draws // LEVELS
     for level in levels:
         parts_c.append(_counts(rng, shares, rows, _weight_of(level, rows, reference_rows), each))
-        parts_r.append(_counts(rng, shares, reference_rows, _weight_of(level, reference_rows, rows) if near else None, each))
-    current, reference = np.concatenate(parts_c), np.concatenate(parts_r)
+        if near:
+            parts_r.append(_counts(rng, shares, reference_rows, _weight_of(level, reference_rows, rows), each) / reference_rows)
+    current = np.concatenate(parts_c)
+    reference = np.concatenate(parts_r) if near else _reference_shares(rng, shares, reference_rows, len(current))
     ratios = np.empty((LEVELS, len(current)))
     for i, level in enumerate(levels):
         ratios[i] = _log_ratio(current, shares, _weight_of(level, rows, reference_rows))
         if near:
-            ratios[i] += _log_ratio(reference, shares, _weight_of(level, reference_rows, rows))
+            ratios[i] += _log_ratio(np.round(reference * reference_rows), shares, _weight_of(level, reference_rows, rows))
     top = ratios.max(axis=0)
     weights = np.exp(-(top + np.log(np.exp(ratios - top).mean(axis=0))))
-    return Draws(reference / reference_rows, current / rows, weights, (reference_rows, rows))
+    return Draws(reference, current / rows, weights, (reference_rows, rows))
 
 
-def pearson(values: Floats) -> NullTable:
-    """The null of a sum of many parts from draws of it, shape (n,): the Pearson type III law of its three moments."""
-    mean, std = float(values.mean()), float(values.std())
-    if std <= 0:
-        return NullTable(np.linspace(mean, mean + 1e-9, len(TAILS)))
-    skew = float((((values - mean) / std) ** 3).mean())
-    if skew < SYMMETRIC:
-        return NullTable(mean - std * ndtri(np.minimum(TAILS, 1.0 - 1e-6)))
-    shape = 4.0 / skew**2
-    upper = gammainccinv(shape, np.minimum(TAILS, 1.0 - 1e-6))
-    return NullTable(np.asarray(mean + std * (upper - shape) / np.sqrt(shape), dtype=np.float64))
+def _pearson_of(values: Floats) -> NullTable:
+    """From draws that are plain, shape (n,)."""
+    mean = float(values.mean())
+    return pearson(mean, float(values.var()), float(((values - mean) ** 3).mean()))
 
 
 def _weight_of(level: float, rows: int, other: int) -> float | None:
@@ -115,12 +111,12 @@ def _counts(rng: np.random.Generator, shares: Floats, rows: int, weight: float |
     return rng.multinomial(rows, gammas / gammas.sum(axis=1, keepdims=True)).astype(np.float64)
 
 
-def _reference_shares(rng: np.random.Generator, shares: Floats, rows: int) -> Floats:
+def _reference_shares(rng: np.random.Generator, shares: Floats, rows: int, size: int) -> Floats:
     """Plain draws of a reference's shares; normal ones where every cell holds rows enough, for they are five times as fast."""
     if rows * float(shares.min()) < NORMAL_FROM:
-        return _counts(rng, shares, rows, None, MANY_DRAWS) / rows
+        return _counts(rng, shares, rows, None, size) / rows
     root = np.sqrt(shares / rows)
-    noise = rng.standard_normal((MANY_DRAWS, len(shares)))
+    noise = rng.standard_normal((size, len(shares)))
     noise -= (noise @ np.sqrt(shares))[:, None] * np.sqrt(shares)  # the shares' sum is 1
     return np.asarray(np.maximum(shares + noise * root, 0.0))
 

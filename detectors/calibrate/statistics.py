@@ -71,20 +71,25 @@ def _against(p: Floats, q: Floats) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class OverBins:
-    """A statistic of unordered bins. power: it shrinks with (1/N + 1/M) to the power of half of this."""
+    """A statistic of unordered bins. power: it shrinks with (1/N + 1/M) to the power of half of this.
+
+    sum: it is a sum of one part a cell. root: its square is.
+    """
 
     of: Statistic
     power: int = 1
+    sum: bool = True
+    root: bool = False
 
 
 OVER_BINS: dict[str, OverBins] = {
-    "js": OverBins(jensen_shannon),
+    "js": OverBins(jensen_shannon, root=True),
     "psi": OverBins(psi, 2),
     "kl": OverBins(kullback_leibler, 2),
-    "hellinger": OverBins(hellinger),
+    "hellinger": OverBins(hellinger, root=True),
     "tv": OverBins(total_variation),
-    "linf": OverBins(l_infinity),
+    "linf": OverBins(l_infinity, sum=False),
     "chi2": OverBins(chi_square, 0),
     "g_test": OverBins(g_test, 0),
-    "cramers_v": OverBins(cramers_v),
+    "cramers_v": OverBins(cramers_v, root=True),
 }
