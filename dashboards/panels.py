@@ -116,8 +116,8 @@ def table(title: str, why: str, unit: str, target: Json, **more: Any) -> Json:
 
 def band(low: str, high: str) -> list[Json]:
     """Overrides that shade what lies between two series and draw their lines thin."""
-    thin = {"id": "custom.lineWidth", "value": 0}
-    fill = [thin, {"id": "custom.fillBelowTo", "value": low}, {"id": "custom.fillOpacity", "value": 15}]
+    thin: Json = {"id": "custom.lineWidth", "value": 0}
+    fill: list[Json] = [thin, {"id": "custom.fillBelowTo", "value": low}, {"id": "custom.fillOpacity", "value": 15}]
     return [by_name(low, [thin]), by_name(high, fill)]
 
 
