@@ -18,9 +18,11 @@ from dataclasses import astuple, dataclass
 
 import numpy as np
 
+from detectors.columns import Floats
 from detectors.error_cells import ErrorCells
 from detectors.latency import BASE, CELLS, FIRST, LatencySummary
 from detectors.performance import PerformanceSummary
+from detectors.request_errors import RequestErrors
 from detectors.trace import ErrorTrace
 
 PROMOTE, KEEP_WAITING, ROLL_BACK = "promote", "keep waiting", "roll back"
@@ -96,14 +98,33 @@ def paired(champion: ErrorTrace, challenger: ErrorTrace, right: bool) -> Piece:
     """
     level = min(champion.level, challenger.level)
     (keys_a, rows_a, errors_a), (keys_b, rows_b, errors_b) = (_at(t, level) for t in (champion, challenger))
-    both, a, b = np.intersect1d(keys_a, keys_b, assume_unique=True, return_indices=True)
+    _, a, b = np.intersect1d(keys_a, keys_b, assume_unique=True, return_indices=True)
     same = (rows_a[a] == rows_b[b]) & (rows_a[a] > 0)
     a, b = a[same], b[same]
-    cells = len(a)
+    return _of_pairs(rows_a[a].astype(np.float64), errors_a[a], errors_b[b], right)
+
+
+def paired_requests(champion: RequestErrors, challenger: RequestErrors, newest_pane: int, right: bool) -> Piece:
+    """The piece of one window, of requests that both versions answered as often, by what each said to the same one.
+
+    Of a window's requests those count whose later answer lies in its newest pane: each once, however windows overlap.
+    """
+    level = max(champion.level, challenger.level)
+    (keys_a, panes_a, rows_a, errors_a), (keys_b, panes_b, rows_b, errors_b) = (
+        side.by_request(level) for side in (champion, challenger)
+    )
+    _, a, b = np.intersect1d(keys_a, keys_b, assume_unique=True, return_indices=True)
+    same = (rows_a[a] == rows_b[b]) & (np.maximum(panes_a[a], panes_b[b]) == newest_pane)
+    a, b = a[same], b[same]
+    return _of_pairs(rows_a[a].astype(np.float64), errors_a[a], errors_b[b], right)
+
+
+def _of_pairs(rows: Floats, errors_a: Floats, errors_b: Floats, right: bool) -> Piece:
+    """rows of each version in each cell, and the sums of their errors; shape (cells,)."""
+    cells = len(rows)
     if cells < 2:
         return Piece()
-    rows = rows_a[a].astype(np.float64)
-    first, second = (rows - errors_a[a], rows - errors_b[b]) if right else (errors_a[a], errors_b[b])
+    first, second = (rows - errors_a, rows - errors_b) if right else (errors_a, errors_b)
     gap = second - first
     n = float(rows.sum())
     effect = float(gap.sum())

@@ -20,6 +20,8 @@ from detectors.multivariate import Multivariate
 from detectors.operations import NumberSummary
 from detectors.outliers import PART as OUTLIERS
 from detectors.outliers import WORST_ROWS, OutlierCount, WorstRows
+from detectors.request_errors import PART as REQUEST_ERRORS
+from detectors.request_errors import RequestErrors
 from detectors.rules import RuleSummary
 from detectors.sample import RowSample
 from detectors.score_cells import ScoreCells
@@ -70,6 +72,7 @@ OUTCOME_PARTS: dict[str, PartKind[Outcomes]] = {
     LABELS: PartKind(LabelledSpread.empty, LabelledSpread.from_bytes, whole=True),
     "error_cells": PartKind(ErrorCells.empty, ErrorCells.from_bytes, whole=True),
     WORST_ERRORS: PartKind(WorstErrors.empty, WorstErrors.from_bytes, whole=True),
+    REQUEST_ERRORS: PartKind(RequestErrors.empty, RequestErrors.from_bytes, whole=True),
     "errors": PartKind(ErrorTrace.empty, ErrorTrace.from_bytes, whole=True),
 }
 

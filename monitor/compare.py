@@ -23,6 +23,7 @@ from detectors.compare import (
     error_sums,
     latency_sums,
     paired,
+    paired_requests,
     right_sums,
     share_sums,
     unpaired,
@@ -30,6 +31,7 @@ from detectors.compare import (
 )
 from detectors.error_cells import PART as ERROR_CELLS
 from detectors.limits import judge
+from detectors.request_errors import PART as REQUEST_ERRORS
 from detectors.score import Score
 from detectors.trace import PART as ERRORS
 from monitor.label_scores import is_mature
@@ -64,6 +66,12 @@ def settle_compared(memory: Memory, model: Model) -> None:
 def _piece(wanted: VersionComparison, champion: GroupView, challenger: GroupView, view: WindowView) -> Piece:
     if wanted.metric not in OF_ANY_TASK and not (is_mature(champion) and is_mature(challenger)):
         return Piece()
+    if wanted.by_request:
+        parts = [None if g.performance is None else g.performance.parts.get(REQUEST_ERRORS) for g in (champion, challenger)]
+        if parts[0] is None or parts[1] is None:
+            return Piece()
+        newest = (view.end_ms - 1) // view.model.slide_ms
+        return paired_requests(parts[0], parts[1], newest, right=wanted.metric == "accuracy")
     traces = [None if g.performance is None else g.performance.parts.get(ERRORS) for g in (champion, challenger)]
     if wanted.paired:
         if None in traces:
@@ -99,7 +107,8 @@ class _Pieces:
     _windows: dict[int, Piece] | None = None
 
     def __post_init__(self) -> None:
-        key = json.dumps([astuple(self.wanted)[:5], self.model.slide_ms]).encode()
+        wanted = [*astuple(self.wanted)[:5], *(["by request"] if self.wanted.by_request else [])]
+        key = json.dumps([wanted, self.model.slide_ms]).encode()
         self._name = f"compare:{hashlib.sha256(key).hexdigest()[:12]}"
         stored = self.memory.load_state(self._name)
         base, windows = json.loads(stored) if stored else ([], [])
@@ -193,7 +202,7 @@ def _scores(found: Comparison, wanted: VersionComparison, total: Piece) -> Itera
         "interval": [_round(found.low), _round(found.high)],
         "alpha": wanted.alpha,
         "min_effect": wanted.min_effect,
-        "paired": wanted.paired,
+        "paired": ("by request" if wanted.by_request else "by ts") if wanted.paired else False,
     }
     values = (found.champion, found.challenger, found.effect, found.low, found.high,
               float(found.answer == PROMOTE), float(found.answer == ROLL_BACK))  # fmt: skip

@@ -52,6 +52,8 @@ from monitor.payload import pack
 from monitor.performance_pane import add_outcomes
 from monitor.segments import with_derived
 from monitor.waiting_cells import WIDTH, has_cells, heads_of, with_heads
+from monitor.waiting_requests import has_requests
+from monitor.waiting_requests import heads_of as heads_of_requests
 from monitor.watermark import clock_before
 
 EXCERPT_ROWS = 1000  # late rows that leave a dead letter between two checkpoints; all are counted
@@ -261,6 +263,9 @@ class Engine:
         columns = columns if all_rows else columns.take(keep)
         version = batch.version if all_rows else batch.version.take(keep)
         segments = batch.segments if all_rows else {d: c.take(keep) for d, c in batch.segments.items()}
+        requests = None if model.request_key is None else segments.get(model.request_key)
+        if requests is not None:
+            segments = {dimension: column for dimension, column in segments.items() if dimension != model.request_key}
         if model.derived:
             segments = with_derived(model.derived, columns, segments, version)
         starts = start if all_rows else start[keep]
@@ -285,12 +290,15 @@ class Engine:
                     group=_group_column(version, segments),
                     label=columns.label,
                     score=columns.score,
-                    payload=self._payload(part, model, columns, starts),
+                    payload=self._payload(part, model, columns, starts, requests),
                 )
             )
 
-    def _payload(self, part: Partition, model: Model, columns: Columns, starts: Ints) -> Ragged | None:
-        payload = pack(model.schema, columns)
+    def _payload(self, part: Partition, model: Model, columns: Columns, starts: Ints, requests: DictColumn | None) -> Ragged | None:
+        payload = self._cells_before(pack(model.schema, columns), part, model, columns, starts)
+        return with_heads(payload, heads_of_requests(requests)) if requests is not None and has_requests(model.schema) else payload
+
+    def _cells_before(self, payload: Ragged | None, part: Partition, model: Model, columns: Columns, starts: Ints) -> Ragged | None:
         if not has_cells(model.schema):
             return payload
         heads = np.zeros((columns.rows, WIDTH), dtype=np.uint8)

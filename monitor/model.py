@@ -17,7 +17,10 @@ from monitor.segments import DerivedSegment, Fairness
 
 @dataclass(frozen=True, slots=True)
 class VersionComparison:
-    """Two versions that are compared. paired: both got every request, at the same `ts`. min_effect: in the metric's unit."""
+    """Two versions that are compared. paired: both got every request. min_effect: in the metric's unit.
+
+    by_request: pairs are rows of the same request's id, else of the same `ts`.
+    """
 
     champion: str
     challenger: str
@@ -26,6 +29,7 @@ class VersionComparison:
     values: dict[str, dict[str, float]]  # predicted label -> true label -> what it is worth, for "value"
     alpha: float
     min_effect: float
+    by_request: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,7 @@ class Model:
     custom: tuple[Custom, ...] = ()
     concept: dict[str, dict[str, float]] = field(default_factory=dict)  # stream detectors and their options
     compare: tuple[VersionComparison, ...] = ()
+    request_key: str | None = None  # the key of the event's segment that holds the request's id
     concept_rows: int = 2000  # errors of a window that they read at most
     first_windows: int = 5
     thresholds: dict[str, Limit] = field(default_factory=dict)

@@ -8,6 +8,7 @@ from typing import Any
 from detectors.label_spread import LABELS, SCORES
 from detectors.outliers import PART as OUTLIERS
 from detectors.outliers import WORST_ROWS
+from detectors.request_errors import PART as REQUEST_ERRORS
 from detectors.trace import ERROR_TASKS
 from detectors.worst import PART as WORST
 from detectors.worst_errors import PART as WORST_ERRORS
@@ -66,7 +67,13 @@ def _worst_errors(m: ModelSettings) -> dict[str, Any] | None:
 
 
 def _reads_errors(m: ModelSettings) -> bool:
-    return bool(concept_detectors(m)) or (m.task in ERROR_TASKS and any(c.mode == "shadow" for c in m.compare))
+    by_time = any(c.mode == "shadow" and c.pair_by is None for c in m.compare)
+    return bool(concept_detectors(m)) or (m.task in ERROR_TASKS and by_time)
+
+
+def _request_errors(m: ModelSettings) -> dict[str, Any] | None:
+    wanted = [c.pairs for c in m.compare if c.pair_by is not None]
+    return {"pane_ms": m.window.slide_ms, "requests": max(wanted)} if wanted and m.task in ERROR_TASKS else None
 
 
 PARTS: dict[str, Callable[[ModelSettings], dict[str, Any] | None]] = {
@@ -78,6 +85,7 @@ PARTS: dict[str, Callable[[ModelSettings], dict[str, Any] | None]] = {
     WORST_ROWS: _worst_rows,
     WORST: lambda m: {"features": list(m.worst_segments.features)} if m.worst_segments is not None else None,
     WORST_ERRORS: _worst_errors,
+    REQUEST_ERRORS: _request_errors,
     "error_cells": lambda m: {} if m.task in ERROR_TASKS else None,
     "errors": lambda m: {"pane_ms": m.window.slide_ms, "cells": m.concept.cells} if _reads_errors(m) else None,
     "sample": _sample,

@@ -11,6 +11,7 @@ import numpy as np
 from detectors.columns import DictColumn, Matrix, Outcomes, Schema
 from detectors.performance import PerformanceSummary
 from detectors.ragged import Ragged
+from detectors.request_errors import VECTOR as REQUEST
 from detectors.summaries import segment_schema
 from detectors.worst_errors import VECTOR as WORST_CELLS
 from monitor.checkpoint import JoinedRows, PaneBlob, ReadPane
@@ -18,6 +19,8 @@ from monitor.model import Model
 from monitor.panes import Group
 from monitor.payload import has_payload, unpack
 from monitor.waiting_cells import cells_of, has_cells, split_heads
+from monitor.waiting_requests import MAGIC as REQUEST_MAGIC
+from monitor.waiting_requests import has_requests, requests_of
 
 FORMAT = 1
 
@@ -88,7 +91,7 @@ def add_outcomes(model: Model, rows: JoinedRows, read: ReadPane) -> list[PaneBlo
 
 def leaves_payload(schema: Schema) -> bool:
     """Whether the predictions of a model leave more than a label and a score behind."""
-    return has_payload(schema) or has_cells(schema)
+    return has_payload(schema) or has_cells(schema) or has_requests(schema)
 
 
 def _vectors(model: Model, rows: JoinedRows) -> dict[str, Matrix]:
@@ -96,12 +99,15 @@ def _vectors(model: Model, rows: JoinedRows) -> dict[str, Matrix]:
     if not leaves_payload(model.schema):
         return {}
     none = Ragged.missing(rows.rows, np.uint8)
-    payload, heads = split_heads(rows.payload or none)
-    cells = {WORST_CELLS: cells_of(model.schema, heads)} if has_cells(model.schema) else {}
+    payload, requests = split_heads(rows.payload or none, REQUEST_MAGIC)
+    payload, cells = split_heads(payload)
+    found: dict[str, Matrix] = {WORST_CELLS: cells_of(model.schema, cells)} if has_cells(model.schema) else {}
+    if has_requests(model.schema):
+        found[REQUEST] = requests_of(requests)
     if not has_payload(model.schema):
-        return cells
+        return found
     truth = rows.true_label if len(rows.true_label.codes) else DictColumn.missing(rows.rows)
-    return {**unpack(model.schema, payload, rows.true_payload or none, truth), **cells}
+    return {**unpack(model.schema, payload, rows.true_payload or none, truth), **found}
 
 
 def _outcomes(rows: JoinedRows, vectors: dict[str, Matrix], index: np.ndarray) -> Outcomes:

@@ -70,6 +70,7 @@ def build_model(cfg: Config, settings: ModelSettings, store: Any, labels_come: b
         worth={(p, t): money for p, row in settings.performance.value.items() for t, money in row.items()},
         custom=tuple(Custom(c.name, load_function(c.function)) for c in settings.performance.custom),
         concept=concept_detectors(settings),
+        request_key=settings.request_key,
         concept_rows=settings.concept.rows,
         compare=compared_versions(settings),
         first_windows=settings.reference.first_windows,
@@ -87,7 +88,14 @@ def build_model(cfg: Config, settings: ModelSettings, store: Any, labels_come: b
 def compared_versions(settings: ModelSettings) -> tuple[VersionComparison, ...]:
     return tuple(
         VersionComparison(
-            c.champion, c.challenger, c.metric, c.mode == "shadow", c.values or settings.performance.value, c.alpha, c.min_effect
+            c.champion,
+            c.challenger,
+            c.metric,
+            c.mode == "shadow",
+            c.values or settings.performance.value,
+            c.alpha,
+            c.min_effect,
+            c.pair_by is not None,
         )
         for c in settings.compare
     )
@@ -152,7 +160,12 @@ def decode_settings(cfg: Config, models: dict[str, Model]) -> DecodeSettings:
         future_ms=cfg.limits.future_ms,
         excerpt_bytes=cfg.limits.excerpt_bytes,
         models={
-            m.name: ModelSchema(raw_schema(models[m.name].schema), m.segment_keys, m.non_finite == "missing") for m in cfg.models
+            m.name: ModelSchema(
+                raw_schema(models[m.name].schema),
+                m.segment_keys if m.request_key is None else (*m.segment_keys, m.request_key),
+                m.non_finite == "missing",
+            )
+            for m in cfg.models
         },
     )
 

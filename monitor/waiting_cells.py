@@ -18,10 +18,10 @@ from detectors.profile import Profile
 from detectors.ragged import Ragged
 from detectors.worst_errors import PART
 
-MAGIC = np.frombuffer(b"WSC1", dtype=np.uint8)
+Bytes = npt.NDArray[np.uint8]
+MAGIC: Bytes = np.frombuffer(b"WSC1", dtype=np.uint8)
 WIDTH = 12
 NONE = 15
-Bytes = npt.NDArray[np.uint8]
 
 
 def has_cells(schema: Schema) -> bool:
@@ -49,7 +49,7 @@ def heads_of(schema: Schema, profile: Profile | None, columns: Columns) -> Bytes
 
 
 def with_heads(payload: Ragged | None, heads: Bytes) -> Ragged | None:
-    """Payloads, or none, with the cells before them."""
+    """Payloads, or none, with what each row leaves before them: WIDTH bytes, or zeros for nothing."""
     rows = len(heads)
     there = heads[:, 0] != 0
     if not there.any():
@@ -63,12 +63,12 @@ def with_heads(payload: Ragged | None, heads: Bytes) -> Ragged | None:
     return out
 
 
-def split_heads(payload: Ragged) -> tuple[Ragged, Bytes]:
-    """(the payloads without cells, missing where there was nothing else; the cells, shape (n, WIDTH), zeros for none)."""
+def split_heads(payload: Ragged, magic: Bytes = MAGIC) -> tuple[Ragged, Bytes]:
+    """(the payloads without heads, missing where there was nothing else; the heads, shape (n, WIDTH), zeros for none)."""
     heads = np.zeros((payload.rows, WIDTH), dtype=np.uint8)
     long = np.flatnonzero(payload.lengths >= WIDTH)
     heads[long] = payload.values[payload.starts[long][:, None] + np.arange(WIDTH)]
-    there = (heads[:, :4] == MAGIC).all(axis=1)
+    there = (heads[:, :4] == magic).all(axis=1)
     heads[~there] = 0
     body = ~(there[payload.owners()] & (payload.places() < WIDTH))
     lengths = np.where(there, payload.lengths - WIDTH, payload.lengths)

@@ -29,6 +29,7 @@ from detectors.moments import Moments
 from detectors.numeric import GridSummary
 from detectors.performance import PerformanceSummary
 from detectors.profile import Profile
+from detectors.request_errors import halves
 from detectors.summaries import INPUT_PARTS, OUTCOME_PARTS
 from detectors.window import WindowSummary
 
@@ -53,6 +54,7 @@ OUTCOME_OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "label_spread": ("binary", {}),
     "error_cells": ("regression", {}),
     "worst_errors": ("regression", {"features": ["x", "c", "y"], "marks": [7, 9]}),
+    "request_errors": ("binary", {"pane_ms": 20_000, "requests": 30}),
     "errors": ("binary", {"pane_ms": 60_000, "cells": 20}),
 }
 
@@ -122,6 +124,8 @@ def some_outcomes(rng: np.random.Generator, n: int) -> Outcomes:
     for values in vectors.values():
         values[rng.random(n) < 0.1] = np.nan
     vectors["worst_cells"] = some_cells(rng, n)
+    vectors["request"] = halves(rng.integers(0, 2**64, 200, dtype=np.uint64)[rng.integers(0, 200, n)])
+    vectors["request"][rng.random(n) < 0.1] = np.nan
     return Outcomes(
         predicted_label=DictColumn(rng.integers(-1, 3, n).astype(np.int32), labels),
         predicted_score=np.where(rng.random(n) < 0.1, np.nan, rng.random(n)),

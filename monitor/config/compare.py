@@ -11,14 +11,31 @@ from monitor.config.lines import Path
 OF_ANY_TASK = ("latency", "error_share")
 
 
+def segment_names(model: dict[str, Any]) -> set[str]:
+    """The names in a model's list `segments`, which may be broken elsewhere."""
+    listed = model.get("segments")
+    found = [s.get("name") if isinstance(s, dict) else s for s in (listed if isinstance(listed, list) else ())]
+    return {s for s in found if isinstance(s, str)}
+
+
 def compare_problems(model: dict[str, Any], path: Path) -> Iterator[tuple[Path, str, str]]:
     """(path, what is wrong, what to do) of a model's list `compare`, which may be broken elsewhere."""
     performance = model.get("performance")
     worth = isinstance(performance, dict) and performance.get("value")
     task, listed = model.get("task", "none"), model.get("compare")
+    keys = segment_names(model)
+    first: str | None = None
     for i, wanted in enumerate(listed if isinstance(listed, list) else ()):
         if not isinstance(wanted, dict):
             continue
+        pair_by = wanted.get("pair_by")
+        if isinstance(pair_by, str):
+            first = first or pair_by
+            if pair_by in keys:
+                fix = "send the request's id under a key that is no segment: a segment a request is none"
+                yield (*path, "compare", i, "pair_by"), f"{pair_by!r} is a segment of the model", fix
+            elif pair_by != first:
+                yield (*path, "compare", i, "pair_by"), f"{pair_by!r} where {first!r} stands above", "write one key for all"
         metric = wanted.get("metric", "error")
         allowed = [*OF_ANY_TASK, *(["error"] if task in ERROR_TASKS else [])]
         allowed += ["accuracy", "value"] if task in ERROR_TASKS and task != "regression" else []

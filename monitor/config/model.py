@@ -175,7 +175,11 @@ class ConceptSettings(Section):
 
 
 class CompareSettings(Section):
-    """Two versions of a model. mode: shadow where both get every request at the same ts, canary where each gets its own."""
+    """Two versions of a model. mode: shadow where both get every request, canary where each gets its own.
+
+    pair_by: the key of the event's `segment` that holds the request's id; without it, rows of the same ts are pairs.
+    pairs: requests whose errors a pane keeps for it, of each version.
+    """
 
     champion: str = Field(min_length=1)
     challenger: str = Field(min_length=1)
@@ -184,9 +188,13 @@ class CompareSettings(Section):
     values: dict[str, dict[str, float]] = {}
     alpha: float = Field(0.05, gt=0.0, lt=0.5)
     min_effect: float = 0.0
+    pair_by: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    pairs: int = Field(5000, ge=100, le=100_000)
 
     @model_validator(mode="after")
     def _fits(self) -> CompareSettings:
+        if self.pair_by is not None and self.mode != "shadow":
+            raise ValueError("pair_by goes with mode: shadow, where both versions get every request")
         if self.champion == self.challenger:
             raise ValueError("champion and challenger must be two versions")
         if self.values and self.metric != "value":
@@ -326,6 +334,11 @@ class ModelSettings(Section):
     def segment_keys(self) -> tuple[str, ...]:
         """The keys of the event's `segment` that are dimensions."""
         return tuple(s.name for s in self.segments if s.where is None)
+
+    @property
+    def request_key(self) -> str | None:
+        """The key of the event's `segment` that holds the request's id, for comparisons that pair by it."""
+        return next((c.pair_by for c in self.compare if c.pair_by is not None), None)
 
 
 class RetrainSettings(Section):
