@@ -25,12 +25,13 @@ class Calibration:
     false_alarms_per_week: float = 1.0
     correction: str = "benjamini-hochberg"
     scores: frozenset[str] = frozenset(AUTOMATIC)
+    series: frozenset[str] = frozenset()  # held against their own past windows, instead of a reference
     min_effect: dict[str, float] = field(default_factory=dict)
     min_rows: int = 30
     use_past: bool = True
 
     def judges(self, score: str) -> bool:
-        return score in self.scores
+        return score in self.scores or score in self.series
 
     def least_effect(self, score: str) -> float:
         return self.min_effect.get(score, LEAST_EFFECT.get(score, 0.0))

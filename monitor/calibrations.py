@@ -17,6 +17,7 @@ def calibration_of(cfg: Config, settings: ModelSettings) -> Calibration:
         false_alarms_per_week=settings.false_alarms_per_week,
         correction=said.correction,
         scores=frozenset({*AUTOMATIC, *said.scores, *(named & calibrated_scores())}),
+        series=frozenset(said.series),
         min_effect=dict(said.min_effect),
         min_rows=said.min_rows,
         use_past=said.use_past,

@@ -4,7 +4,8 @@
     missing_share, accuracy               shares of rows against the reference's: exact two-sample tail
     roc_auc, mae, ...                     against the reference's by the intervals of both, and a heavy tail
     mmd_p, correlation_p, ...             p-values of features together (detectors/joint.py), with a heavy tail
-    rows, error_share, latency_p95_ms     the model's own past windows, by hour and weekday
+    rows, error_share, latency_p95_ms     the model's own past windows, by hour and weekday;
+                                          so too any score that `calibration: {series: [...]}` names
 
 Each becomes a Judged: how far out the score lies (`out`, on the scale of its null table), and how to say a place on
 that scale as a value of the score.
@@ -23,7 +24,7 @@ from detectors.calibrate.closed import share_root
 from detectors.calibrate.history import Past as Expected
 from detectors.calibrate.null import NullTable
 from detectors.calibrate.nulls import CALIBRATED, NORMAL, NORMAL_EITHER, STUDENT, pair_null
-from detectors.calibrate.series import SERIES, Series, deviate_at, deviates, probability, width
+from detectors.calibrate.series import SERIES, Series, deviate_at, deviates, probability, series_of, width
 from detectors.category import CategorySummary
 from detectors.joint import P_VALUES
 from detectors.pairs import CategoryPair, Numeric, NumericPair, Pair
@@ -34,7 +35,9 @@ from detectors.score_names import FAMILIES
 from detectors.target import SUBJECT as TARGET
 from detectors.target import target_pair
 from monitor.budget import Calibration
+from monitor.label_scores import PERFORMANCE, labelled_share
 from monitor.learned_outcomes import Reference
+from monitor.model import Model
 from monitor.panes import Group
 from monitor.view import GroupView, WindowView
 
@@ -62,16 +65,13 @@ class Judged:
     alias: str = ""  # the score that says the same already: this one is not counted again
     needs_past: bool = False  # compared with a reference that is not its own: only its past says what is usual
     past: Expected | None = None  # of this score alone, shapes (1,)
+    series: Series | None = None  # of a score that is held against its own past
 
     @property
     def key(self) -> str:
         """In the memory of past windows; an alias shares that of the score that it repeats."""
         name = self.alias or self.score.name
         return f"{self.group[0]}|{self.group[1]}|{self.score.subject}|{name}"
-
-    @property
-    def series(self) -> Series | None:
-        return SERIES[self.score.name] if self.table is None and self.score.name in SERIES else None
 
     def position(self) -> float:
         """How far out in units of the null: 0 its median, 1 its standard deviation; a series' own value."""
@@ -112,15 +112,15 @@ def judged(view: WindowView, calibration: Calibration) -> Iterator[Judged]:
     outcomes = Reference(view)
     for group, scores in sorted(view.scores.items()):
         part = view.groups.get(group)
-        if part is None:
-            continue
         names = {(s.subject, s.name): s.value for s in scores}
         pairs: dict[str, Pair | None] = {}
         for at, score in enumerate(scores):
             if not calibration.judges(score.name) or score.name in view.model.thresholds:
                 continue
-            if score.name in SERIES and score.subject in ("traffic", "latency"):
-                yield _series(group, at, score)
+            if score.name in calibration.series or (score.name in SERIES and score.subject in ("traffic", "latency")):
+                yield _series(group, at, score, part, view.model, calibration)
+            elif part is None:
+                continue
             elif score.subject == "performance":
                 ends = tuple(names.get((score.subject, f"{score.name}_{end}"), math.nan) for end in ("low", "high"))
                 yield from _performance(group, at, score, (ends[0], ends[1]), part, outcomes, calibration)
@@ -268,10 +268,17 @@ def _share_at(root: Callable[[float], float], usual: float, place: float, rising
     return high if rising else low
 
 
-def _series(group: Group, at: int, score: Score) -> Judged:
-    series, rows = SERIES[score.name], score.rows
+def _series(group: Group, at: int, score: Score, part: GroupView | None, model: Model, calibration: Calibration) -> Judged:
+    """A score against its own past windows. Performance counts, and is remembered, once its labels are there."""
+    doc, rows = SCORES[score.name], score.rows
+    series = series_of(score.name, doc.worse, doc.unit)
+    settled = "" if math.isfinite(score.value) else "it is not defined for these rows"
+    if score.subject in PERFORMANCE:
+        settled = settled or _few(rows, calibration.min_rows)
+        if part is None or not labelled_share(part) >= model.min_coverage:
+            settled = settled or "too few labels"
     kept = series.forward(score.value, rows) if math.isfinite(score.value) else math.nan
-    return Judged(group, at, score, kept, None, lambda place: series.back(place, rows))
+    return Judged(group, at, score, kept, None, lambda place: series.back(place, rows), settled=settled, series=series)
 
 
 def _column(part: GroupView, subject: str) -> Numeric | CategorySummary | None:

@@ -201,7 +201,7 @@ def test_limits_are_calibrated_unless_the_config_sets_them_and_mistakes_name_the
     assert cfg.thresholds == {} and cfg.false_alarms_per_week == 2 and cfg.calibration.min_rows == 30
     found = problems(
         "models:\n  - name: m\n    thresholds: never\n    false_alarms_per_week: -1\n    calibration:\n"
-        "      scores: [mean]\n      min_effect: {jss: 0.1}\n      correction: holm\n"
+        "      scores: [mean]\n      min_effect: {jss: 0.1}\n      correction: holm\n      series: [memory_byte, js, mae]\n"
     )
     for place, words in {
         (3, "models[0].thresholds"): "dictionary",
@@ -209,5 +209,7 @@ def test_limits_are_calibrated_unless_the_config_sets_them_and_mistakes_name_the
         (6, "models[0].calibration.scores[0]"): "no calibrated limit",
         (7, "models[0].calibration.min_effect.jss"): "did you mean 'js'",
         (8, "models[0].calibration.correction"): "bonferroni",
+        (9, "models[0].calibration.series[0]"): "did you mean 'memory_bytes'",
+        (9, "models[0].calibration.series[1]"): "is compared with the reference",
     }.items():
         assert any(words in text for at, text in found.items() if at == place), (place, found)

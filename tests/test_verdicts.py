@@ -13,6 +13,7 @@ from detectors.calibrate.episodes import usual
 from detectors.calibrate.history import LEAST_WINDOWS, hour_of_week, learn
 from detectors.choice import Choice
 from detectors.limits import Limit
+from detectors.score import Score
 from monitor.budget import WEEK_MS, Calibration
 from monitor.past import CHUNK, Chunk, Past, forget_old_references
 from monitor.verdicts import headlines
@@ -176,6 +177,51 @@ def test_volume_is_held_against_the_same_hour_of_earlier_days():
     night = finding(24 * 9 + 18)
     assert night.level == "ok" and night.score.value < 1200  # as every night
     assert finding(24 * 9 + 6, factor=0.4).level == "breach"  # as many as at night, by day
+
+
+@pytest.mark.parametrize(
+    ("subject", "name", "usual", "scatter", "worse", "better"),
+    [
+        ("resource:server", "memory_bytes", 2e9, 0.03, 1.4, 0.6),
+        ("resource:gpu", "gpu_temperature_celsius", 60.0, 0.03, 1.4, 0.7),
+        ("cost", "window_usd", 3.0, 0.05, 1.6, 0.5),
+        ("performance", "accuracy", 0.9, 0.01, 0.85, 1.1),
+        ("performance", "mae", 5.0, 0.04, 1.5, 0.7),
+        ("f00", "missing_share", 0.1, 0.05, 2.0, 0.3),
+    ],
+)
+def test_any_metric_that_the_config_names_is_held_against_its_own_past(subject, name, usual, scatter, worse, better):
+    stream = Stream("gaussian", 2000, 20_000, 5, features=1)
+    watched, memory, rng = model(stream, series=frozenset({name})), Memory(), np.random.default_rng(8)
+    watched = replace(watched, min_coverage=0.0)
+    season = 1.0 if name == "accuracy" else 1.2
+
+    def finding(i, factor=1.0):
+        level = usual * season ** np.sin(2 * np.pi * i / 24) * rng.lognormal(0, scatter) * factor
+        others = [Score(subject, name, min(level, 1.0) if usual < 1 else level, 2000)]
+        found = judged_window(watched, memory, stream.window(i % 24), START_MS + i * HOUR_MS, others)
+        return [f for f in found if (f.score.subject, f.score.name) == (subject, name)][-1]
+
+    first = finding(0)
+    assert first.level == "unsure" and "too few past windows" in first.rule
+    levels = [finding(i).level for i in range(1, 24 * 8)]
+    assert levels.count("breach") == 0 and "ok" in levels
+    bad = finding(24 * 8 + 3, worse)
+    assert bad.level == "breach" and f"calibrated {name}, past" in bad.rule
+    limits = bad.score.value, bad.threshold
+    assert limits[0] < limits[1] if name == "accuracy" else limits[0] > limits[1]
+    assert finding(24 * 8 + 4, better).level == "ok"  # nobody is called for what got better
+
+
+def test_performance_counts_and_is_remembered_once_its_labels_are_there():
+    stream = Stream("gaussian", 2000, 20_000, 5, features=1)
+    waits, memory = replace(model(stream, series=frozenset({"mae"})), min_coverage=0.5), Memory()
+    for i in range(80):
+        found = judged_window(waits, memory, stream.window(0), START_MS + i * HOUR_MS, [Score("performance", "mae", 5.0 + i, 2000)])
+    late = of(found, "mae", "performance")
+    assert late.level == "unsure" and "min_coverage" in late.rule
+    stored = Past(memory, "series", HOUR_MS, False).learned(START_MS + 80 * HOUR_MS)
+    assert stored is not None and not any("mae" in name for name in stored[0])
 
 
 class TestPast:

@@ -1,6 +1,6 @@
 """A metric's own series: what its past windows, hour of the day and weekday lead one to expect of the next.
 
-For metrics that have no reference (rows of traffic, latency): the seasonal level and scatter of detectors/calibrate/
+For metrics that have no reference (rows of traffic, latency, cost, memory; any that the config names): the seasonal level and scatter of detectors/calibrate/
 history.py, and a Student t law of few degrees, because what servers and customers do has heavier tails than a normal.
 """
 
@@ -20,7 +20,10 @@ FREEDOM = 12.0
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """How one metric is looked at. either: a fall alarms as a rise does. least: the scatter is at least this, transformed."""
+    """How one metric is looked at. either: a fall alarms as a rise does. least: the scatter is at least this, transformed.
+
+    What is kept rises as the metric gets worse.
+    """
 
     forward: Callable[[float, int], float]  # value, rows -> what is kept and compared
     back: Callable[[float, int], float]
@@ -42,6 +45,38 @@ def _arcsine(share: float, rows: int) -> float:
 
 def _share(angle: float, rows: int) -> float:
     return float(np.sin(min(max(angle, 0.0), np.pi) / 2.0) ** 2)
+
+
+def _same(value: float, rows: int) -> float:
+    return value
+
+
+def _by_rows(rows: int) -> float:
+    return float(1.0 / np.sqrt(max(rows, 1)))
+
+
+def series_of(name: str, worse: str, unit: str) -> Series:
+    """The series of a score. worse: "above", "below" or "" for either way; unit: "" for a plain number.
+
+    Shares by their arcsine, what is counted in a unit by its logarithm, where it may be below 0 (no way is worse) as it is,
+    other plain numbers (metrics, most of them within -1 and 1) as they are with at least the scatter of a mean of the rows.
+    """
+    if name in SERIES:
+        return SERIES[name]
+    forward: Callable[[float, int], float]
+    back: Callable[[float, int], float]
+    least: Callable[[int], float]
+    if name.endswith("_share"):
+        forward, back, least = _arcsine, _share, _by_rows
+    elif unit and worse:
+        forward, back, least = _log, _exp, lambda rows: 0.02
+    elif unit:
+        forward, back, least = _same, _same, lambda rows: 1e-9
+    else:
+        forward, back, least = _same, _same, _by_rows
+    if worse == "below":
+        return Series(lambda v, rows: -forward(v, rows), lambda kept, rows: back(-kept, rows), False, least)
+    return Series(forward, back, not worse, least)
 
 
 LATENCY = Series(_log, _exp, False, lambda rows: max(0.02, 3.0 / np.sqrt(max(rows, 1))))

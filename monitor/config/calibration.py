@@ -10,18 +10,20 @@ from pydantic import Field
 from detectors.calibrate.nulls import CALIBRATED
 from detectors.calibrate.series import SERIES
 from detectors.joint import P_VALUES
-from detectors.score_names import PERFORMANCE, SCORE_NAMES
+from detectors.score_names import FAMILIES, PERFORMANCE, SCORE_NAMES
 from monitor.config.lines import Path
 from monitor.config.performance import custom_names
 from monitor.config.section import Section
 from monitor.config.suggest import nearest
 
+SCORES = frozenset(name for family in FAMILIES.values() for name in family)
 Found = Iterator[tuple[Path, str, str]]  # path, what is wrong, what to do
 
 
 class CalibrationSettings(Section):
     correction: Literal["benjamini-hochberg", "benjamini-yekutieli", "bonferroni"] = "benjamini-hochberg"
     scores: list[str] = []  # besides those that are judged anyway
+    series: list[str] = []  # any score, held against its own past windows
     min_effect: dict[str, Annotated[float, Field(ge=0.0)]] = {}
     min_rows: int = Field(30, ge=1)
     use_past: bool = True
@@ -31,6 +33,12 @@ def calibrated_scores() -> frozenset[str]:
     """All names that a limit can be calibrated for."""
     performance = (name for name, doc in PERFORMANCE.items() if doc.worse in ("above", "below") and name != "coverage")
     return frozenset({"drift", "missing_share", *CALIBRATED, *SERIES, *performance, *P_VALUES})
+
+
+def series_scores() -> frozenset[str]:
+    """All names that `calibration.series` may have: what is no distance from the reference and no p-value."""
+    taken = {"drift", *CALIBRATED, *P_VALUES}
+    return frozenset(name for name in SCORES if name not in taken and not name.endswith("_p"))
 
 
 def calibration_problems(model: dict[str, Any], path: Path) -> Found:
@@ -50,6 +58,12 @@ def calibration_problems(model: dict[str, Any], path: Path) -> Found:
         if name not in known:
             fix = f"give it a limit in `thresholds`, or {nearest(str(name), known)}"
             yield (*path, "calibration", "scores", i), f"{name!r} has no calibrated limit", fix
+    series = section.get("series")
+    for i, name in enumerate(series if isinstance(series, list) else []):
+        if name not in series_scores():
+            why = "is compared with the reference" if name in known else "is no score that can be held against its past"
+            fix = "leave it out" if name in known else nearest(str(name), series_scores())
+            yield (*path, "calibration", "series", i), f"{name!r} {why}", fix
     effects = section.get("min_effect")
     for name in effects if isinstance(effects, dict) else ():
         if name not in SCORE_NAMES:

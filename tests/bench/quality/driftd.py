@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from detectors.score import Finding
+from detectors.score import Finding, Score
 from detectors.window import WindowSummary
 from monitor.analysis import inputs
 from monitor.budget import Calibration
@@ -46,12 +46,14 @@ def model_of(stream: Stream, **calibration: object) -> Model:
     return replace(model, calibration=replace(Calibration(), **calibration))  # type: ignore[arg-type]
 
 
-def judged_window(model: Model, memory: Memory, summary: WindowSummary, start_ms: int) -> list[Finding]:
-    """The findings of one window, all rows together."""
+def judged_window(
+    model: Model, memory: Memory, summary: WindowSummary, start_ms: int, others: Iterable[Score] = ()
+) -> list[Finding]:
+    """The findings of one window, all rows together. others: scores that come from elsewhere than the summary."""
     group = ("", "")
     profile = model.profiles[model.active_profile]
     part = GroupView(model, start_ms, start_ms + model.size_ms, "", "", summary, None, profile, None, profile.name)
-    view = WindowView(model, part.start_ms, part.end_ms, part.end_ms, {group: part}, 0, memory, {group: list(inputs(part))})
+    view = WindowView(model, part.start_ms, part.end_ms, part.end_ms, {group: part}, 0, memory, {group: [*inputs(part), *others]})
     return judge_window(view)[group]
 
 
