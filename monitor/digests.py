@@ -17,8 +17,11 @@ from monitor.store.errors import StoreUnavailable
 logger = logging.getLogger("driftd.digests")
 
 
-def digests_of(cfg: Config) -> list[tuple[Digest, list[str]]]:
-    """The config's digests, each with the models that it tells of."""
+SLACK_MS = 60_000  # from a window's closing to its results: a checkpoint and a publishing, with room
+
+
+def digests_of(cfg: Config) -> list[tuple[Digest, dict[str, int]]]:
+    """The config's digests, each with the models that it tells of and how long (ms) after its start a window of them is published."""
     return [(_digest(d), _models(cfg, d)) for d in cfg.alerts.digests]
 
 
@@ -27,16 +30,15 @@ def _digest(d: DigestSettings) -> Digest:
     return Digest(d.name, tuple(dict.fromkeys(d.channels)), parse_minute(d.at), d.timezone, weekday, d.team or "")
 
 
-def _models(cfg: Config, d: DigestSettings) -> list[str]:
-    return [
-        m.name for m in cfg.models if (not d.team or m.team == d.team) and any(fnmatchcase(m.name, pattern) for pattern in d.models)
-    ]
+def _models(cfg: Config, d: DigestSettings) -> dict[str, int]:
+    told = (m for m in cfg.models if (not d.team or m.team == d.team) and any(fnmatchcase(m.name, p) for p in d.models))
+    return {m.name: m.window.size_ms + m.window.allowed_lateness_ms + SLACK_MS for m in told}
 
 
 class DigestRunner:
     """Called by the scheduler; `step` takes the time, so that tests need none."""
 
-    def __init__(self, store: Any, digests: list[tuple[Digest, list[str]]], public_url: str = "") -> None:
+    def __init__(self, store: Any, digests: list[tuple[Digest, dict[str, int]]], public_url: str = "") -> None:
         self._store, self._digests, self._public_url = store, digests, public_url
         self._told: dict[str, int] = {}  # name -> end of the last period told, so that a minute costs no query
 
@@ -52,7 +54,7 @@ class DigestRunner:
             log_event(logger, logging.WARNING, "digest_waits", error=str(error))
         return out
 
-    def _tell(self, digest: Digest, models: list[str], now_ms: int) -> bool:
+    def _tell(self, digest: Digest, models: dict[str, int], now_ms: int) -> bool:
         start_ms, end_ms = digest.period(now_ms)
         told = self._told
         if told.get(digest.name, -1) < end_ms:
@@ -60,7 +62,7 @@ class DigestRunner:
         if told[digest.name] >= end_ms:
             return False
         rows = []
-        if self._store.digests.began(models, end_ms):
+        if self._store.digests.began(list(models), end_ms):
             facts = self._store.digests.facts(models, start_ms, end_ms)
             for channel, note in digest_notes(digest, facts, (start_ms, end_ms), now_ms, self._public_url):
                 rows.append(OutboxRow(note.key, channel, f"digest:{digest.name}", note.alert, note.to_json(), now_ms))

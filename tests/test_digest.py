@@ -137,7 +137,7 @@ def sent(store):
 
 def test_a_digest_tells_what_the_store_holds_of_its_period(store):
     fill(store)
-    assert DigestRunner(store, [(DAILY, ["credit", "silent"])]).step(T0 + 1) == ["ops"]
+    assert DigestRunner(store, [(DAILY, {"credit": 0, "silent": 0})]).step(T0 + 1) == ["ops"]
     rows = sent(store)
     assert [r["channel"] for r in rows if r["grp"] == "digest:ops"] == ["chat", "mail"]
     note = Notification.from_json(rows[-1]["body"])
@@ -151,7 +151,7 @@ def test_a_digest_tells_what_the_store_holds_of_its_period(store):
 
 def test_restarts_replicas_and_retention_send_one(store, store_url):
     fill(store)
-    told = [(DAILY, ["credit"])]
+    told = [(DAILY, {"credit": 0})]
     assert DigestRunner(store, told).step(T0 + 1) == ["ops"]
     again = DigestRunner(store, told)
     assert again.step(T0 + 2) == [] and again.step(T0 + 23 * HOUR) == []
@@ -166,7 +166,7 @@ def test_two_replicas_at_once_send_one(store):
     barrier, out = Barrier(2), []
 
     def replica():
-        runner = DigestRunner(store, [(DAILY, ["credit"])])
+        runner = DigestRunner(store, [(DAILY, {"credit": 0})])
         barrier.wait()
         out.extend(runner.step(T0 + 1))
 
@@ -181,24 +181,33 @@ def test_two_replicas_at_once_send_one(store):
 def test_after_a_downtime_only_the_newest_missed_one_is_told(store):
     fill(store, start=T0 - 10 * DAY)
     fill(store, "fraud")
-    runner = DigestRunner(store, [(DAILY, ["credit", "fraud"])])
+    runner = DigestRunner(store, [(DAILY, {"credit": 0, "fraud": 0})])
     runner.step(T0 - 5 * DAY)
     before = len(sent(store))
-    assert DigestRunner(store, [(DAILY, ["credit", "fraud"])]).step(T0 + 5 * HOUR) == ["ops"]
+    assert DigestRunner(store, [(DAILY, {"credit": 0, "fraud": 0})]).step(T0 + 5 * HOUR) == ["ops"]
     new = [Notification.from_json(r["body"]) for r in sent(store)[before:]]
     assert [n.window_start_ms for n in new] == [T0 - DAY] * 2
 
 
 def test_a_new_daemon_has_nothing_to_tell_of_the_time_before_it(store):
-    runner = DigestRunner(store, [(DAILY, ["credit"])])
+    runner = DigestRunner(store, [(DAILY, {"credit": 0})])
     assert runner.step(T0 + 1) == [] and sent(store) == []
     fill(store, start=T0 + 2 * HOUR)
     assert runner.step(T0 + 6 * HOUR) == [] and runner.step(T0 + DAY) == ["ops"]
 
 
+def test_a_window_that_closes_after_the_end_is_told_by_the_next_digest_and_by_no_other(store):
+    fill(store, start=T0 - 90 * 60_000)  # windows of an hour: one is published before the end, one half an hour after
+    found = []
+    for day in range(3):
+        facts = store.digests.facts({"credit": HOUR + 60_000}, T0 + (day - 1) * DAY, T0 + day * DAY)
+        found.append(facts[0].windows)
+    assert found == [1, 1, 0]
+
+
 def test_a_store_that_is_away_is_asked_again(store):
     fill(store)
-    runner = DigestRunner(store, [(DAILY, ["credit"])])
+    runner = DigestRunner(store, [(DAILY, {"credit": 0})])
     tell, store.digests.tell = store.digests.tell, _away
     assert runner.step(T0 + 1) == []
     store.digests.tell = tell
@@ -247,7 +256,10 @@ def test_teams_and_patterns_choose_the_models():
         "c.yaml",
     )
     found = {d.name: (d, models) for d, models in digests_of(cfg)}
-    assert [models for _, models in found.values()] == [["credit", "fraud"], ["credit", "fraud", "ads"], ["fraud", "ads"]]
+    assert [list(models) for _, models in found.values()] == [["credit", "fraud"], ["credit", "fraud", "ads"], ["fraud", "ads"]]
+    assert found["risk"][1] == {"credit": cfg.models[0].window.size_ms + cfg.models[0].window.allowed_lateness_ms + 60_000} | {
+        "fraud": found["risk"][1]["fraud"]
+    }
     assert (found["risk"][0].minute, found["risk"][0].weekday, found["risk"][0].team) == (450, None, "risk")
     assert (found["all"][0].weekday, found["all"][0].channels) == (4, ("chat",))
     assert parse_config(effective(cfg), "again").alerts.digests == cfg.alerts.digests

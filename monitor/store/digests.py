@@ -37,10 +37,13 @@ class Digests:
         with self._reading() as conn:
             return _told(conn, name)
 
-    def facts(self, models: list[str], start_ms: int, end_ms: int) -> list[ModelFacts]:
-        """One entry a model. Windows count by their start, alerts and retrains by when they moved."""
+    def facts(self, models: dict[str, int], start_ms: int, end_ms: int) -> list[ModelFacts]:
+        """One entry a model. Alerts and retrains count by when they moved; windows by when they are published at the latest.
+
+        models: name -> ms from a window's start to that. So the one that closes just after the end is told by the next digest.
+        """
         with self._reading() as conn:
-            return [_facts(conn, model, start_ms, end_ms) for model in models]
+            return [_facts(conn, model, start_ms, end_ms, after_ms) for model, after_ms in models.items()]
 
     def began(self, models: list[str], end_ms: int) -> bool:
         """Whether any of the models had a window before end_ms: a daemon that is new has nothing to tell."""
@@ -77,10 +80,10 @@ def _told(conn: Connection, name: str) -> int:
     return -1 if found is None else int(bytes(found))
 
 
-def _facts(conn: Connection, model: str, start_ms: int, end_ms: int) -> ModelFacts:
+def _facts(conn: Connection, model: str, start_ms: int, end_ms: int, after_ms: int) -> ModelFacts:
     w = window.c
     sums = (func.count(), *(func.coalesce(func.sum(c), 0) for c in (w.rows, w.labelled_rows, w.late_rows)))
-    inside = (w.model == model, w.start_ms >= start_ms, w.start_ms < end_ms)
+    inside = (w.model == model, w.start_ms >= start_ms - after_ms, w.start_ms < end_ms - after_ms)
     windows, rows, labelled, late = conn.execute(select(*sums).where(*inside)).one()
     bad = _bad(conn, model)
     open_now = conn.execute(select(func.count()).where(alert.c.model == model, alert.c.status.in_(OPEN))).scalar()
