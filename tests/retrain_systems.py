@@ -4,6 +4,7 @@ documentation, and plays the states of its runs. test_retrain_adapters.py holds 
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import re
 import threading
@@ -279,7 +280,9 @@ class GitHubWorkflow(System):
 
     def dispatched(self, rest, data):
         need(rest == ["actions", "workflows", "retrain.yml", "dispatches"], 404)
-        need(set(data) <= {"ref", "inputs", "return_run_details"} and data["ref"] == "main", 422, "No ref found")
+        permitted = {"ref", "inputs"} | ({"return_run_details"} if self.tells_run else set())
+        need(set(data) <= permitted, 422, "is not a permitted key")
+        need(data["ref"] == "main", 422, "No ref found")
         need(set(data["inputs"]) <= {"retrain_id", "request"}, 422, "Unexpected inputs provided")
         need(len(data["inputs"]) <= 25 and all(isinstance(v, str) for v in data["inputs"].values()), 422)
         run = self.started(data["inputs"], data["inputs"]["retrain_id"])
@@ -301,7 +304,7 @@ class GitHubWorkflow(System):
 
 
 class GitHubServer(GitHubWorkflow):
-    """A GitHub Enterprise Server that does not tell the run of a dispatch."""
+    """A GitHub Enterprise Server that does not tell the run of a dispatch, and takes no unknown key."""
 
     tells_run = False
 
@@ -396,7 +399,20 @@ class SageMaker(System):
                 len(values) <= 200 and all(len(v) <= 1024 and re.fullmatch(r"[A-Za-z0-9_-]{1,256}", k) for k, v in values.items()),
                 400,
             )
-            arn = f"arn:aws:sagemaker:eu-central-1:123456789012:pipeline/retrain-credit/execution/{token[-12:]}"
+            arn = f"arn:aws:sagemaker:eu-central-1:123456789012:pipeline/retrain-credit/execution/{hashlib.sha256(token.encode()).hexdigest()[:12]}"
+            declared = {
+                "RetrainId",
+                "Model",
+                "Version",
+                "Reason",
+                "WindowStartMs",
+                "WindowEndMs",
+                "SinceMs",
+                "Evidence",
+                "Lineage",
+                "Rows",
+            }
+            need(set(values) <= declared, 400, "parameters are not defined in the pipeline")
             if arn not in self.runs:
                 self.begin(arn, values)
             return 200, {"Content-Type": "application/x-amz-json-1.1"}, {"PipelineExecutionArn": arn}
@@ -432,7 +448,7 @@ class Vertex(System):
             self.begin(run, config["parameterValues"])
             return 200, {}, {"name": f"projects/1/locations/europe-west4/pipelineJobs/{run}", "state": "PIPELINE_STATE_PENDING"}
         need(len(path) == 7 and path[6] in self.runs, 404)
-        return 200, {}, {"name": path[6], "state": self.runs[path[6]]["state"]}
+        return 200, {}, {"name": f"projects/1/locations/europe-west4/pipelineJobs/{path[6]}", "state": self.runs[path[6]]["state"]}
 
 
 class Prefect(System):

@@ -258,6 +258,19 @@ def test_a_system_that_is_away_is_tried_again_with_the_same_id_and_given_up_afte
     assert newest(store)["status"] == "failed" and "given up" in newest(store)["error"] and at - T0 > 1.9 * DAY
 
 
+def test_what_the_system_last_said_is_kept_and_told_at_the_end(store):
+    channel, loop = loop_of(store, Pipeline(polls=[Retry(90_000, "Airflow answered 401"), Running(), Retry(None, "503")]))
+    channel.send(note(), 1, T0)
+    loop.step(T0)
+    loop.step(T0 + POLL_MS)
+    assert newest(store)["error"] == "Airflow answered 401" and newest(store)["next_at_ms"] == T0 + POLL_MS + 90_000
+    loop.step(T0 + HOUR)
+    assert newest(store)["status"] == "started" and newest(store)["error"] == ""
+    loop.step(T0 + 2 * HOUR)
+    loop.step(T0 + 8 * DAY)
+    assert newest(store)["status"] == "failed" and newest(store)["error"] == "no word of its end in time; asked last: 503"
+
+
 def test_a_proposed_one_waits_for_a_human(store):
     channel, loop = loop_of(store, mode="approve")
     channel.send(note(), 1, T0)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from alerts.channels.base import Retry
 from alerts.retraining.adapter import PollOutcome, Started, StartOutcome
 from alerts.retraining.client import Client, Reply, dig, items, segment
 from alerts.retraining.options import DEFAULT_PARAMETERS, Options, client_of, mapped, mapping_of, safe_name, text_of
@@ -36,15 +37,18 @@ class ArgoAdapter:
         got = self.client.call("POST", f"/api/v1/workflows/{segment(self.namespace)}/submit", now_ms, body)
         if not isinstance(got, Reply):
             return got
-        if not got.ok and got.status != 409:
+        if got.status == 409:  # also said of what was aborted: only a workflow that is there has been submitted
+            got = self.client.call("GET", self._place(name), now_ms, query={"fields": FIELDS})
+            if not isinstance(got, Reply) or not got.ok:
+                return Retry(None, f"Argo answered 409, but shows no workflow {name}")
+        if not got.ok:
             return self.client.refused(got)
-        if got.ok and dig(got.data, "metadata", "name") != name:
+        if dig(got.data, "metadata", "name") != name:
             return self.client.unclear("the workflow's name")
         return Started(name, f"{self.client.base}/workflows/{segment(self.namespace)}/{name}")
 
     def poll(self, run: str, now_ms: int) -> PollOutcome:
-        path = f"/api/v1/workflows/{segment(self.namespace)}/{segment(run)}"
-        got = self.client.call("GET", path, now_ms, query={"fields": FIELDS})
+        got = self.client.call("GET", self._place(run), now_ms, query={"fields": FIELDS})
         workflow = got.data if isinstance(got, Reply) and got.ok else None
         if isinstance(got, Reply) and got.status == 404:
             workflow = self._archived(run, now_ms)
@@ -56,6 +60,9 @@ class ArgoAdapter:
         version = next((dig(o, "value") for o in outputs if dig(o, "name") == "version"), "")
         phase, message = dig(workflow, "status", "phase"), dig(workflow, "status", "message")
         return self.client.told(phase, ("Succeeded",), ("Failed", "Error"), message, version)
+
+    def _place(self, name: str) -> str:
+        return f"/api/v1/workflows/{segment(self.namespace)}/{segment(name)}"
 
     def _archived(self, run: str, now_ms: int) -> dict[str, object] | None:
         """A workflow that its time to live has removed, where the server keeps an archive."""

@@ -98,7 +98,7 @@ class CommandAdapter:
         handed = {k: os.environ[k] for k in (*PLAIN_VARIABLES, *self.environment) if k in os.environ}
         self.children[name] = subprocess.Popen(
             [sys.executable, "-I", "-S", supervise.__file__, str(place)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL, cwd=place, env={**handed, "DRIFTD_RETRAIN_ID": request.id.replace("\0", "")},
+            stderr=subprocess.DEVNULL, env={**handed, "DRIFTD_RETRAIN_ID": request.id.replace("\0", "")},
             pass_fds=(lock,), start_new_session=True,
         )  # fmt: skip
 

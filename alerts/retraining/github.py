@@ -7,6 +7,7 @@ github.event.client_payload.retrain_id); then a run of that title is found befor
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 from alerts.channels.base import Failed, Retry
 from alerts.retraining.adapter import PollOutcome, Running, Started, StartOutcome
 from alerts.retraining.client import Client, Reply, dig, items, name_of, segment
-from alerts.retraining.options import DEFAULT_PARAMETERS, Options, client_of, mapped, mapping_of, text_of
+from alerts.retraining.options import DEFAULT_PARAMETERS, Options, client_of, mapped, mapping_of, shrunk, text_of
 from alerts.retraining.request import RetrainRequest
 
 VERSION = {"X-GitHub-Api-Version": "2022-11-28"}
@@ -39,14 +40,13 @@ class GitHubAdapter:
             return found
         if found:
             return self._started(dig(found, "id"), dig(found, "html_url"), request)
-        if self.workflow:
-            path = f"{self._repo()}/actions/workflows/{segment(self.workflow)}/dispatches"
-            body: dict[str, Any] = {"ref": self.ref, "inputs": mapped(self.inputs, request), "return_run_details": True}
-        else:
-            path, body = f"{self._repo()}/dispatches", {"event_type": self.event_type, "client_payload": client_payload(request)}
-        if (size := len(repr(body).encode())) > PAYLOAD_BYTES_MOST:
-            return Failed(f"the request has {size} bytes, GitHub takes {PAYLOAD_BYTES_MOST}: map fewer fields in `parameters`")
-        got = self.client.call("POST", path, now_ms, body, headers=VERSION)
+        bodies = (self._body(r) for r in shrunk(request))
+        body = next((b for b in bodies if len(json.dumps(b)) <= PAYLOAD_BYTES_MOST), None)
+        if body is None:
+            return Failed(f"the request has more than the {PAYLOAD_BYTES_MOST} bytes that GitHub takes")
+        got = self._dispatch(body, now_ms)
+        if isinstance(got, Reply) and got.status == 422 and self.workflow:  # an older server knows no return_run_details
+            got = self._dispatch({k: v for k, v in body.items() if k != "return_run_details"}, now_ms)
         if not isinstance(got, Reply):
             return got
         if not got.ok:
@@ -68,6 +68,15 @@ class GitHubAdapter:
             limited = self._refused(got, now_ms) if isinstance(got, Reply) else got
             return limited if isinstance(limited, Retry) else self.client.not_told(got, run)
         return _told(self.client, got.data)
+
+    def _body(self, request: RetrainRequest) -> dict[str, Any]:
+        if self.workflow:
+            return {"ref": self.ref, "inputs": mapped(self.inputs, request), "return_run_details": True}
+        return {"event_type": self.event_type, "client_payload": client_payload(request)}
+
+    def _dispatch(self, body: dict[str, Any], now_ms: int) -> Reply | Retry | Failed:
+        where = f"/actions/workflows/{segment(self.workflow)}/dispatches" if self.workflow else "/dispatches"
+        return self.client.call("POST", self._repo() + where, now_ms, body, headers=VERSION)
 
     def _run_titled(self, request_id: str, now_ms: int) -> dict[str, Any] | Retry | Failed:
         """Among the newest hundred runs of the kind; {} where there is none."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any
 
@@ -53,6 +54,20 @@ def mapped(mapping: Mapping[str, str], request: RetrainRequest) -> dict[str, str
     """The request's fields by the names of the system; all are strings, the nested ones and `request` are JSON."""
     fields = {"request": json.dumps(request.payload(), sort_keys=True), **request.parameters()}
     return {name: fields[field] for name, field in mapping.items()}
+
+
+def too_long(size: int, request_id: str) -> dict[str, Any]:
+    """What stands for a value that a system has no room for: how long it is, and where to read it."""
+    return {"too_long": size, "read": f"GET /v1/retrains/{request_id}"[:900]}
+
+
+def shrunk(request: RetrainRequest) -> Iterator[RetrainRequest]:
+    """The request, then smaller ones: without its evidence, its rows, its lineage, each replaced by where to read it."""
+    yield request
+    for name in ("evidence", "rows", "lineage"):
+        smaller: dict[str, Any] = {name: too_long(len(json.dumps(getattr(request, name))), request.id)}
+        request = replace(request, **smaller)
+        yield request
 
 
 def client_of(options: Options, system: str, url: str = "", headers: Mapping[str, str] | None = None) -> Client:

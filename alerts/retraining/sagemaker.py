@@ -18,7 +18,7 @@ from alerts.channels.address import UnsafeAddress, check_target
 from alerts.channels.base import Failed, Retry
 from alerts.retraining.adapter import PollOutcome, Started, StartOutcome
 from alerts.retraining.client import Client, shortened
-from alerts.retraining.options import Options, client_of, mapped, mapping_of, safe_name, text_of
+from alerts.retraining.options import Options, client_of, mapped, mapping_of, safe_name, text_of, too_long
 from alerts.retraining.request import RetrainRequest
 
 VALUE_CHARS_MOST = 1024
@@ -127,7 +127,7 @@ def token_of(request_id: str) -> str:
 def bounded(value: str, request_id: str) -> str:
     if len(value) <= VALUE_CHARS_MOST:
         return value
-    return json.dumps({"too_long": len(value), "read": f"GET /v1/retrains/{request_id}"[:900]})
+    return json.dumps(too_long(len(value), request_id))
 
 
 def refused(response: Any, now_ms: int) -> Retry | Failed:

@@ -80,9 +80,13 @@ class VertexAdapter:
         got = self.client.call("POST", self._jobs(), now_ms, body, query={"pipelineJobId": name}, headers=headers)
         if not isinstance(got, Reply):
             return got
-        if not got.ok and got.status != 409:
+        if got.status == 409:  # also said of what was aborted: only a job that is there has been created
+            got = self.client.call("GET", f"{self._jobs()}/{name}", now_ms, headers=headers)
+            if not isinstance(got, Reply) or not got.ok:
+                return Retry(None, f"Vertex AI answered 409, but shows no job {name}")
+        if not got.ok:
             return self.client.refused(got)
-        if got.ok and not str(dig(got.data, "name")).endswith(f"/pipelineJobs/{name}"):
+        if not str(dig(got.data, "name")).endswith(f"/pipelineJobs/{name}"):
             return self.client.unclear("the job's name")
         page = f"{CONSOLE}/{segment(self.region)}/runs/{name}?project={segment(self.project)}"
         return Started(name, page)
@@ -109,7 +113,10 @@ def build(options: Options) -> VertexAdapter:
     output = text_of(options, "output")
     if not output.startswith("gs://"):
         raise ValueError(f"adapter vertex: output is {output!r}, must be a folder as in gs://bucket/retrains")
+    template = text_of(options, "template")
+    if not template.startswith("https://"):
+        raise ValueError(f"adapter vertex: template is {template!r}, must be in Artifact Registry: https://REGION-kfp.pkg.dev/...")
     client = client_of(options, "Vertex AI", f"https://{region}-aiplatform.googleapis.com")
     google = None if options.get("token") else GoogleCredentials(client.timeout_s)
-    rest = (text_of(options, "template"), output, text_of(options, "service_account"))
+    rest = (template, output, text_of(options, "service_account"))
     return VertexAdapter(client, text_of(options, "project"), region, *rest, mapping_of(options, DEFAULT_PARAMETERS), google)
