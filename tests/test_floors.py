@@ -77,7 +77,7 @@ def test_no_file_is_too_large():
 
 
 def test_the_daemon_starts_without_the_heavy_packages():
-    code = "import sys, monitor.app; print([m for m in ('evidently', 'pandas', 'sklearn', 'scipy.stats') if m in sys.modules])"
+    code = "import sys, monitor.app; print([m for m in ('evidently', 'pandas', 'sklearn', 'scipy.stats', 'botocore', 'google.auth') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
 

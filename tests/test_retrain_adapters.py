@@ -446,6 +446,13 @@ def test_what_is_wrong_in_an_option_is_said(adapter, more, says):
         build_adapter(adapter, given)
 
 
+@pytest.mark.parametrize(("adapter", "more"), [("sagemaker", {}), ("vertex", {"token": None})], ids=["sagemaker", "vertex"])
+def test_an_extra_that_is_not_installed_is_named(adapter, more, monkeypatch):
+    monkeypatch.setattr("alerts.retraining.options.find_spec", lambda module: None)
+    with pytest.raises(ValueError, match=rf"pip install 'driftd\[{adapter}\]'"):
+        build_adapter(adapter, {k: v for k, v in {**MINIMAL[adapter], **more}.items() if v is not None})
+
+
 def channel(adapter, options, url="url: 'https://x.example', "):
     return (
         f"models: [{{name: credit}}]\nalerts: {{channels: {{r: {{type: retrain, adapter: {adapter}, {url}options: {options}}}}}}}"

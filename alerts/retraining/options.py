@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
+from importlib.util import find_spec
 from typing import Any
 
 from alerts.retraining.client import Client, basic
@@ -85,6 +86,16 @@ def need_credentials(options: Options, adapter: str) -> None:
     """Raises ValueError where there is neither a token nor a name with a password."""
     if not options.get("token") and not (options.get("username") and options.get("password")):
         raise ValueError(f"adapter {adapter}: give token_env (or token_file), or username and password_env")
+
+
+def need_package(module: str, adapter: str, otherwise: str = "") -> None:
+    """Raises ValueError where the adapter's extra is not installed; nothing is imported but packages above the module."""
+    try:
+        found = find_spec(module)
+    except ModuleNotFoundError:
+        found = None
+    if found is None:
+        raise ValueError(f"adapter {adapter}: {module} is not installed: pip install 'driftd[{adapter}]'{otherwise}")
 
 
 def safe_name(request_id: str, most: int = 63) -> str:

@@ -18,7 +18,7 @@ from alerts.channels.address import UnsafeAddress, check_target
 from alerts.channels.base import Failed, Retry
 from alerts.retraining.adapter import PollOutcome, Started, StartOutcome
 from alerts.retraining.client import Client, shortened
-from alerts.retraining.options import Options, client_of, mapped, mapping_of, safe_name, text_of, too_long
+from alerts.retraining.options import Options, client_of, mapped, mapping_of, need_package, safe_name, text_of, too_long
 from alerts.retraining.request import RetrainRequest
 
 VALUE_CHARS_MOST = 1024
@@ -68,10 +68,8 @@ class SageMakerAdapter:
         return self.client.told(got.get("PipelineExecutionStatus"), ("Succeeded",), bad, got.get("FailureReason"))
 
     def _call(self, operation: str, now_ms: int, **arguments: Any) -> dict[str, Any] | Retry | Failed:
-        try:
-            from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoCredentialsError, ParamValidationError
-        except ImportError:
-            return Failed("botocore is not installed: pip install 'driftd[sagemaker]'")
+        from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoCredentialsError, ParamValidationError
+
         try:
             if self.client.base:
                 check_target(self.client.base, self.client.allow_private)
@@ -142,6 +140,7 @@ def refused(response: Any, now_ms: int) -> Retry | Failed:
 
 
 def build(options: Options) -> SageMakerAdapter:
+    need_package("botocore", "sagemaker")
     key, secret = text_of(options, "access_key_id"), text_of(options, "secret_access_key")
     if bool(key) != bool(secret):
         raise ValueError("adapter sagemaker: give access_key_id and secret_access_key_env, or none of them")

@@ -12,7 +12,7 @@ from typing import Any
 from alerts.channels.base import Failed, Retry
 from alerts.retraining.adapter import PollOutcome, Started, StartOutcome
 from alerts.retraining.client import Client, Reply, dig, segment
-from alerts.retraining.options import DEFAULT_PARAMETERS, Options, client_of, mapped, mapping_of, safe_name, text_of
+from alerts.retraining.options import DEFAULT_PARAMETERS, Options, client_of, mapped, mapping_of, need_package, safe_name, text_of
 from alerts.retraining.request import RetrainRequest
 
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
@@ -28,12 +28,10 @@ class GoogleCredentials:
         self._found: Any = None
 
     def headers(self) -> dict[str, str] | Retry | Failed:
-        try:
-            import google.auth
-            import google.auth.exceptions
-            import google.auth.transport.requests
-        except ImportError:
-            return Failed("google-auth is not installed: pip install 'driftd[vertex]', or give token_file")
+        import google.auth
+        import google.auth.exceptions
+        import google.auth.transport.requests
+
         try:
             if self._found is None:
                 self._found = google.auth.default(scopes=[SCOPE])[0]
@@ -117,6 +115,9 @@ def build(options: Options) -> VertexAdapter:
     if not template.startswith("https://"):
         raise ValueError(f"adapter vertex: template is {template!r}, must be in Artifact Registry: https://REGION-kfp.pkg.dev/...")
     client = client_of(options, "Vertex AI", f"https://{region}-aiplatform.googleapis.com")
+    if not options.get("token"):
+        for module in ("google.auth", "requests"):
+            need_package(module, "vertex", ", or give token_file")
     google = None if options.get("token") else GoogleCredentials(client.timeout_s)
     rest = (template, output, text_of(options, "service_account"))
     return VertexAdapter(client, text_of(options, "project"), region, *rest, mapping_of(options, DEFAULT_PARAMETERS), google)
