@@ -65,15 +65,23 @@ def calibrate(negative: Ints, positive: Ints, centers: Floats, limit: float) -> 
     probability = isotonic(negative, positive, centers) if wanted else centers
     # a flat piece of the fit is right on the average even where the truth falls: bins by the raw score see that
     error = calibration_error(used, rows, hit, scores) if wanted else before
-    share = hits / n
-    noise = 0.8 * math.sqrt(share * (1.0 - share) * BINS / n)  # E|N| of a bin's mean, were it calibrated
     reason = ""
-    if error > limit + NOISE * noise:
-        reason = (
-            f"scores do not say how likely a row is positive: on rows of the reference set aside the expected calibration "
-            f"error is {error:.3f} {'after' if wanted else 'without'} calibration, the limit {limit:g}"
-        )
+    if error > limit + allowance(hits, n):
+        reason = f"scores do not say how likely a row is positive: {off_by(error, wanted, limit)}"
     return Calibration(probability, wanted, before, error, reason)
+
+
+def allowance(hits: int, n: int) -> float:
+    """How far beyond the limit sampling alone may carry the calibration error of n rows, so many of them positive."""
+    share = hits / n
+    return NOISE * 0.8 * math.sqrt(share * (1.0 - share) * BINS / n)  # E|N| of a bin's mean, were it calibrated
+
+
+def off_by(error: float, calibrated: bool, limit: float) -> str:
+    return (
+        f"on rows of the reference set aside the expected calibration error is {error:.3f} "
+        f"{'after' if calibrated else 'without'} calibration, the limit {limit:g}"
+    )
 
 
 def isotonic(negative: Ints, positive: Ints, centers: Floats) -> Floats:
@@ -123,11 +131,15 @@ def binary_metrics(expected: Floats, scored: tuple[Floats, Floats] | None = None
             "false_negative_share": fn / n,
         }
     if scored is not None:
-        negative, positive = scored
-        total = negative.sum() * positive.sum()
-        below = np.cumsum(negative) - negative / 2.0
-        out["roc_auc"] = float((positive * below).sum() / total) if total > 0 else math.nan
+        out["roc_auc"] = expected_auc(*scored)
     return {name: float(value) for name, value in out.items()}
+
+
+def expected_auc(negative: Floats, positive: Floats) -> float:
+    """Area under the ROC curve of expected counts by cell, ascending; NaN where a class is missing."""
+    total = negative.sum() * positive.sum()
+    below = np.cumsum(negative) - negative / 2.0
+    return float((positive * below).sum() / total) if total > 0 else math.nan
 
 
 def binary_errors(reference: ReferenceCells, rows: int) -> dict[str, float]:
@@ -145,14 +157,20 @@ def binary_errors(reference: ReferenceCells, rows: int) -> dict[str, float]:
         out["f1"] = _error(factor * _spread(tp, fp + fn), relevant / n, rows)
         cells = {"true_positive": tp, "false_positive": fp, "true_negative": tn, "false_negative": fn}
         out |= {f"{name}_share": _spread(count, n - count) / math.sqrt(rows) for name, count in cells.items()}
-    negative, positive = reference.counts.sum(axis=0).astype(np.float64)
-    if negative.sum() and positive.sum():
-        few, many = (positive, negative) if positive.sum() <= negative.sum() else (negative[::-1], positive[::-1])
-        rank = (np.cumsum(many) - many / 2.0) / many.sum()
-        mean = (few * rank).sum() / few.sum()
-        std = math.sqrt((few * (rank - mean) ** 2).sum() / few.sum())
-        out["roc_auc"] = _error(std, few.sum() / (few.sum() + many.sum()), rows)
+    std, share = auc_spread(*reference.counts.sum(axis=0).astype(np.float64))
+    if not math.isnan(std):
+        out["roc_auc"] = _error(std, share, rows)
     return out
+
+
+def auc_spread(negative: Floats, positive: Floats) -> tuple[float, float]:
+    """Of the rarer class: the standard deviation of its rows' ranks among the others, and its share. NaN without one."""
+    if not (negative.sum() and positive.sum()):
+        return math.nan, math.nan
+    few, many = (positive, negative) if positive.sum() <= negative.sum() else (negative[::-1], positive[::-1])
+    rank = (np.cumsum(many) - many / 2.0) / many.sum()
+    mean = (few * rank).sum() / few.sum()
+    return math.sqrt((few * (rank - mean) ** 2).sum() / few.sum()), float(few.sum() / (few.sum() + many.sum()))
 
 
 def _spread(hits: float, misses: float) -> float:

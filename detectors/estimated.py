@@ -4,6 +4,7 @@ METRIC            the estimate, named as in `performance`
 METRIC_low, _high the band in which the realised value is to be expected, were the estimate right: three standard
                   errors of sampling
 METRIC_gap        estimate minus realised value, once labels have come: how wrong it was
+value_per_event, value_total   what the predictions are worth by the config's matrix, from the expected confusion
 calibration_error of the scores that it rests on, on rows of the reference set aside
 
 Where no estimate can be made all metrics are NaN, so their level is `unsure`, and the evidence gives the reason.
@@ -17,19 +18,25 @@ from collections.abc import Mapping
 import numpy as np
 
 from detectors.cbpe import BAND, binary_errors, binary_metrics, calibrations
+from detectors.estimated_value import SUBJECT, binary_value, expected_value, value_scores
+from detectors.labelled.value import Worth
 from detectors.performance import PerformanceSummary
 from detectors.profile import Profile
 from detectors.score import Score
 from detectors.score_cells import NEGATIVE, PART, POSITIVE, ScoreCells, load_reference
 
-SUBJECT = "estimated_performance"
 CALIBRATION_LIMIT = 0.05
 BINARY = ("accuracy", "precision", "recall", "f1", "specificity", "roc_auc")
 MULTICLASS = ("accuracy", "precision", "recall", "f1")
 
 
-def score_estimated(cells: ScoreCells, profile: Profile, limit: float, realised: Mapping[str, float]) -> list[Score]:
-    """Estimates of one group of a window. realised: the metrics of the outcomes known so far, {} for none."""
+def score_estimated(
+    cells: ScoreCells, profile: Profile, limit: float, realised: Mapping[str, float], worth: Worth | None = None
+) -> list[Score]:
+    """Estimates of one group of a window, from its score cells.
+
+    realised: the metrics of the outcomes known so far, {} for none. worth: the config's value matrix.
+    """
     data = profile.extras.get(PART)
     if data is None or cells.counts is None:
         return []
@@ -43,14 +50,17 @@ def score_estimated(cells: ScoreCells, profile: Profile, limit: float, realised:
         names = BINARY if reference.task == "binary" else MULTICLASS
         reason: dict[str, object] = {"reason": found[0].reason}
         return [error, *(Score(SUBJECT, name, math.nan, rows, profile.name, reason) for name in names)]
+    known = profile.performance.get("")
     if reference.task == "binary":
-        values = _binary(cells, found[0].probability)
+        values, expected = _binary(cells, found[0].probability)
         errors = binary_errors(reference, rows)
+        valued = binary_value(expected, worth, known, cells.schema.positive_label)
     else:
-        expected, names_ = _expected_confusion(cells, [c.probability for c in found], profile.performance.get(""))
+        expected, labels = _expected_confusion(cells, [c.probability for c in found], known)
         values = macro_metrics(expected)
-        errors = _multiclass_errors(profile.performance.get(""), rows)
-    return [error, *with_bands(values, errors, rows, profile.name, realised)]
+        errors = multiclass_errors(known, rows)
+        valued = expected_value(expected, labels, worth, known)
+    return [error, *with_bands(values, errors, rows, profile.name, realised), *value_scores(valued, rows, profile.name, realised)]
 
 
 def with_bands(
@@ -71,14 +81,15 @@ def with_bands(
     return out
 
 
-def _binary(cells: ScoreCells, probability: np.ndarray) -> dict[str, float]:
+def _binary(cells: ScoreCells, probability: np.ndarray) -> tuple[dict[str, float], np.ndarray]:
+    """The metrics, and the confusion matrix [[TN, FN], [FP, TP]] to be expected."""
     assert cells.counts is not None
     counts = cells.counts.astype(np.float64)
     known = counts[[NEGATIVE, POSITIVE]]
     positive = known @ probability
     expected = np.stack([known.sum(axis=1) - positive, positive], axis=1)
     total = counts.sum(axis=0)
-    return binary_metrics(expected, (total * (1.0 - probability), total * probability))
+    return binary_metrics(expected, (total * (1.0 - probability), total * probability)), expected
 
 
 def _expected_confusion(
@@ -128,7 +139,7 @@ def macro_metrics(expected: np.ndarray) -> dict[str, float]:
     }
 
 
-def _multiclass_errors(reference: PerformanceSummary | None, rows: int) -> dict[str, float]:
+def multiclass_errors(reference: PerformanceSummary | None, rows: int) -> dict[str, float]:
     """Standard errors for a window of so many rows: of accuracy, and of means over classes that vary by themselves."""
     if reference is None or not reference.confusion:
         return {}

@@ -14,6 +14,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from detectors.class_cells import PART as CLASS_CELLS
+from detectors.class_cells import ReferenceClasses
 from detectors.columns import Columns, Outcomes, Schema
 from detectors.dle import PART as LOSS
 from detectors.dle import fit_loss
@@ -48,6 +50,13 @@ def _score_cells(columns: Columns, outcomes: Outcomes | None, schema: Schema) ->
         return None
     cells = ReferenceCells.build(outcomes, schema)
     return None if cells is None else cells.to_bytes()
+
+
+def _class_cells(columns: Columns, outcomes: Outcomes | None, schema: Schema) -> bytes | None:
+    if outcomes is None or CLASS_CELLS not in schema.parts:
+        return None
+    classes = ReferenceClasses.build(outcomes, schema)
+    return None if classes is None else classes.to_bytes()
 
 
 def _multivariate(columns: Columns, outcomes: Outcomes | None, schema: Schema) -> bytes | None:
@@ -104,6 +113,7 @@ FITS: dict[str, Fit] = {
     FEATURE_ERRORS: _feature_errors,
     SAMPLE: _sample,
     SCORE_CELLS: _score_cells,
+    CLASS_CELLS: _class_cells,
     MULTIVARIATE: _multivariate,
     TRUTH: _truth,
     LOSS: _loss,

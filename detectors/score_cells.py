@@ -76,7 +76,7 @@ class ReferenceCells:
             hit = same[predicted.codes[there]] == true.codes[there]
         edges = edges_of(schema.task)
         k = len(edges) + 1
-        flat = (row * 2 + hit.astype(np.int64)) * k + _cells(edges, score)
+        flat = (row * 2 + hit.astype(np.int64)) * k + find_cells(edges, score)
         counts = np.bincount(flat, minlength=len(labels) * 2 * k).reshape(len(labels), 2, k).astype(np.int64)
         outside = int(((score < 0) | (score > 1)).sum())
         return ReferenceCells(schema.task, labels, counts, outside)
@@ -133,7 +133,7 @@ class ScoreCells:
         edges = edges_of(self.schema.task)
         k = len(edges) + 1
         row = _rows(codes, columns.label.values, self.labels, self.schema)
-        flat = row * k + _cells(edges, score)
+        flat = row * k + find_cells(edges, score)
         found = np.bincount(flat, minlength=len(self.labels) * k).reshape(len(self.labels), k)
         self.counts = found.astype(np.int64) if self.counts is None else self.counts + found
 
@@ -171,7 +171,7 @@ class ScoreCells:
         return out
 
 
-def _cells(edges: Floats, score: Floats) -> Ints:
+def find_cells(edges: Floats, score: Floats) -> Ints:
     """The cell of each finite score; a score on an edge lies above it."""
     table = table_for(edges)
     found = table.cells(score) if table is not None else np.searchsorted(edges, score, side="right")

@@ -194,7 +194,7 @@ FAIRNESS = {
 }
 _OF = {
     "accuracy": "accuracy", "precision": "precision", "recall": "recall", "f1": "F1", "specificity": "specificity (binary)",
-    "roc_auc": "area under the ROC curve (binary)",
+    "roc_auc": "area under the ROC curve (multiclass: mean of each class against the rest)",
 }  # fmt: skip
 _LOSS = ("mae", "mse", "rmse")
 _CELLS = {
@@ -206,6 +206,7 @@ ESTIMATED = {
     **{name: Doc(f"estimated {text}", "above" if "false" in name else "below") for name, text in _CELLS.items()},
     **{f"{name}_gap": Doc(f"{name}: estimated less realised, once labels have come", "") for name in _OF},
     **{f"{name}_gap": Doc(f"{name}: estimated less realised", "") for name in _LOSS},
+    "value_per_event_gap": Doc("value_per_event: estimated less realised, once labels have come", ""),
     **{f"mse_{end}": Doc("end of its band of three sampling errors", "") for end in ("low", "high")},
     "label_shift": Doc("distance (total variation) of the classes' estimated shares from the reference's"),
 }

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol, Self, TypeVar
 
+from detectors.class_cells import PART as CLASSES
+from detectors.class_cells import ClassCells
 from detectors.columns import Columns, Outcomes, Schema
 from detectors.error_cells import ErrorCells
 from detectors.label_spread import LABELS, SCORES, LabelledSpread, ScoreSpread
@@ -67,6 +69,7 @@ INPUT_PARTS: dict[str, PartKind[Columns]] = {
     WORST_ROWS: PartKind(WorstRows.empty, WorstRows.from_bytes, whole=True),
     WORST: PartKind(WorstCells.empty, WorstCells.from_bytes, whole=True),
     "score_cells": PartKind(ScoreCells.empty, ScoreCells.from_bytes),
+    CLASSES: PartKind(ClassCells.empty, ClassCells.from_bytes),
 }
 OUTCOME_PARTS: dict[str, PartKind[Outcomes]] = {
     LABELS: PartKind(LabelledSpread.empty, LabelledSpread.from_bytes, whole=True),

@@ -10,8 +10,11 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from detectors.cbpe import binary_metrics
+from detectors.class_cells import PART as CLASSES
 from detectors.estimated import CALIBRATION_LIMIT, score_estimated
+from detectors.estimated_classes import score_classes
 from detectors.label_shift import score_label_shift
+from detectors.labelled.value import value
 from detectors.performance import PerformanceSummary
 from detectors.score import Score
 from detectors.score_cells import PART
@@ -20,11 +23,25 @@ from monitor.view import GroupView
 
 
 def estimated_performance(view: GroupView) -> Iterable[Score]:
-    """CBPE for classification, and its gap to the realised performance where labels have come."""
+    """CBPE for classification, and its gap to the realised performance where labels have come.
+
+    From the probabilities of all classes where at least half of a multiclass model's rows carry them, else from the score
+    of the predicted class.
+    """
     if view.inputs is None or view.profile is None or PART not in view.inputs.parts:
         return []
     limit = view.model.schema.parts.get(PART, {}).get("limit", CALIBRATION_LIMIT)
-    return score_estimated(view.inputs.parts[PART], view.profile, limit, realised(view))
+    known = {**realised(view), **_realised_value(view)}
+    cells, classes = view.inputs.parts[PART], view.inputs.parts.get(CLASSES)
+    if classes is not None and classes.rows > 0 and 2 * classes.rows >= cells.rows:
+        return score_classes(classes, view.profile, limit, known, view.model.worth)
+    return score_estimated(cells, view.profile, limit, known, view.model.worth)
+
+
+def _realised_value(view: GroupView) -> dict[str, float]:
+    """The mean value of the outcomes known so far: their total says nothing of rows whose label has not come."""
+    found = [] if view.performance is None else value(view.performance, view.model.worth)
+    return {metric.name: metric.value for metric in found if metric.name == "value_per_event"}
 
 
 def target_estimated(view: GroupView) -> Iterable[Score]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from detectors.class_cells import PART as CLASSES
 from detectors.label_spread import LABELS, SCORES
 from detectors.outliers import PART as OUTLIERS
 from detectors.outliers import WORST_ROWS
@@ -46,6 +47,11 @@ def _sample(m: ModelSettings) -> dict[str, Any] | None:
 def _score_cells(m: ModelSettings) -> dict[str, Any] | None:
     wanted = m.estimate.enabled and m.task in ("binary", "multiclass")
     return {"limit": m.estimate.calibration_error} if wanted else None
+
+
+def _class_cells(m: ModelSettings) -> dict[str, Any] | None:
+    """Counted where events and the reference carry probabilities of the model's classes."""
+    return {} if m.estimate.enabled and m.task == "multiclass" else None
 
 
 def _multivariate(m: ModelSettings) -> dict[str, Any] | None:
@@ -90,6 +96,7 @@ PARTS: dict[str, Callable[[ModelSettings], dict[str, Any] | None]] = {
     "errors": lambda m: {"pane_ms": m.window.slide_ms, "cells": m.concept.cells} if _reads_errors(m) else None,
     "sample": _sample,
     "score_cells": _score_cells,
+    CLASSES: _class_cells,
     "multivariate": _multivariate,
 }
 

@@ -39,6 +39,7 @@ INPUT_OPTIONS: dict[str, dict[str, Any]] = {
     "score_spread": {},
     "sample": {"rows": 20, "mask": ["d"]},
     "score_cells": {},
+    "class_cells": {},
     "numbers": {},
     "outliers": {"quantile": 0.9},
     "worst_rows": {"rows": 5, "mask": ["d"]},
