@@ -31,8 +31,18 @@ BUILT_IN = (
     ),
     Inhibition(  # rules of the preset: all values are missing, so more are missing than before
         Matcher.of({"rule": "feature-vanished"}),
+        Matcher.of({"rule": ["missing-values-rose", "missing-values-changed"]}),
+        ("model", "version", "segment", "subject"),
+    ),
+    Inhibition(  # what a calibrated limit has told needs no second message from the rule with a limit of its own
+        Matcher.of({"rule": "missing-values-changed"}),
         Matcher.of({"rule": "missing-values-rose"}),
         ("model", "version", "segment", "subject"),
+    ),
+    Inhibition(
+        Matcher.of({"rule": "performance-fell"}),
+        Matcher.of({"rule": ["accuracy-fell", "error-grew"]}),
+        ("model", "version", "segment"),
     ),
 )
 
