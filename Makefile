@@ -17,7 +17,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 	$(PIP) -e '.[test]'
 	touch .venv/.demo $@
 
-demo: .venv/.demo            ## watch a simulated model drift, alert and ask for a retrain
+demo: .venv/.demo            ## watch a simulated model drift, alert, be retrained and recover
 	$(BIN)/driftd demo
 
 servers:

@@ -8,7 +8,7 @@ While a rule's schedule is closed no time passes for it: the count begins anew w
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from alerts.book import AlertBook, Shown
@@ -20,24 +20,28 @@ from detectors.score import Finding, Score
 SUBJECT = {"events": "traffic", "labels": "performance"}
 SCORE = {"events": "silent_seconds", "labels": "labels_silent_seconds"}
 NEVER = -1
+GONE_WINDOWS = 6  # new windows without a version's rows or labels, for its alerts to end; late labels come in bursts
 
 
 @dataclass(slots=True)
 class Heard:
     """Event times (ms): until when the model's windows held events, when labels last came, how far event time is
-    known to have come, and how far was looked for silence."""
+    known to have come, and how far was looked for silence. versions: how many new windows
+    in a row went by without anything of each version, a late label too."""
 
     events_ms: int = NEVER
     labels_ms: int = NEVER
     newest_ms: int = NEVER
     looked_ms: int = NEVER
+    versions: dict[str, int] = field(default_factory=dict)
 
-    def row(self) -> list[int]:
-        return [self.events_ms, self.labels_ms, self.newest_ms, self.looked_ms]
+    def row(self) -> list[Any]:
+        return [self.events_ms, self.labels_ms, self.newest_ms, self.looked_ms, self.versions]
 
     @staticmethod
     def from_row(row: list[Any]) -> Heard:
-        return Heard(*(int(v) for v in row))
+        events, labels, newest, looked = (int(v) for v in row[:4])
+        return Heard(events, labels, newest, looked, dict(row[4]) if len(row) > 4 else {})
 
 
 def deadline_ms(rule: Rule, last_ms: int, slide_ms: int) -> int:
@@ -92,6 +96,20 @@ def heard_window(
             at, size_ms = heard.newest_ms, end_ms - start_ms
             out.extend(_show(book, rule, model, at - size_ms, at, 0, need_ms(rule, slide_ms), now_ms))
     return out
+
+
+def gone_versions(heard: Heard, present: set[str], newest: bool) -> set[str]:
+    """A window was published that holds something of `present` versions; newest: it holds events, and none was later.
+
+    The known versions of which nothing has come for GONE_WINDOWS. One that is gone is told once, and known again if it returns.
+    """
+    if newest:
+        heard.versions = {version: missed + 1 for version, missed in heard.versions.items()}
+    heard.versions.update(dict.fromkeys(present - {""}, 0))
+    gone = {version for version, missed in heard.versions.items() if missed >= GONE_WINDOWS}
+    for version in gone:
+        del heard.versions[version]
+    return gone
 
 
 def need_ms(rule: Rule, slide_ms: int) -> int:

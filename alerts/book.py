@@ -211,6 +211,16 @@ class AlertBook:
                 del self._groups[group]
         return out
 
+    def end_versions(self, gone: set[str], window: Shown) -> list[Transition]:
+        """End what fires for versions that take no traffic any more; their quiet records are forgotten in time."""
+        out = []
+        for group, alerts in self._groups.items():
+            for name, record in list(alerts.items()):
+                if group[1] in gone and (record.status == "firing" or record.flapping):
+                    del alerts[name]
+                    out.append(_ended(group, name, record, Reason.VERSION_GONE, window))
+        return out
+
     def to_bytes(self) -> bytes:
         rows = [
             [*group, *name, *record.row()]

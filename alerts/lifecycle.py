@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from alerts.absence import Heard, heard_window, next_deadline_ms, watch
-from alerts.book import AlertBook
+from alerts.absence import Heard, gone_versions, heard_window, next_deadline_ms, watch
+from alerts.book import AlertBook, Shown
 from alerts.desk import Ack, Desk, Effects, Scene
 from alerts.policy import Policy
 from alerts.silences import Silence
@@ -90,11 +90,15 @@ class Lifecycle:
         start, end, rules = closed.start_ms, closed.end_ms, self.policy.rules
         before = watch(self.book, rules, self.heard, self.model, start, self.size_ms, self.slide_ms, now_ms)
         out = self._settle(before, _newest(before, self.size_ms), now_ms) if before else Effects()
+        newest = closed.rows > 0 and end > self.heard.events_ms
         moves = heard_window(
             self.book, rules, self.heard, self.model, start, end, self.slide_ms, closed.rows > 0, closed.new_labels, now_ms
         )
         for (version, segment), findings in closed.findings.items():
             moves += self.book.step(rules, self.model, version, segment, start, end, closed.revision, findings, now_ms)
+        gone = gone_versions(self.heard, {version for version, _ in closed.findings}, newest)
+        if gone:
+            moves += self.book.end_versions(gone, Shown((self.model, "", ""), start, end, closed.revision, now_ms))
         return out.then(self._settle(moves, (start, end), now_ms))
 
     def tick(self, event_ms: int | None, now_ms: int) -> Effects:

@@ -27,6 +27,7 @@ class Reason(StrEnum):
     REVISED_CLEAR = "revised_clear"
     RULE_REMOVED = "rule_removed"
     WENT_QUIET = "went_quiet"
+    VERSION_GONE = "version_gone"
     FLAPPING = "flapping"
     FLAPPING_ENDED = "flapping_ended"
     ACKNOWLEDGED = "acknowledged"

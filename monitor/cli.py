@@ -111,12 +111,18 @@ def migrate(config_path: str) -> None:
 @main.command()
 @click.option("--seconds", type=float, default=None, help="Stop by itself after so long; else Ctrl-C.")
 @click.option("--data", default="demo-data", show_default=True, help="Folder of the demo's database; made anew.")
-@click.option("--port", default=8321, show_default=True, help="Port for /metrics and /ready; 0 takes a free one.")
-def demo(seconds: float | None, data: str, port: int) -> None:
-    """Watch a simulated model drift: an alert and a retrain call within two minutes, on this machine alone."""
-    from monitor.demo import run_demo
+@click.option("--port", default=8321, show_default=True, help="Port of the page and of /metrics; 0 takes a free one.")
+@click.option(
+    "--approve", type=click.Choice(["auto", "ask"]), default="auto", show_default=True,
+    help="The retrain: by itself after some seconds, or when you say so (Enter, the page, `driftd retrains approve`).",
+)
+@click.option("--speed", type=click.FloatRange(0.5, 4.0), default=1.0, show_default=True, help="So many times as fast.")
+def demo(seconds: float | None, data: str, port: int, approve: str, speed: float) -> None:
+    """Watch a simulated model drift, an alert, a retrain and what it brought, within three minutes, on this machine alone."""
+    from monitor.demo.run import run_demo
+    from monitor.demo.settings import Pace
 
-    sys.exit(run_demo(Path(data), port, seconds))
+    sys.exit(run_demo(Path(data), port, seconds, approve, Pace().times(speed)))
 
 
 @main.command()

@@ -1,4 +1,4 @@
-"""The picture in README: the demo's screen after its retrain call. `python -m tests.screenshot` writes docs/demo.svg."""
+"""The picture in README: the demo's screen while version 4 is compared. `python -m tests.screenshot` writes docs/demo.svg."""
 
 from __future__ import annotations
 
@@ -7,25 +7,29 @@ import tempfile
 from pathlib import Path
 
 from rich.console import Console
+from rich.panel import Panel
 
-from monitor import demo
+from monitor.demo.run import run_demo
+from monitor.demo.screen import Screen
 
-SECONDS = 80.0
+SECONDS = 170.0
+WIDTH = 110
 
 
 def main() -> None:
-    kept: list[object] = []
-    render = demo.Screen.render
+    kept: list[Panel] = []
+    render = Screen.render
 
-    def keep(self: demo.Screen) -> object:
-        panel = render(self)
-        kept[:] = [panel]
+    def keep(self: Screen, now_ms: int) -> Panel:
+        panel = render(self, now_ms)
+        if self.story.retrain is not None and self.story.retrain["verdict"] and self.story.alerts:
+            kept[:] = kept or [panel]
         return panel
 
-    demo.Screen.render = keep  # type: ignore[method-assign, assignment]
+    Screen.render = keep  # type: ignore[method-assign]
     with tempfile.TemporaryDirectory() as folder, open("/dev/null", "w") as nothing:
-        demo.run_demo(Path(folder) / "data", 8321, SECONDS, Console(file=nothing, width=100))
-    console = Console(record=True, width=100, file=open("/dev/null", "w"))
+        run_demo(Path(folder) / "data", 8321, SECONDS, console=Console(file=nothing, width=WIDTH))
+    console = Console(record=True, width=WIDTH, file=open("/dev/null", "w"))
     console.print(kept[0])
     svg = console.export_svg(title="make demo")
     svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.S)  # no outside address

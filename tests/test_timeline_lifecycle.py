@@ -337,3 +337,22 @@ def test_the_trail_says_why_it_fired_and_what_was_sent_where(timeline):
     told = [(r["kind"], r["detail"].get("status"), r["detail"].get("channel")) for r in detail["audit"]]
     assert told == [("notified", "acknowledged", "chat"), ("ack", None, None), ("notified", "firing", "chat")]
     assert [(r["channel"], r["state"]) for r in detail["sent"]] == [("chat", "sent")] * 2
+
+
+# versions that were replaced: their alerts end after six windows without them
+
+
+def test_the_alerts_of_a_version_that_was_replaced_end(timeline):
+    t = timeline(one_rule())
+    t.feed.at("12:00").shift("income", 0.5)
+    t.feed.at("12:10").version("2").calm()
+    t.expect.between("12:01", "12:05").firing("income")
+    t.expect.between("12:05", "12:14").stays("income", "firing")
+    t.expect.between("12:15", "12:18").resolved("income").notified("chat", "resolved", reason="version_gone", version="1")
+
+
+def test_a_version_in_a_silence_of_the_whole_model_is_not_gone(timeline):
+    t = timeline(one_rule())
+    t.feed.at("12:00").shift("income", 0.5)
+    t.feed.at("12:05").stop()
+    t.expect.between("12:06", "12:30").stays("income", "firing")
