@@ -46,6 +46,7 @@ from monitor.sources import build_sources
 from monitor.sources.http_queue import HttpSource
 from monitor.store import open_store
 from monitor.store.errors import StoreUnavailable
+from monitor.switching import LOOK_S, ReferenceWatch
 from monitor.web import Access, Shown, Token, WebServer
 
 logger = logging.getLogger("driftd")
@@ -189,6 +190,8 @@ def run(
             _tell_digests, "interval", seconds=DIGESTS_EVERY_S, args=(digests, courier), next_run_time=at_once, max_instances=1,
             coalesce=True,
         )  # fmt: skip
+        watch = ReferenceWatch(cfg, store, models, loop.adopt)
+        chores.add_job(watch.look, "interval", seconds=LOOK_S, max_instances=1, coalesce=True)
         chores.start()
         stack.callback(chores.shutdown, False)
 
@@ -223,7 +226,7 @@ def _look_slowly(slow: SlowRunner, cfg: Config, models: dict[str, Model]) -> Non
     for settings in cfg.models:
         model = models[settings.name]
         try:
-            done = slow.round(model, wanted_of(settings, model.profile_named(model.active_profile)))
+            done = slow.round(model, wanted_of(settings, model.profile_named(model.profile_at(wall_clock_ms()))))
         except StoreUnavailable as error:
             log_event(logger, logging.WARNING, "slow_waits", model=model.name, error=str(error))
             return

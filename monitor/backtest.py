@@ -7,7 +7,7 @@ the life of every alert. The config's store is only read: its references, and wi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +90,7 @@ def _run(
 ) -> Outcome:
     scratch.label_wait_ms = {model: cfg.models[0].labels.wait_ms}
     for reference in store.references(model) if store is not None else ():
-        scratch.save_reference(reference)
+        scratch.save_reference(replace(reference, active_from_ms=0 if reference.active else -1))  # held from the beginning
     models = build_models(cfg, scratch)
     windows: dict[int, bool] = {}
 

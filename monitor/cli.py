@@ -113,7 +113,10 @@ def migrate(config_path: str) -> None:
 @click.option("--data", default="demo-data", show_default=True, help="Folder of the demo's database; made anew.")
 @click.option("--port", default=8321, show_default=True, help="Port of the page and of /metrics; 0 takes a free one.")
 @click.option(
-    "--approve", type=click.Choice(["auto", "ask"]), default="auto", show_default=True,
+    "--approve",
+    type=click.Choice(["auto", "ask"]),
+    default="auto",
+    show_default=True,
     help="The retrain: by itself after some seconds, or when you say so (Enter, the page, `driftd retrains approve`).",
 )
 @click.option("--speed", type=click.FloatRange(0.5, 4.0), default=1.0, show_default=True, help="So many times as fast.")
@@ -277,13 +280,14 @@ def reference_show(config_path: str, model: str, name: str) -> None:
 @CONFIG
 @click.option("--model", required=True)
 @click.argument("name")
-def reference_activate(config_path: str, model: str, name: str) -> None:
-    """Use a reference for the panes that begin after the daemon's next start."""
+@click.option("--all-time", is_flag=True, help="For events of any time, as in a replay of old ones; not in two minutes.")
+def reference_activate(config_path: str, model: str, name: str, all_time: bool) -> None:
+    """Use a reference for the panes that begin in two minutes and later; a running daemon switches by itself."""
     from monitor.references import activate_reference
 
     store = open_stored(load(config_path))
     try:
-        click.echo(activate_reference(store, model, name))
+        click.echo(activate_reference(store, model, name, all_time))
     except ValueError as error:
         click.echo(str(error), err=True)
         sys.exit(EXIT_USAGE)

@@ -214,7 +214,7 @@ class Engine:
         if start + model.slide_ms + model.lateness_ms <= clock_ms:
             return None
         part.dirty.add((name, start))
-        return part.panes.setdefault((name, start), Pane(model.active_profile))
+        return part.panes.setdefault((name, start), Pane(model.profile_at(start)))
 
     def _add_events(self, part: Partition, batches: list[EventBatch]) -> None:
         clocks = _clocks(part, batches)
@@ -242,7 +242,7 @@ class Engine:
                 keep[rows[repeated]] = False
                 for pane_start, count in zip(*np.unique(start[rows[repeated]], return_counts=True), strict=True):
                     key = model.name, int(pane_start)
-                    part.panes.setdefault(key, Pane(model.active_profile)).intake.repeats += int(count)
+                    part.panes.setdefault(key, Pane(model.profile_at(key[1]))).intake.repeats += int(count)
                     part.dirty.add(key)
             fresh = ~repeated
             for expiry in np.unique(expires[fresh]).tolist():
@@ -273,7 +273,7 @@ class Engine:
         for pane_start in [first] if first == last else np.unique(starts).tolist():
             pane = part.panes.get((model.name, pane_start))
             if pane is None:
-                pane = part.panes[model.name, pane_start] = Pane(model.active_profile)
+                pane = part.panes[model.name, pane_start] = Pane(model.profile_at(pane_start))
             if first == last:
                 pane.add(model, version, segments, columns)
             else:

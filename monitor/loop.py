@@ -13,6 +13,7 @@ group stays, and the same checkpoint is tried again.
 from __future__ import annotations
 
 import logging
+import queue
 import random
 import time
 from collections.abc import Callable
@@ -74,6 +75,7 @@ class DataLoop:
         self.on_published = on_published
         self.wake_courier = wake_courier
         self.stopping = False
+        self._adopted: queue.SimpleQueue[Model] = queue.SimpleQueue()
         self._source_of: dict[PartitionKey, Any] = {}
         self._quiet_since: dict[PartitionKey, float] = {}
         self._last_cut = monotonic()
@@ -129,6 +131,9 @@ class DataLoop:
         """One round: poll all sources, step the engine, checkpoint and publish if it is time."""
         rows = 0
         self.health.turned()
+        while not self._adopted.empty():
+            model = self._adopted.get()
+            self.engine.models[model.name] = model
         for source in self.sources:
             wait = POLL_MS // len(self.sources)
             polled = source.poll(POLL_ROWS, wait)
@@ -159,6 +164,10 @@ class DataLoop:
             source.close()
             if source.dead_letters is not None:
                 source.dead_letters.close()
+
+    def adopt(self, model: Model) -> None:
+        """Go on with a model's new form from the next turn on; may be called by any thread. Its schema is the old one's."""
+        self._adopted.put(model)
 
     def stop(self) -> None:
         self.stopping = True

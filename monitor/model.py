@@ -66,9 +66,16 @@ class Model:
     statistics: Choice = AUTO
     policy: Policy = field(default_factory=Policy)
     formulas: str | None = None  # the tool whose formulas are computed too
-    active_profile: str = ""  # the reference that new panes count in
+    active_profile: str = ""  # the reference that was activated last
+    activations: tuple[tuple[int, str], ...] = ()  # (event time in ms from which panes count in it, name), in order
     profiles: dict[str, Profile] = field(default_factory=dict)
     config_hash: str = ""
+
+    def profile_at(self, start_ms: int) -> str:
+        """The name of the reference that a pane with that start counts in, "" for none."""
+        if not self.activations:
+            return self.active_profile
+        return next((name for from_ms, name in reversed(self.activations) if from_ms <= start_ms), "")
 
     def profile_named(self, name: str) -> Profile | None:
         """The reference of that name; None for "". Raises KeyError with the fix if it is gone."""

@@ -220,8 +220,9 @@ def merge_partials(model: Model, partials: Iterable[Partial]) -> tuple[Pane, Per
     """Merge the panes of all partitions, in (source, topic, partition, kind, pane) order.
 
     Panes that count in another reference than most rows do cannot be merged with these and are left out:
-    that happens only in the one window in which a new reference becomes active.
+    that happens only in sliding windows that lie on both sides of a switch, and where a replica could not learn of it in time.
     """
+    partials = list(partials)
     by_profile: dict[str, Pane] = {}
     performance = PerformancePane()
     late_rows = 0
@@ -238,7 +239,8 @@ def merge_partials(model: Model, partials: Iterable[Partial]) -> tuple[Pane, Per
         else:
             by_profile[pane.profile] = pane
     if not by_profile:
-        return Pane(model.active_profile), performance, late_rows
+        newest = max((p.pane_start_ms for p in partials), default=0)
+        return Pane(model.profile_at(newest)), performance, late_rows
     return max(by_profile.values(), key=lambda pane: (pane.rows, pane.profile)), performance, late_rows
 
 

@@ -50,8 +50,9 @@ def build_reference(cfg: Config, store: Any, model: str, path: Path, types: tupl
         Profile.build(columns, schema, name), performance=performance, extras=fit_all(columns, outcomes, schema) | texts
     )
     blob = profile.to_bytes()
-    store.save_reference(StoredReference(model, name, profile.rows, time.time_ns() // 1_000_000, activate, blob))
-    state = "active for panes that begin after the daemon's next start" if activate else "not active"
+    now_ms = time.time_ns() // 1_000_000
+    store.save_reference(StoredReference(model, name, profile.rows, now_ms, False, blob))
+    state = _from(store.activate_reference(model, name, now_ms)) if activate else "not active"
     labelled = f", {performance[''].rows} with labels" if performance else ""
     yield f"saved {name}: {profile.rows} rows{labelled}, {len(kinds)} features, {len(blob)} bytes, {state}"
     if settings.task == "regression" and settings.estimate.enabled and performance and LOSS not in profile.extras:
@@ -162,11 +163,17 @@ def show_reference(store: Any, model: str, name: str) -> Iterator[str]:
         yield f"  {feature}: category, {len(c.counts)} values, {c.missing} missing: {shares}"
 
 
-def activate_reference(store: Any, model: str, name: str) -> str:
+def activate_reference(store: Any, model: str, name: str, all_time: bool = False) -> str:
     """Raises ValueError if there is none of that name."""
     _stored(store, model, name)
-    store.activate_reference(model, name)
-    return f"{model}: {name} is active for panes that begin after the daemon's next start"
+    return f"{model}: {name} is {_from(store.activate_reference(model, name, time.time_ns() // 1_000_000, all_time))}"
+
+
+def _from(from_ms: int) -> str:
+    if not from_ms:
+        return "active for all panes that are begun from now on, whatever their time"
+    at = datetime.fromtimestamp(from_ms / 1000.0, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"active for panes that begin from {at} on; running daemons switch then, without a restart"
 
 
 def _stored(store: Any, model: str, name: str) -> StoredReference:

@@ -41,11 +41,13 @@ def build_models(cfg: Config, store: Any, labels_come: bool = True) -> dict[str,
 
 def build_model(cfg: Config, settings: ModelSettings, store: Any, labels_come: bool = True) -> Model:
     profiles: dict[str, Profile] = {}
-    active = ""
+    active, activations = "", []
     for stored in store.references(settings.name):
         profiles[stored.name] = Profile.from_bytes(stored.blob)
         if stored.active:
             active = stored.name
+        if stored.active_from_ms >= 0:
+            activations.append((stored.active_from_ms, stored.name))
     schema = schema_of(settings, profiles.get(active))
     schema = replace(schema, category_limit=cfg.limits.categories, parts=parts_of(settings))
     if has_cells(schema):
@@ -80,6 +82,7 @@ def build_model(cfg: Config, settings: ModelSettings, store: Any, labels_come: b
         policy=policy_of(cfg, settings, labels_come),
         formulas=settings.profile,
         active_profile=active,
+        activations=tuple(sorted(activations)),
         profiles=profiles,
         config_hash=config_hash(cfg, settings.name),
     )

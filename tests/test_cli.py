@@ -130,6 +130,8 @@ def test_a_reference_is_built_listed_shown_and_used(tmp_path, table):
     assert "income: numeric, 1500 values" in shown and "region: category, 2 values" in shown
     run("reference", "build", "-c", path, "--model", "credit", "--from", tmp_path / "train.parquet", "--no-activate")
     assert "train-2 is active" in run("reference", "activate", "-c", path, "--model", "credit", "train-2")
+    again = run("reference", "activate", "-c", path, "--model", "credit", "train-2", "--all-time")
+    assert "for all panes that are begun from now on" in again
     assert "it has train-1, train-2" in run("reference", "show", "-c", path, "--model", "credit", "nope", code=2)
     assert "a kind of numeric, category, boolean" in run(
         "reference",

@@ -323,7 +323,7 @@ def test_references_are_versioned_and_one_is_active(store):
     for n, active in ((1, True), (2, True), (3, False)):
         store.save_reference(StoredReference("credit", f"r{n}", n, n, active, b"blob"))
     assert [(r.name, r.active) for r in store.references("credit")] == [("r1", False), ("r2", True), ("r3", False)]
-    assert store.activate_reference("credit", "r1") and not store.activate_reference("credit", "nope")
+    assert store.activate_reference("credit", "r1", 9) == 0 and store.activate_reference("credit", "nope", 9) is None
     assert [r.name for r in store.references() if r.active] == ["r1"]
 
 

@@ -32,6 +32,7 @@ class Screen:
         self.windows = 0
         self.address = ""
         self.plot: list[str] = []
+        self._plots: dict[str, list[str]] = {}
         self._scores: dict[tuple[str, str], Any] = {}
 
     def on_published(self, published: Published) -> None:
@@ -41,13 +42,14 @@ class Screen:
         self._scores.update({(r.subject, r.score): r for r in newest if r.version == serving})
 
     def look(self, store: Any, now_ms: int) -> None:
-        """Fetch the plot of the first alert that has one."""
-        self.plot = []
+        """Fetch the plot of the first alert that has one, once for each alert."""
         for row in self.story.alerts[:ALERTS_SHOWN]:
-            for moved in store.actions.alert_detail(row["alert"], now_ms)["history"]:
-                if plot := plot_lines(moved["evidence"]):
-                    self.plot = [f"{row['subject']}, before and now", *plot]
-                    return
+            if row["alert"] not in self._plots:
+                history = store.actions.alert_detail(row["alert"], now_ms)["history"]
+                lines = next((plot for moved in history if (plot := plot_lines(moved["evidence"]))), [])
+                self._plots[row["alert"]] = [f"{row['subject']}, before and now", *lines] if lines else []
+        shown = [self._plots[row["alert"]] for row in self.story.alerts[:ALERTS_SHOWN]]
+        self.plot = next((lines for lines in shown if lines), [])
 
     def phase(self, now_ms: int) -> str:
         share = self.server.new_share(now_ms)

@@ -108,7 +108,12 @@ V6 = (
 
 V7 = ("CREATE INDEX alert_history_by_window ON alert_history (model, window_end_ms)",)
 
-STEPS: tuple[tuple[str, ...], ...] = (V1, V2, V3, V4, V5, V6, V7)
+V8 = (
+    "ALTER TABLE reference ADD COLUMN active_from_ms BIGINT NOT NULL DEFAULT -1",
+    "UPDATE reference SET active_from_ms = 0 WHERE active",
+)
+
+STEPS: tuple[tuple[str, ...], ...] = (V1, V2, V3, V4, V5, V6, V7, V8)
 LATEST = len(STEPS)
 
 _TYPES = {

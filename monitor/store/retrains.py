@@ -28,6 +28,7 @@ from alerts.silences import AUTHOR_CHARS_MOST, REASON_CHARS_MOST, require_words
 from monitor.checkpoint import OutboxRow
 from monitor.store.errors import DATABASE_ERRORS, StoreError, classify
 from monitor.store.publish import enqueue
+from monitor.store.references import activate
 from monitor.store.schema import alert_audit, model_state, reference, retrain, window
 
 PAST_MOST = 50
@@ -178,9 +179,9 @@ class Retrains:
             this = and_(r.model == row["model"], r.name == name)
             if not name or conn.execute(select(r.name).where(this)).first() is None:
                 raise WrongState(f"retrain {retrain_id} names reference {name!r}, which the store does not have")
-            conn.execute(update(reference).where(r.model == row["model"]).values(active=False))
-            conn.execute(update(reference).where(this).values(active=True))
-            _audit(conn, now_ms, "retrain_reference_switched", _request(row), author, reason, {"reference": name})
+            from_ms = activate(conn, row["model"], name, now_ms)
+            detail = {"reference": name, "from_ms": from_ms}
+            _audit(conn, now_ms, "retrain_reference_switched", _request(row), author, reason, detail)
         return self.get(retrain_id)
 
     def reset(self, model: str, author: str, reason: str, now_ms: int) -> None:

@@ -282,5 +282,6 @@ reference = Table(
     Column("created_ms", BigInteger, nullable=False),
     Column("active", Boolean, nullable=False),
     Column("blob", LargeBinary, nullable=False),
+    Column("active_from_ms", BigInteger, nullable=False),
 )
 # join_slot, whose key differs between the databases, is in monitor/store/join.py.

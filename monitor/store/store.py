@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Engine, and_, or_, select, text, update
+from sqlalchemy import Engine, and_, or_, select, text
 
 from monitor.checkpoint import Absorb, Claim, PaneBlob, PartitionCut, ResourceSample, SeenIds
 from monitor.events import PartitionKey
@@ -21,6 +21,7 @@ from monitor.store.errors import DATABASE_ERRORS, StoreError, classify
 from monitor.store.outbox import Outbox
 from monitor.store.publish import PublishingTransaction
 from monitor.store.reading import Reading
+from monitor.store.references import activate
 from monitor.store.retrains import Retrains
 from monitor.store.schema import alert, event_count, pane, reference, seen_ids, window
 from monitor.store.terms import Terms
@@ -42,8 +43,9 @@ class StoredReference:
     name: str
     rows: int
     created_ms: int
-    active: bool
+    active: bool  # the one that was activated last
     blob: bytes
+    active_from_ms: int = -1  # event time from which panes count in it; -1: never, or, saved as active, see store/references.py
 
 
 class Store:
@@ -169,23 +171,29 @@ class Store:
         with self._errors(), self._reader.connect() as conn:
             return [StoredReference(**{**r, "blob": bytes(r["blob"])}) for r in conn.execute(query).mappings()]
 
+    def reference_marks(self) -> dict[str, tuple[tuple[tuple[int, str], ...], frozenset[str]]]:
+        """Model -> ((active_from_ms, name) in order, all names): what a look needs to see that something changed."""
+        c = reference.c
+        rows = self.rows(select(c.model, c.name, c.active_from_ms).order_by(c.active_from_ms, c.name))
+        out = {}
+        for model in {r["model"] for r in rows}:
+            mine = [r for r in rows if r["model"] == model]
+            activations = tuple((r["active_from_ms"], r["name"]) for r in mine if r["active_from_ms"] >= 0)
+            out[model] = activations, frozenset(r["name"] for r in mine)
+        return out
+
     def save_reference(self, stored: StoredReference) -> None:
-        """Add a reference; an active one takes the place of the model's active one."""
+        """Add a reference; an active one takes the place of the model's active one, as activated when it was created."""
         with self._errors(), self.engine.begin() as conn:
-            if stored.active:
-                conn.execute(update(reference).where(reference.c.model == stored.model).values(active=False))
             values = {f: getattr(stored, f) for f in StoredReference.__dataclass_fields__}
             conn.execute(reference.insert().values(**values))
+            if stored.active and stored.active_from_ms < 0:
+                activate(conn, stored.model, stored.name, stored.created_ms)
 
-    def activate_reference(self, model: str, name: str) -> bool:
-        """Make a reference the model's active one; False if there is none of that name."""
+    def activate_reference(self, model: str, name: str, now_ms: int, all_time: bool = False) -> int | None:
+        """Make a reference the model's active one; from which event time on (ms), or None if there is none of that name."""
         with self._errors(), self.engine.begin() as conn:
-            this = and_(reference.c.model == model, reference.c.name == name)
-            if conn.execute(select(reference.c.name).where(this)).first() is None:
-                return False
-            conn.execute(update(reference).where(reference.c.model == model).values(active=False))
-            conn.execute(update(reference).where(this).values(active=True))
-            return True
+            return activate(conn, model, name, now_ms, all_time)
 
     # what people read
 

@@ -108,7 +108,7 @@ def read_routes(
         ]
         return ModelView(
             model=found.name, task=schema.task, features=kinds, segments=segments.get(found.name, []), window_ms=found.size_ms,
-            slide_ms=found.slide_ms, allowed_lateness_ms=found.lateness_ms, reference=found.active_profile,
+            slide_ms=found.slide_ms, allowed_lateness_ms=found.lateness_ms, reference=found.profile_at(clock()),
             references=references, config_hash=found.config_hash,
         )  # fmt: skip
 
