@@ -20,19 +20,19 @@ acknowledge). An acknowledgement holds for the episode in which it was given, an
 
 from __future__ import annotations
 
-import contextlib
 import json
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Engine, and_, delete, insert, or_, select, text, update
+from sqlalchemy import Connection, and_, delete, insert, or_, select, text, update
 
 from alerts.matchers import Matcher
 from alerts.silences import AUTHOR_CHARS_MOST, REASON_CHARS_MOST, Silence, require_words
-from monitor.store.errors import DATABASE_ERRORS, StoreError, classify
+from monitor.store.errors import StoreError
 from monitor.store.schema import alert, alert_ack, alert_audit, alert_history, outbox
 from monitor.store.schema import silence as silence_table
+from monitor.store.transactions import Transactions
 
 PREFIX_LEAST = 6
 HISTORY_MOST = 500
@@ -55,28 +55,8 @@ class NotFiring(StoreError):
     """The alert does not fire: there is nothing to acknowledge."""
 
 
-class Actions:
+class Actions(Transactions):
     """See the module's docstring. Each call is one short transaction."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._reader = engine.execution_options(reads=True)
-
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[Connection]:
-        try:
-            with self._engine.begin() as conn:
-                yield conn
-        except DATABASE_ERRORS as error:
-            raise classify(error) from error
-
-    @contextlib.contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        try:
-            with self._reader.connect() as conn:
-                yield conn
-        except DATABASE_ERRORS as error:
-            raise classify(error) from error
 
     def ack(self, alert_id: str, author: str, comment: str, now_ms: int) -> dict[str, Any]:
         """Take an alert: it is not repeated and does not escalate any more. The comment may be empty."""

@@ -6,16 +6,13 @@ and then find it; it outlives the outbox's rows, whose keys are unique besides.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
-
-from sqlalchemy import Connection, Engine, func, select, text
+from sqlalchemy import Connection, func, select, text
 
 from alerts.digest import ModelFacts
 from monitor.checkpoint import OutboxRow
-from monitor.store.errors import DATABASE_ERRORS, classify
 from monitor.store.publish import enqueue
 from monitor.store.schema import alert, alert_history, model_state, retrain, score, window
+from monitor.store.transactions import Transactions
 
 WORST_MOST = 20  # bad scores that are read of a model
 _MARK = text(
@@ -25,12 +22,8 @@ _MARK = text(
 OPEN = ("firing", "acknowledged")
 
 
-class Digests:
+class Digests(Transactions):
     """Each call is one short transaction. Raises StoreUnavailable, StoreError."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._reader = engine.execution_options(reads=True)
 
     def told_until(self, name: str) -> int:
         """The end (ms) of the last period that this digest told; -1 if none."""
@@ -54,24 +47,13 @@ class Digests:
 
     def tell(self, name: str, end_ms: int, rows: list[OutboxRow]) -> bool:
         """Write messages and mark; False where another replica was first."""
-        try:
-            with self._engine.begin() as conn:
-                if _told(conn, name) >= end_ms:
-                    return False
-                marked = conn.execute(_MARK, {"name": f"digest:{name}", "blob": str(end_ms).encode()}).rowcount == 1
-                if marked and rows:
-                    enqueue(conn, rows)
-                return marked
-        except DATABASE_ERRORS as error:
-            raise classify(error) from error
-
-    @contextlib.contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        try:
-            with self._reader.connect() as conn:
-                yield conn
-        except DATABASE_ERRORS as error:
-            raise classify(error) from error
+        with self._writing() as conn:
+            if _told(conn, name) >= end_ms:
+                return False
+            marked = conn.execute(_MARK, {"name": f"digest:{name}", "blob": str(end_ms).encode()}).rowcount == 1
+            if marked and rows:
+                enqueue(conn, rows)
+            return marked
 
 
 def _told(conn: Connection, name: str) -> int:

@@ -14,9 +14,8 @@ expired, dry_run, blocked. A succeeded one gets a verdict: helped, not_helped, u
 
 from __future__ import annotations
 
-import contextlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import Connection, Engine, and_, func, insert, select, text, update
@@ -26,10 +25,11 @@ from alerts.retraining.policy import BEGUN, OPEN, Past, RetrainPolicy, decide
 from alerts.retraining.request import RetrainRequest
 from alerts.silences import AUTHOR_CHARS_MOST, REASON_CHARS_MOST, require_words
 from monitor.checkpoint import OutboxRow
-from monitor.store.errors import DATABASE_ERRORS, StoreError, classify
+from monitor.store.errors import StoreError
 from monitor.store.publish import enqueue
 from monitor.store.references import activate
 from monitor.store.schema import alert_audit, model_state, reference, retrain, window
+from monitor.store.transactions import Transactions
 
 PAST_MOST = 50
 RESET = "retrain_reset"
@@ -50,30 +50,13 @@ class WrongState(StoreError):
     """The retrain is not in a state for that."""
 
 
-class Retrains:
+class Retrains(Transactions):
     """See the module's docstring. Each call is one short transaction. enrich: adds lineage and rows to a request."""
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._reader = engine.execution_options(reads=True)
+        super().__init__(engine)
         self.enrich: Callable[[RetrainRequest], RetrainRequest] = lambda request: request
         self.public_url = ""
-
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[Connection]:
-        try:
-            with self._engine.begin() as conn:
-                yield conn
-        except DATABASE_ERRORS as error:
-            raise classify(error) from error
-
-    @contextlib.contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        try:
-            with self._reader.connect() as conn:
-                yield conn
-        except DATABASE_ERRORS as error:
-            raise classify(error) from error
 
     def propose(self, channel: str, policy: RetrainPolicy, request: RetrainRequest, now_ms: int) -> tuple[str, str]:
         """Decide under the model's lock, so that two couriers make one record."""
