@@ -39,9 +39,8 @@ bench: servers .venv/.test   ## throughput and peers, as ratios measured side by
 	$(QUIET) $(BIN)/python -m tests.bench.alerts
 	$(QUIET) $(BIN)/python -m tests.bench.page
 
-bench-quality: .venv/.test   ## false alarms a week and the smallest shift found, beside the peers
-	$(QUIET) $(BIN)/python -m tests.bench.quality.alarms null
-	$(QUIET) $(BIN)/python -m tests.bench.quality.alarms power
+bench-quality: .venv/.test   ## false alarms, power, stream detectors, estimates, beside the peers; QUALITY=--quick
+	$(QUIET) $(BIN)/python -m tests.bench.quality $(QUALITY)
 
 lint: .venv/.test
 	$(BIN)/ruff check .

@@ -46,7 +46,7 @@ def null_of(shape: str, size: int, windows: int, seed: int) -> int:
     """Windows that alarm of so many in which nothing changes."""
     stream = Stream(shape, size, reference_rows(size), seed)
     season = shape == "daily season"
-    model = replace(model_of(stream, use_past=season), statistics=JUDGED)
+    model = replace(model_of(stream), statistics=JUDGED)  # past windows count, as by default
     memory, found = Memory(), 0
     first = SEASON_WEEKS * WEEK_HOURS if season else 0
     for number in range(first + windows):
