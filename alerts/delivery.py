@@ -25,6 +25,7 @@ from alerts.channels.base import Channel, Failed, Outcome, Retry, Sent, Skipped,
 from alerts.notification import Notification
 
 log = logging.getLogger("driftd.courier")
+MARK_TRIES, MARK_PAUSE_S = 3, 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +132,14 @@ class Courier:
             return
         lane.held.pop(row.group, None)
         outcome = self._send(lane, row, now_ms)
-        self._mark(lane, row, outcome)
+        for attempt in range(MARK_TRIES):  # a COMMIT whose answer was lost, a connection that broke: else it is sent twice
+            try:
+                self._mark(lane, row, outcome)
+                return
+            except Exception:
+                if attempt + 1 == MARK_TRIES:
+                    raise
+                time.sleep(MARK_PAUSE_S)
 
     def _send(self, lane: _Lane, row: ClaimedRow, now_ms: int) -> Outcome:
         channel = lane.channel

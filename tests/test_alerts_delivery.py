@@ -131,3 +131,19 @@ def test_a_receivers_pace_is_kept_and_a_slow_pace_takes_no_more_than_its_lease_a
     started = time.monotonic()
     slow.drain(started)
     assert time.monotonic() - started < 5.0, "closing does not wait for the pace"
+
+
+def test_a_mark_that_fails_once_is_made_again_and_the_message_is_not_sent_twice():
+    class Shaky(Store):
+        failures = 2
+
+        def mark_sent(self, key, now_ms):
+            if self.failures:
+                self.failures -= 1
+                raise OSError("the connection broke")
+            super().mark_sent(key, now_ms)
+
+    store, channel = Shaky([row("1", "a")]), Scripted()
+    c = courier(store, {"a": channel}, [0], [])
+    step(c, [0])
+    assert store.rows["1"][2] == "sent" and channel.keys == ["1"]

@@ -131,7 +131,7 @@ class World:
         except AssertionError:
             raise AssertionError("results differ from the replay's:\n" + "\n".join(last)) from None
 
-    def wait_delivered(self, seconds: float = 60.0) -> None:
+    def wait_delivered(self, seconds: float = 120.0) -> None:
         """Until no notification waits."""
 
         def idle() -> bool:
