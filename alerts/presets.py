@@ -2,7 +2,7 @@
 
 The first ones have limits of their own, for what is bad whatever the data: two windows in a row, enough rows, a change
 that stands out of what is usual for the model. The others go by the verdicts of the model's calibrated limits, which share
-one budget of false alarms a week.
+one budget of false alarms a week; `concept-drift` goes by the detectors' own limits (ADWIN's delta), and only where errors rose.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ DEFAULT = (
     Rule("drift", scores=("drift", "js", "rank_shift"), resolve_windows=2),
     Rule("missing-values-changed", scores=("missing_share",), resolve_windows=2),
     Rule("performance-fell", subjects=("performance",), scores=("accuracy", "roc_auc", "mae"), resolve_windows=2, severity="critical"),
+    Rule("concept-drift", subjects=("concept",), scores=("errors_rose",), resolve_windows=2, severity="critical"),
     Rule("traffic-unusual", subjects=("traffic", "latency"), scores=("rows", "error_share", "latency_p95_ms"), resolve_windows=2),
 )  # fmt: skip
 

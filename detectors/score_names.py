@@ -237,6 +237,7 @@ CONCEPT = {
     "calibration_shift": Doc("mean distance of the positives' share at a score from the reference's (binary)"),
     "calibration_shift_p": Doc("its p-value (chi-square over groups of scores)", "below"),
     **{name: Doc(f"firings of the stream detector {name} on the errors, as labels come") for name in STREAM_DETECTORS},
+    "errors_rose": Doc("detectors that fired in the window, 0 where its errors do not lie above those of the windows before"),
 }
 
 FORMULA_SCORES = {

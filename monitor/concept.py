@@ -29,7 +29,7 @@ from detectors.error_cells import PART as ERROR_CELLS
 from detectors.limits import judge
 from detectors.score import Score
 from detectors.trace import PART, ErrorTrace
-from monitor.concept_entry import Entry, advance, learn, mean_errors, scores_of
+from monitor.concept_entry import Entry, advance, learn, mean_errors, rose, scores_of
 from monitor.label_scores import is_mature
 from monitor.model import Model
 from monitor.panes import Group
@@ -43,7 +43,7 @@ _STATE = "concept"  # the settings, the epochs that have entries, and the first 
 
 
 def concept(view: WindowView) -> Iterable[tuple[Group, Score]]:
-    """How often each detector fired in the window, for each version, on its group of all rows."""
+    """How often each detector fired in the window, and how many where errors rose, for each version, on its group of all rows."""
     if not view.model.concept:
         return
     traces, cells = {}, {}
@@ -127,12 +127,12 @@ class _Entries:
                 self._mark(epoch, start)
                 return
             entry = self._load(start)
-            known, known_splits = entry.fired, entry.splits
+            known = entry.fired, entry.splits, rose(entry)
             entry.young, entry.judging, entry.fired, entry.means, entry.splits = young, dict(judging), {}, {}, {}
             self._run(entry)
             young, judging = dict(entry.young), entry.judging
             self._memory.save_state(self._name(start), entry.to_bytes())
-            if known and (known, known_splits) != (entry.fired, entry.splits) and start != until:
+            if known[0] and known != (entry.fired, entry.splits, rose(entry)) and start != until:
                 self._rewrite(start, entry)
         following = self._starts(epoch + 1)
         if following:

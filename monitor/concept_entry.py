@@ -23,6 +23,7 @@ SHOWN = 20  # firings named in the evidence
 _SCALE = "scale"  # the mean error of a chain's first window: what a regression's errors are divided by
 _CELLS = "cells"  # the errors by score of a chain's windows
 EARLIER = "earlier_windows"  # the reference of a split against them
+ROSE = "errors_rose"  # score: detectors that fired in a window whose errors lie above those before
 _MEAN = "mean"  # the sum of a chain's errors, and how many
 Chain = dict[tuple[str, str], bytes]  # (version, detector) -> its state
 
@@ -109,4 +110,14 @@ def scores_of(entry: Entry, version: str, model: Model) -> list[Score]:
         when = [datetime.fromtimestamp(t / 1000.0, UTC).isoformat(timespec="milliseconds") for t in times[:SHOWN]]
         evidence: dict[str, object] = {"fired_at": when, "mean_error_before": round(earlier, 6), "mean_error_now": round(now, 6)}
         out.append(Score(SUBJECT, name, float(len(times)), seen, "", evidence if times else {}))
+    if entry.fired[version]:
+        names = [name for name, (_, *times) in entry.fired[version].items() if times]
+        most = max(seen for seen, *_ in entry.fired[version].values())
+        shown: dict[str, object] = {"fired": names, "mean_error_before": round(earlier, 6), "mean_error_now": round(now, 6)}
+        out.append(Score(SUBJECT, ROSE, float(len(names)) if now > earlier else 0.0, most, "", shown if names else {}))
     return out
+
+
+def rose(entry: Entry) -> dict[str, bool]:
+    """By version, whether the window's errors lie above those of the windows before it."""
+    return {version: now > earlier for version, (earlier, now) in entry.means.items()}

@@ -13,6 +13,7 @@ from detectors.limits import Limit
 from detectors.profile import Profile
 from detectors.worst_errors import PART as WORST_ERRORS
 from monitor.calibrations import calibration_of
+from monitor.concept_entry import ROSE
 from monitor.config import Config, config_hash
 from monitor.config.model import ModelSettings
 from monitor.custom import Custom, load_function
@@ -112,6 +113,7 @@ def _limits(settings: ModelSettings) -> dict[str, Limit]:
         out = {"promote": Limit(warn=1.0), "roll_back": Limit(breach=1.0), **out}
     for detector in concept_detectors(settings):
         out.setdefault(detector, Limit(breach=1.0))
+        out.setdefault(ROSE, Limit(breach=1.0))
     if settings.fairness.protected:
         out.setdefault("disparate_impact", Limit(breach=FOUR_FIFTHS, below=True))
     return out

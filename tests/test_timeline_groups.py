@@ -1,8 +1,10 @@
 """Scenarios: what is told together, to whom, and what explains what."""
 
 import pytest
+from sqlalchemy import select
 
-from tests.timeline import DRIFT, Timeline, alerts_section
+from monitor.store.schema import score
+from tests.timeline import DRIFT, Timeline, alerts_section, ms
 
 FORTY = ", ".join(f"f{i:02d}: numeric" for i in range(40))
 
@@ -319,6 +321,28 @@ def test_the_preset_tells_without_a_rule(timeline, feed, rule):
     t.expect.between("11:55", "12:02").calm().silent()
     t.expect.between("12:03", "12:07").firing(rule).notified("chat", "firing", 1, rule=rule)
     t.expect.between("12:08", "12:16").resolved(rule).notified("chat", "resolved")
+
+
+def test_the_preset_tells_of_concept_drift_where_errors_rise(timeline):
+    t = timeline(labels=True)
+    t.feed.at("12:06").err(0.3)
+    t.expect.between("11:55", "12:06").calm("concept-drift")
+    told = t.expect.between("12:07", "12:10").firing("concept-drift").messages("chat", "firing")
+    assert [m["rule"] for m in told].count("concept-drift") == 1
+    t.expect.between("12:09", "12:18").resolved("concept-drift")
+
+
+def test_the_preset_is_silent_about_errors_that_fall(timeline):
+    """ADWIN fires all the same: its score says so, no alert does."""
+    t = timeline(labels=True)
+    t.feed.at("11:55").err(0.4)
+    t.feed.at("12:08").err(0.02)
+    t.expect.between("12:08", "12:12").resolved("concept-drift")
+    t.expect.between("12:12", "12:20").calm("concept-drift")
+    wanted = select(score).where(score.c.subject == "concept", score.c.window_start_ms == ms("12:08"))
+    with t.world.store.engine.connect() as conn:
+        levels = {row.score: row.level for row in conn.execute(wanted)}
+    assert (levels["adwin"], levels["errors_rose"]) == ("breach", "ok")
 
 
 def test_a_calm_day_with_the_preset_is_silent(timeline):
