@@ -24,7 +24,7 @@ servers:
 	tests/servers/install.sh
 
 test: servers .venv/.test    ## all tests, the faults in a shortened, seeded form
-	$(QUIET) $(BIN)/python -m pytest -q
+	$(QUIET) $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 test-faults: servers .venv/.test    ## the faults at length: 200,000 events, 30 and more kills
 	$(QUIET) DRIFTD_FAULTS=full $(BIN)/python -m pytest -q tests/faults
