@@ -44,7 +44,27 @@ BUILT_IN = (
         Matcher.of({"rule": ["accuracy-fell", "error-grew"]}),
         ("model", "version", "segment"),
     ),
+    Inhibition(
+        Matcher.of({"rule": "concept-drift"}),
+        Matcher.of({"rule": ["accuracy-fell", "error-grew"]}),
+        ("model", "version", "segment"),
+    ),
 )
+
+
+def built_in(written: Iterable[str]) -> tuple[Inhibition, ...]:
+    """Those that hold beside the config's own rules, by name: a rule that the config writes is never kept quiet by the preset's."""
+    own = set(written)
+    out = []
+    for one in BUILT_IN:
+        patterns = one.target.plain()
+        if "rule" in patterns:
+            left = [name for name in patterns["rule"] if name not in own]
+            if not left:
+                continue
+            one = Inhibition(one.source, Matcher.of({**patterns, "rule": left}), one.equal)
+        out.append(one)
+    return tuple(out)
 
 
 def inhibited(rules: Sequence[Inhibition], firing: Mapping[str, Labels], asked: Iterable[str]) -> dict[str, str]:

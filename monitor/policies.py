@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from alerts.book import Flapping
-from alerts.inhibition import BUILT_IN, Inhibition
+from alerts.inhibition import Inhibition, built_in
 from alerts.matchers import Matcher
 from alerts.policy import Policy
 from alerts.presets import with_preset
@@ -28,7 +28,10 @@ def policy_of(cfg: Config, model: ModelSettings, labels_come: bool) -> Policy:
     return Policy(
         rules=tuple(_with_rows(rule, model.min_rows) for rule in rules),
         route=route_of(alerts),
-        inhibitions=(*BUILT_IN, *(inhibition_from(i.source, i.target, i.equal) for i in alerts.inhibit)),
+        inhibitions=(
+            *built_in(r.name for r in alerts.rules),
+            *(inhibition_from(i.source, i.target, i.equal) for i in alerts.inhibit),
+        ),
         flapping=Flapping(alerts.flapping.times, alerts.flapping.windows),
         tags={**model.tags, **team},
         public_url=cfg.http.public_url or "",

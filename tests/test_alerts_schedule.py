@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts.inhibition import BUILT_IN, Inhibition, inhibited
+from alerts.inhibition import BUILT_IN, Inhibition, built_in, inhibited
 from alerts.matchers import Matcher
 from alerts.schedule import DAYS, Schedule, parse_days, parse_minute
 
@@ -98,3 +98,10 @@ def test_what_holds_without_being_written():
         "p": {"model": "other", "score": "accuracy", "kind": "performance", "subject": "performance"},
     }
     assert inhibited(BUILT_IN, firing, list(firing)) == {"l": "s", "o": "g"}
+
+
+def test_a_rule_that_the_config_writes_is_not_kept_quiet_by_the_presets():
+    firing = {"p": {"rule": "performance-fell", "model": "m"}, "a": {"rule": "accuracy-fell", "model": "m"}}
+    assert inhibited(built_in([]), firing, list(firing)) == {"a": "p"}
+    assert inhibited(built_in(["accuracy-fell"]), firing, list(firing)) == {}
+    assert len(built_in(["missing-values-rose"])) == len(BUILT_IN) - 1
