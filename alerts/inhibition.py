@@ -41,12 +41,7 @@ BUILT_IN = (
     ),
     Inhibition(
         Matcher.of({"rule": "performance-fell"}),
-        Matcher.of({"rule": ["accuracy-fell", "error-grew"]}),
-        ("model", "version", "segment"),
-    ),
-    Inhibition(
-        Matcher.of({"rule": "concept-drift"}),
-        Matcher.of({"rule": ["accuracy-fell", "error-grew"]}),
+        Matcher.of({"rule": ["accuracy-fell", "error-grew", "concept-drift"]}),
         ("model", "version", "segment"),
     ),
 )

@@ -328,8 +328,15 @@ def test_the_preset_tells_of_concept_drift_where_errors_rise(timeline):
     t.feed.at("12:06").err(0.3)
     t.expect.between("11:55", "12:06").calm("concept-drift")
     told = t.expect.between("12:07", "12:10").firing("concept-drift").messages("chat", "firing")
-    assert [m["rule"] for m in told].count("concept-drift") == 1
+    assert {m["rule"] for m in told} == {"performance-fell"}, "one trouble is told once; the page shows both"
     t.expect.between("12:09", "12:18").resolved("concept-drift")
+
+
+def test_concept_drift_is_told_where_no_other_rule_of_the_preset_tells_it(timeline):
+    t = timeline("{name: performance-fell, scores: [f1], below: 0.0}", section="preset: default\n", labels=True)
+    t.feed.at("12:06").err(0.3)
+    told = t.expect.between("12:07", "12:10").messages("chat", "firing")
+    assert [m["rule"] for m in told].count("concept-drift") == 1
 
 
 def test_the_preset_is_silent_about_errors_that_fall(timeline):
