@@ -2,7 +2,7 @@
 
 The pieces of a comparison's windows stand in model_state, KEEP of them, older ones added up in `base`. A window's scores
 rest on its own piece and on those before. When a window is published again, the scores of the windows after it are written
-anew in the same transaction (their alerts are not). A label that comes more than KEEP windows late is not counted.
+anew in the same transaction; where that changes a level, the window is published anew with its alerts. A label that comes more than KEEP windows late is not counted.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from detectors.trace import PART as ERRORS
 from monitor.label_scores import is_mature
 from monitor.model import Model, VersionComparison
 from monitor.panes import Group
+from monitor.stale import mark
 from monitor.view import GroupView, Memory, WindowView
 
 KEEP = 2000  # windows
@@ -176,6 +177,8 @@ class _Pieces:
             for finding in judge(scores, self.model.thresholds, self.model.min_rows):
                 score, row = finding.score, stored.get((start, finding.score.name))
                 if row is not None:
+                    if row.level != finding.level:
+                        mark(self.memory, [start])
                     value = score.value if math.isfinite(score.value) else None
                     shown = json.dumps(score.evidence) if finding.level in ("warn", "breach") else ""
                     out.append(replace(row, value=value, rows=score.rows, level=finding.level, evidence=shown))

@@ -13,7 +13,7 @@ of performance is split against these earlier windows (tumbling windows only, as
 
 Each window leaves an entry: the trace of its errors, the detectors' states after it, and where they fired. When a window
 changes, the entries after it in its epoch and the next one are folded anew before the transaction ends, and the scores
-of those whose firings changed are written again (their alerts are not: an alert moves with its own window). A window
+of those whose firings changed are written again; where that changes a level, the window is published anew with its alerts. A window
 takes part once min_coverage of its rows have labels. Entries are kept for KEEP epochs: beyond that a late label finds
 detectors that begin afresh.
 """
@@ -34,6 +34,7 @@ from monitor.label_scores import is_mature
 from monitor.model import Model
 from monitor.panes import Group
 from monitor.split import SUBJECT
+from monitor.stale import mark
 from monitor.view import GroupView, Memory, WindowView
 
 FORMAT = 2  # of an entry; others are dropped
@@ -127,12 +128,12 @@ class _Entries:
                 self._mark(epoch, start)
                 return
             entry = self._load(start)
-            known = entry.fired, entry.splits, rose(entry)
+            known = entry.fired, entry.splits, entry.means
             entry.young, entry.judging, entry.fired, entry.means, entry.splits = young, dict(judging), {}, {}, {}
             self._run(entry)
             young, judging = dict(entry.young), entry.judging
             self._memory.save_state(self._name(start), entry.to_bytes())
-            if known[0] and known != (entry.fired, entry.splits, rose(entry)) and start != until:
+            if known[0] and known != (entry.fired, entry.splits, entry.means) and start != until:
                 self._rewrite(start, entry)
         following = self._starts(epoch + 1)
         if following:
@@ -157,6 +158,8 @@ class _Entries:
                 score = finding.score
                 for row in self._memory.scores(SUBJECT, score.name, start, start + 1):
                     if row.version == version:
+                        if row.level != finding.level:
+                            mark(self._memory, [start])  # its alerts move with it
                         shown = json.dumps(score.evidence) if finding.level in ("warn", "breach") else ""
                         rows.append(replace(row, value=score.value, rows=score.rows, level=finding.level, evidence=shown))
         self._memory.rewrite_scores(rows)

@@ -176,7 +176,7 @@ def _drift(group: Group, at: int, score: Score, pair: Pair | None, part: GroupVi
     return Judged(
         group, at, score, score.value, null, lambda out: out,
         effect=score.value, floor=calibration.least_effect(name), reference_rows=pair.n,
-        settled=_few(min(pair.n, pair.m), calibration.min_rows), needs_past=_foreign(part),
+        settled=_few(min(pair.n, pair.m), calibration.min_rows), needs_past=_foreign(part) and score.subject != TARGET,
     )  # fmt: skip
 
 
@@ -214,7 +214,11 @@ def _performance(
     if before is None or now is None or now.rows <= 0:
         return
     if score.name == "accuracy":
-        yield _share(group, at, score, _right(now), now.rows, _right(before), before.rows, "below", part, calibration)
+        item = _share(group, at, score, _right(now), now.rows, _right(before), before.rows, "below", part, calibration)
+        item.needs_past = False  # labels are not remembered
+        if not reference.has_segment(part):
+            item.settled = item.settled or "the reference has no labels of this segment"
+        yield item
         return
     usual = reference.metric(part, score.name)
     if usual is None or SCORES[score.name].worse not in ("above", "below"):

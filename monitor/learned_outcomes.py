@@ -1,8 +1,8 @@
 """How good a model was on the windows that it learns its reference from: what a drop in performance is a drop from.
 
-The outcomes of these windows whose labels have come, by segment, all versions together. They grow while labels come, so
-a limit of performance rests on the labels that were known when its window was last published; every label publishes its
-own window again. A built reference that has labels is fixed, and goes before these.
+The outcomes of these windows whose labels have come, by segment, all versions together. They grow while labels come: a
+window whose performance was held against them is then published anew (monitor/stale.py), so that limits do not depend on
+when labels came. A built reference that has labels is fixed, and goes before these.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from detectors import frame
 from detectors.labelled.tally import Metric
 from detectors.performance import PerformanceSummary
 from monitor.baseline import LEARNING
+from monitor.stale import outdate
 from monitor.view import GroupView, WindowView
 
 PREFIX = "outcomes:"  # states, by the start of the window
@@ -32,6 +33,10 @@ class Reference:
         found = self._summaries.get(group.segment, self._summaries.get(""))
         return None if found is None or found.rows <= 0 or group.reference == LEARNING else found
 
+    def has_segment(self, group: GroupView) -> bool:
+        """Whether a group is compared with its own kind, not with all rows in place of its segment."""
+        return group.segment in self._summaries
+
     def metric(self, group: GroupView, name: str) -> Metric | None:
         summary = self.summary(group)
         if summary is None:
@@ -47,18 +52,10 @@ def _learned(view: WindowView) -> dict[str, PerformanceSummary]:
     schema, memory = view.model.schema, view.memory
     if not any(g.performance is not None for g in view.groups.values()):
         return {}
-    mine: dict[str, PerformanceSummary] = {}
-    for (_, segment), group in sorted(view.groups.items()):
-        if group.reference == LEARNING and group.performance is not None and group.performance.rows > 0:
-            mine.setdefault(segment, PerformanceSummary.empty(schema)).merge(group.performance)
-    name = f"{PREFIX}{view.start_ms:020d}"
     known = memory.state_names(PREFIX)
-    if mine and (name in known or len(known) < view.model.first_windows):
-        memory.save_state(name, frame.join([json.dumps(list(mine)).encode(), *(s.to_bytes() for s in mine.values())]))
-        known = sorted({*known, name})
-    elif name in known:
-        memory.drop_state(name)
-        known.remove(name)
+    if _bring_up_to_date(view, known):
+        outdate(memory, 0, lambda w: w.labelled_rows > 0 and w.reference != LEARNING)
+        known = memory.state_names(PREFIX)
     out: dict[str, PerformanceSummary] = {}
     for state in known:
         blob = memory.load_state(state)
@@ -68,3 +65,25 @@ def _learned(view: WindowView) -> dict[str, PerformanceSummary]:
         for segment, data in zip(json.loads(segments), blobs, strict=True):
             out.setdefault(segment, PerformanceSummary.empty(schema)).merge(PerformanceSummary.from_bytes(data, schema))
     return out
+
+
+def _bring_up_to_date(view: WindowView, known: list[str]) -> bool:
+    """Keep the outcomes of this window if it is one of the learned ones, drop those of windows that are none; whether any changed."""
+    memory, changed = view.memory, False
+    wanted = {f"{PREFIX}{start:020d}" for start in view.learned_from}
+    for name in known:
+        if name not in wanted:
+            memory.drop_state(name)
+            changed = True
+    mine: dict[str, PerformanceSummary] = {}
+    for (_, segment), group in sorted(view.groups.items()):
+        if group.performance is not None and group.performance.rows > 0:
+            mine.setdefault(segment, PerformanceSummary.empty(view.model.schema)).merge(group.performance)
+    name = f"{PREFIX}{view.start_ms:020d}"
+    if name not in wanted or not mine:
+        return changed
+    blob = frame.join([json.dumps(list(mine)).encode(), *(s.to_bytes() for s in mine.values())])
+    if memory.load_state(name) == blob:
+        return changed
+    memory.save_state(name, blob)
+    return True

@@ -1,7 +1,7 @@
 """What running a model takes: queue delay, tokens and cost of its events, and how fast a daily budget burns.
 
 The money spent earlier on a day is read from the stored scores of that day's windows: those that neither overlap
-each other nor the window. A window that is revised afterwards does not change the later ones of its day.
+each other nor the window. Where a window's cost changes, the later ones of its day are published anew (monitor/stale.py).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from detectors.operations import NumberSummary, score_numbers
 from detectors.score import Score
 from monitor.panes import Group
+from monitor.stale import outdate
 from monitor.view import GroupView, WindowView
 
 DAY_MS = 86_400_000
@@ -38,6 +39,7 @@ def cost_budget(view: WindowView) -> Iterator[tuple[Group, Score]]:
         if isinstance(part, NumberSummary):
             cost += part.total("cost_usd")
             rows += part.numbers["cost_usd"].rows if "cost_usd" in part.numbers else 0
+    _outdate_later(view, cost if rows else None)
     if rows == 0:
         yield WHOLE, Score(SUBJECT, SPENT, math.nan, 0)
         yield WHOLE, Score(SUBJECT, "burn_rate", math.nan, 0, evidence={"reason": "no event of the window has cost_usd"})
@@ -56,6 +58,15 @@ def cost_budget(view: WindowView) -> Iterator[tuple[Group, Score]]:
     if pace > 0:
         left = max(0.0, budget - spent) / pace * 24.0
         yield WHOLE, Score(SUBJECT, "budget_exhausted_in_hours", left, rows, evidence=evidence)
+
+
+def _outdate_later(view: WindowView, cost: float | None) -> None:
+    stored = next((row.value for row in view.memory.scores(SUBJECT, SPENT, view.start_ms, view.start_ms + 1)), None)
+    if cost == stored:
+        return
+    day = view.start_ms // DAY_MS
+    size = view.end_ms - view.start_ms
+    outdate(view.memory, view.end_ms, lambda w: w.start_ms // DAY_MS == day and (w.start_ms - view.start_ms) % size == 0)
 
 
 def _earlier(view: WindowView, size: int) -> Iterator[float]:

@@ -8,9 +8,10 @@ Two memories, each a set of states of the model in the publishing transaction:
 
 The first EARLY windows are kept one by one, later ones at a stride that keeps ABOUT of them: 4 bytes a score and window,
 at most MAX_SCORES scores. They lie in chunks by window start. A window is judged by the chunks that ended before it, so
-what it sees is a function of earlier windows alone; published anew, it replaces its own row. A revision that changes the
-inputs of an old window (rows of a partition that had been idle) does not judge the later windows again: labels, which
-come late as a rule, are not part of this memory.
+what it sees is a function of earlier windows alone; published anew, it replaces its own row. Where that changes a chunk
+that published windows were judged by (rows of a partition that had been idle), these are published anew (monitor/stale.py).
+Labels come late as a rule: no score that rests on them is part of this memory, nor has a part in what is called beyond its
+limit here (`is_remembered`), so that a late label does not judge all later windows again.
 """
 
 from __future__ import annotations
@@ -28,7 +29,10 @@ import numpy as np
 from detectors.calibrate.episodes import usual
 from detectors.calibrate.history import LEAST_WINDOWS, Learned, learn
 from detectors.columns import Bools, Floats, Ints
+from detectors.target import SUBJECT as TARGET
 from monitor.judged import Judged
+from monitor.label_scores import PERFORMANCE
+from monitor.stale import outdate
 from monitor.view import Memory, WindowView
 
 FORMAT = 1
@@ -38,6 +42,8 @@ EARLY = 64
 CHUNK = 32
 MAX_SCORES = 2000
 REFERENCES = 2  # memories of older references are dropped
+OF_LABELS = (*PERFORMANCE, TARGET)  # subjects
+SLOW = ("domain_auc_p",)
 _CACHED = 64
 _HEAD = struct.Struct("<BII")
 
@@ -99,24 +105,64 @@ class Past:
 
     def note(self, start_ms: int, values: dict[str, tuple[float, bool]]) -> None:
         """Remember a window: each score's value, and whether it was beyond its limit."""
-        if not values:
+        if self._first is None or (values and start_ms < self._first):
+            if not values:
+                return
+            if self._first is None and self._frozen:
+                forget_old_references(self._memory, self._name)
+            self._begin_at(start_ms)
+        assert self._first is not None
+        chunk = self._chunk_of(start_ms, self._first)
+        if chunk is None or not self._put(chunk, start_ms, values):
             return
-        first = start_ms if self._first is None else min(self._first, start_ms)
-        chunk = self._chunk_of(start_ms, first)
-        if chunk is None:
-            return
-        if self._first is None and self._frozen:
-            forget_old_references(self._memory, self._name)
-        self._first = first
-        blob = self._memory.load_state(f"{self._name}:{chunk}") if chunk in self._chunks else None
-        names = list(values)[:MAX_SCORES]
-        new = _with_row(None if blob is None else Chunk.from_bytes(blob), start_ms, {n: values[n] for n in names}).to_bytes()
-        if new == blob:
-            return
-        self._memory.save_state(f"{self._name}:{chunk}", new)
-        self._chunks[chunk] = sha256(new).hexdigest()[:16]
+        if start_ms == self._first and not values:
+            self._begin_at(min((s for s in self._kept() if s > start_ms), default=None))
+        end = self._span(chunk)[1]
+        until = math.inf if self._frozen else end + KEEP_MS
+        outdate(self._memory, end, lambda window: window.start_ms < until)
         if not self._frozen:
             self._drop_before(start_ms - KEEP_MS - 2 * CHUNK * self._stride)
+        self._save()
+
+    def _put(self, chunk: str, start_ms: int, values: dict[str, tuple[float, bool]]) -> bool:
+        """Replace a window's row, or take it out where it has no values; False where nothing changed."""
+        blob = self._memory.load_state(f"{self._name}:{chunk}") if chunk in self._chunks else None
+        if blob is None and not values:
+            return False
+        made = _with_row(None if blob is None else Chunk.from_bytes(blob), start_ms, values)
+        if not len(made.starts):
+            del self._chunks[chunk]
+            self._memory.drop_state(f"{self._name}:{chunk}")
+            return True
+        new = made.to_bytes()
+        if new == blob:
+            return False
+        self._memory.save_state(f"{self._name}:{chunk}", new)
+        self._chunks[chunk] = sha256(new).hexdigest()[:16]
+        return True
+
+    def _kept(self) -> list[int]:
+        blobs = (self._memory.load_state(f"{self._name}:{c}") for c in self._chunks)
+        return [start for blob in blobs if blob for start in Chunk.from_bytes(blob).starts.tolist()]
+
+    def _begin_at(self, first_ms: int | None) -> None:
+        """The first window is another one: keep what would have been kept had it come first, and judge all windows again."""
+        chunks = [Chunk.from_bytes(blob) for c in self._chunks if (blob := self._memory.load_state(f"{self._name}:{c}"))]
+        for name in self._chunks:
+            self._memory.drop_state(f"{self._name}:{name}")
+        self._first, self._chunks = first_ms, {}
+        if first_ms is None:
+            return
+        for known in chunks:
+            for at, start in enumerate(known.starts.tolist()):
+                there = np.flatnonzero(np.isfinite(known.values[at]))
+                row = {known.names[m]: (float(known.values[at, m]), bool(known.beyond[at, m])) for m in there}
+                if (kept := self._chunk_of(start, first_ms)) is not None:
+                    self._put(kept, start, row)
+        if chunks:
+            outdate(self._memory, first_ms)
+
+    def _save(self) -> None:
         index = {"first": self._first, "chunks": dict(sorted(self._chunks.items()))}
         self._memory.save_state(f"{self._name}:index", json.dumps(index).encode())
 
@@ -168,7 +214,10 @@ class Remembered:
         self._start, self._memory = view.start_ms, view.memory
         slide = view.model.slide_ms
         reference = next((g.reference for g in view.groups.values() if g.profile or g.learned), "")
-        self._nulls = Past(view.memory, f"past:{reference}", slide, frozen=True) if reference else None
+        name = f"past:{reference}" if reference else ""
+        self._nulls = Past(view.memory, name, slide, frozen=True) if name else None
+        others = [n.removesuffix(":index") for n in view.memory.state_names("past:") if n.endswith(":index")]
+        self._others = [Past(view.memory, other, slide, frozen=True) for other in others if other != name]
         self._series = Past(view.memory, "series", slide, frozen=False)
 
     def look_up(self, items: list[Judged]) -> None:
@@ -187,13 +236,22 @@ class Remembered:
     def note(self, items: list[tuple[Judged, bool]]) -> None:
         """Remember where each score lay, and whether it was beyond its limit."""
         beyond = {id(item): flag for item, flag in items}
+        for other in self._others:  # the window may have been judged by another reference before
+            other.note(self._start, {})
         for past, mine in self._parts([item for item, _ in items]):
             there = [item for item in mine if math.isfinite(item.out) and not item.settled and not item.alias]
             past.note(self._start, {item.key: (item.position(), beyond[id(item)]) for item in there})
 
     def _parts(self, items: list[Judged]) -> list[tuple[Past, list[Judged]]]:
         series = [(self._series, [item for item in items if item.series is not None])]
-        return series if self._nulls is None else [(self._nulls, [item for item in items if item.table is not None]), *series]
+        nulls = [item for item in items if item.table is not None and is_remembered(item)]
+        return series if self._nulls is None else [(self._nulls, nulls), *series]
+
+
+def is_remembered(item: Judged) -> bool:
+    """Whether a score is a function of the window's inputs, which are there when it is first published: not one of labels or
+    of a detector that takes its time."""
+    return item.score.subject not in OF_LABELS and item.score.name not in SLOW
 
 
 def forget_old_references(memory: Memory, keep: str) -> None:
@@ -208,18 +266,24 @@ def forget_old_references(memory: Memory, keep: str) -> None:
 
 
 def _with_row(chunk: Chunk | None, start_ms: int, row: dict[str, tuple[float, bool]]) -> Chunk:
+    """The chunk with a window's row in place of the one that it had; without it where it is empty.
+
+    Scores stand by name: the first MAX_SCORES of them, whatever order windows come in.
+    """
     if chunk is None:
         chunk = Chunk([], np.empty(0, dtype=np.int64), np.empty((0, 0)), np.empty((0, 0), dtype=np.bool_))
-    fresh = [name for name in row if name not in set(chunk.names)]
-    names = (chunk.names + fresh)[:MAX_SCORES]
-    pad = ((0, 0), (0, len(names) - len(chunk.names)))
-    values = np.pad(chunk.values, pad, constant_values=np.nan)
-    beyond = np.pad(chunk.beyond, pad)
     keep = chunk.starts != start_ms
-    nothing = (np.nan, False)
-    mine = np.array([[row.get(name, nothing)[0] for name in names]])
-    flags = np.array([[row.get(name, nothing)[1] for name in names]], dtype=np.bool_)
-    starts = np.append(chunk.starts[keep], start_ms)
+    others = np.isfinite(chunk.values[keep]).any(axis=0)
+    known = {name: at for at, name in enumerate(chunk.names) if others[at]}
+    names = sorted({*known, *row})[:MAX_SCORES]
+    starts = np.append(chunk.starts[keep], [start_ms] if row else []).astype(np.int64)
+    values, beyond = np.full((len(starts), len(names)), np.nan), np.zeros((len(starts), len(names)), dtype=np.bool_)
+    there, at = [m for m, name in enumerate(names) if name in known], [known[name] for name in names if name in known]
+    rows = int(keep.sum())
+    values[:rows, there], beyond[:rows, there] = chunk.values[keep][:, at], chunk.beyond[keep][:, at]
+    if row:
+        nothing = (math.nan, False)
+        values[rows] = [row.get(name, nothing)[0] for name in names]
+        beyond[rows] = [row.get(name, nothing)[1] for name in names]
     order = np.argsort(starts, kind="stable")
-    out = np.concatenate([values[keep], mine])[order], np.concatenate([beyond[keep], flags])[order]
-    return Chunk(names, starts[order], *out)
+    return Chunk(names, starts[order], values[order], beyond[order])

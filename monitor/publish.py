@@ -27,13 +27,13 @@ from monitor.events import PartitionKey
 from monitor.model import Model
 from monitor.panes import Pane
 from monitor.performance_pane import PerformancePane
+from monitor.stale import mark, stale, unmark
 from monitor.verdicts import judge_window
 from monitor.view import GroupView, Memory, WindowView
 from monitor.watermark import global_watermark_ms
 
 OWN_TOPICS = "http-events@"  # partitions that belong to one replica: monitor/sources/http_queue.py
 DESERTED_MS = 300_000
-STALE = "stale"  # state: starts of windows to publish anew, because what they were compared with has changed
 
 
 class Publishing(Memory, AlertMemory, Protocol):
@@ -96,30 +96,30 @@ def _publish_windows(
     unsettled: dict[int, dict[str, int]] = {}
     for input_key, pane_start, version in tx.unsettled():
         unsettled.setdefault(pane_start, {})[input_key] = version
-    stale = set(json.loads(stored)) if (stored := tx.load_state(STALE)) else set()
-    if not unsettled and not stale:
+    outdated = stale(tx)
+    if not unsettled and not outdated:
         return [], event_ms
-    known = {w.start_ms: w for w in tx.windows(min([*unsettled, *stale]) - model.size_ms)}
-    due = sorted(set(_due(model, unsettled, known, watermark)) | stale)
+    known = {w.start_ms: w for w in tx.windows(min([*unsettled, *outdated]) - model.size_ms)}
+    due = sorted(set(_due(model, unsettled, known, watermark)) | outdated)
     if not due:
         return [], event_ms
     stored = tx.load_state("baseline")
     baseline = Baseline.from_bytes(stored, model.first_windows) if stored else Baseline(model.first_windows)
     out, written, scored_at = [], dict(known), dict[int, int]()
     for start in due[:limit]:
+        if start in outdated:
+            unmark(tx, start)
         published = _publish_one(tx, model, start, known.get(start), alerting, baseline, now_ms)
-        stale.discard(start)
         if published is not None:
             scored_at[start] = baseline.changes
             written[start] = published.window
             out.append(published)
     if baseline.changes:
         old = (w for w in tx.windows(0) if scored_at.get(w.start_ms, 0) < baseline.changes)
-        stale |= {w.start_ms for w in old if _rests_on_another(w, baseline)}
+        mark(tx, (w.start_ms for w in old if _rests_on_another(w, baseline)))
     for settle in SETTLERS.values():
         settle(tx, model)
     tx.save_state("baseline", baseline.to_bytes())
-    tx.save_state(STALE, json.dumps(sorted(stale)).encode())
     tx.settle(_settled(model, unsettled, written))
     return out, event_ms if len(due) <= limit else None
 
@@ -271,7 +271,8 @@ def _view(
             learned=baseline.summary(start, segment, model) if profile is None else None,
             reference=profile.name if profile is not None else baseline.name(start),
         )
-    return WindowView(model, start, end, now_ms, groups, late_rows, tx, {}, inputs.intake)
+    learned_from = frozenset(baseline.windows) if profile is None else frozenset()
+    return WindowView(model, start, end, now_ms, groups, late_rows, tx, {}, inputs.intake, learned_from)
 
 
 def _rows(model: Model, version: str, segment: str, start: int, end: int, revision: int, findings: list[Finding]) -> list[ScoreRow]:

@@ -36,10 +36,10 @@ from monitor.config.model import ModelSettings
 from monitor.logs import log_event
 from monitor.model import Model
 from monitor.panes import Pane
-from monitor.publish import STALE
 from monitor.samples import panes_of
 from monitor.slow_scores import STATE
 from monitor.slow_worker import Job
+from monitor.stale import mark
 from monitor.store.schema import model_state, window
 
 logger = logging.getLogger("driftd.slow")
@@ -178,9 +178,7 @@ class SlowRunner:
             if tx is None:
                 return False
             tx.save_state(f"{STATE}{start_ms}", json.dumps(results).encode())
-            stored = tx.load_state(STALE)
-            stale = set(json.loads(stored)) if stored else set()
-            tx.save_state(STALE, json.dumps(sorted(stale | {start_ms})).encode())
+            mark(tx, [start_ms])
             there = {w.start_ms for w in tx.windows(0)}
             for name in tx.state_names(STATE):
                 if int(name.removeprefix(STATE)) not in there:

@@ -24,7 +24,7 @@ from monitor.judged import HEADLINE, SPOKEN_BY, Judged, judged
 from monitor.label_scores import matured
 from monitor.model import Model
 from monitor.panes import Group
-from monitor.past import Remembered
+from monitor.past import Remembered, is_remembered
 from monitor.view import WindowView
 
 
@@ -38,12 +38,15 @@ def judge_window(view: WindowView) -> dict[Group, list[Finding]]:
     remembered = Remembered(view) if calibration.use_past else None
     if remembered is not None:
         remembered.look_up(items)
-    for item, finding in zip(items, findings(model, items), strict=True):
+    found = findings(model, items)
+    for item, finding in zip(items, found, strict=True):
         out[item.group][item.at] = finding
-    for group, found in out.items():
-        out[group] = headlines(found)
+    for group, of_group in out.items():
+        out[group] = headlines(of_group)
     if remembered is not None:
-        remembered.note([(item, out[item.group][item.at].level == "breach") for item in items])
+        mine = [item for item in items if is_remembered(item)]
+        alone = findings(model, mine) if len(mine) < len(items) else found
+        remembered.note([(item, finding.level == "breach") for item, finding in zip(mine, alone, strict=True)])
     return matured(view, out)
 
 

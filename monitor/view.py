@@ -61,3 +61,4 @@ class WindowView:
     memory: Memory
     scores: dict[Group, list[Score]]
     intake: Intake = field(default_factory=Intake)
+    learned_from: frozenset[int] = frozenset()  # starts of the windows that the model's own reference is made of, so far
