@@ -216,7 +216,7 @@ def _performance(
     if score.name == "accuracy":
         item = _share(group, at, score, _right(now), now.rows, _right(before), before.rows, "below", part, calibration)
         item.needs_past = False  # labels are not remembered
-        if not reference.has_segment(part):
+        if _foreign(part) and not reference.has_segment(part):
             item.settled = item.settled or "the reference has no labels of this segment"
         yield item
         return

@@ -10,8 +10,9 @@ The first EARLY windows are kept one by one, later ones at a stride that keeps A
 at most MAX_SCORES scores. They lie in chunks by window start. A window is judged by the chunks that ended before it, so
 what it sees is a function of earlier windows alone; published anew, it replaces its own row. Where that changes a chunk
 that published windows were judged by (rows of a partition that had been idle), these are published anew (monitor/stale.py).
-Labels come late as a rule: no score that rests on them is part of this memory, nor has a part in what is called beyond its
-limit here (`is_remembered`), so that a late label does not judge all later windows again.
+Labels come late as a rule: no score that rests on them is part of the memory of a reference, nor has a part in what is
+called beyond its limit there (`rests_on_inputs`), so that a late label does not judge all later windows again. A metric of
+labels that `calibration.series` names does: late labels then publish later windows anew, which is its price.
 """
 
 from __future__ import annotations
@@ -244,11 +245,11 @@ class Remembered:
 
     def _parts(self, items: list[Judged]) -> list[tuple[Past, list[Judged]]]:
         series = [(self._series, [item for item in items if item.series is not None])]
-        nulls = [item for item in items if item.table is not None and is_remembered(item)]
+        nulls = [item for item in items if item.table is not None and rests_on_inputs(item)]
         return series if self._nulls is None else [(self._nulls, nulls), *series]
 
 
-def is_remembered(item: Judged) -> bool:
+def rests_on_inputs(item: Judged) -> bool:
     """Whether a score is a function of the window's inputs, which are there when it is first published: not one of labels or
     of a detector that takes its time."""
     return item.score.subject not in OF_LABELS and item.score.name not in SLOW

@@ -24,7 +24,7 @@ from monitor.judged import HEADLINE, SPOKEN_BY, Judged, judged
 from monitor.label_scores import matured
 from monitor.model import Model
 from monitor.panes import Group
-from monitor.past import Remembered, is_remembered
+from monitor.past import Remembered, rests_on_inputs
 from monitor.view import WindowView
 
 
@@ -44,9 +44,10 @@ def judge_window(view: WindowView) -> dict[Group, list[Finding]]:
     for group, of_group in out.items():
         out[group] = headlines(of_group)
     if remembered is not None:
-        mine = [item for item in items if is_remembered(item)]
+        mine = [item for item in items if rests_on_inputs(item)]
         alone = findings(model, mine) if len(mine) < len(items) else found
-        remembered.note([(item, finding.level == "breach") for item, finding in zip(mine, alone, strict=True)])
+        beyond = {id(item) for item, finding in zip(mine, alone, strict=True) if finding.level == "breach"}
+        remembered.note([(item, id(item) in beyond) for item in items])
     return matured(view, out)
 
 

@@ -280,7 +280,7 @@ def labels_late(d, times, rng):
     d.publish(ended=True)
     while any(d.at[key] < len(d.log[key]) for key in LABELS):
         for key in LABELS:
-            d.read(key, int(rng.integers(200, 400)))
+            d.read(key, int(rng.integers(300, 500)))
         d.cut()
         d.publish(ended=True)
 
@@ -304,13 +304,13 @@ def one_partition_was_away(d, times, rng):
         d.cut(idle=[EVENTS[1]])
         d.publish()
     while d.at[EVENTS[1]] < len(d.log[EVENTS[1]]):
-        d.read(EVENTS[1], 350)
+        d.read(EVENTS[1], 500)
         d.cut()
         d.publish(ended=True)
 
 
 SCHEDULES = {
-    "as time passes, killed": lambda d, times, rng: in_time(d, times, rng, 9, 90, restarts(d, rng)),
+    "as time passes, killed": lambda d, times, rng: in_time(d, times, rng, 12, 100, restarts(d, rng)),
     "labels late": labels_late,
     "labels first": labels_first,
     "a partition away": one_partition_was_away,
@@ -334,7 +334,7 @@ def test_every_schedule_ends_in_the_results_of_a_calm_run(tmp_path, reference):
     assert any(row["rule"].startswith("calibrated") and "past" in row["rule"] for row in calm["scores"])
     wrong = {}
     for at, (name, schedule) in enumerate(SCHEDULES.items()):
-        if reference == "built" and name == "labels first":
+        if reference == "built" and name.startswith("labels"):  # what is learned of labels is fixed then
             continue
         rng = np.random.default_rng(at)
         mine = shuffled_labels(log, rng) if name == "labels late" else log
