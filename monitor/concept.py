@@ -29,7 +29,7 @@ from detectors.error_cells import PART as ERROR_CELLS
 from detectors.limits import judge
 from detectors.score import Score
 from detectors.trace import PART, ErrorTrace
-from monitor.concept_entry import Entry, advance, learn, mean_errors, rose, scores_of
+from monitor.concept_entry import Entry, advance, learn, mean_errors, scores_of
 from monitor.label_scores import is_mature
 from monitor.model import Model
 from monitor.panes import Group
