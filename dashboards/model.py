@@ -60,9 +60,9 @@ WHERE model = ${{model:sqlstring}} AND segment = '' AND {NOW} AND {RESOURCES} AN
     )
 
 
-SHARES = f"""SELECT {TIME}, CASE subject WHEN 'target' THEN 'labels ' ELSE 'estimated ' END || substr(score, 7) AS metric,
+SHARES = f"""SELECT {TIME}, CASE subject WHEN 'target' THEN 'labels ' WHEN 'prediction' THEN 'predicted ' ELSE 'estimated ' END || substr(score, 7) AS metric,
   avg(value) AS value FROM score
-WHERE {OF_VERSION} AND subject IN ('target', 'target_estimated') AND score LIKE 'share:%' GROUP BY 1, 2 ORDER BY 1"""
+WHERE {OF_VERSION} AND subject IN ('target', 'target_estimated', 'prediction') AND score LIKE 'share:%' GROUP BY 1, 2 ORDER BY 1"""
 
 PANELS: list[Json] = [
     stat("Open alerts", "Alerts of this model that fire or were acknowledged.", "short", table_sql(OPEN), limits=(1, 5)),
@@ -92,7 +92,7 @@ PANELS: list[Json] = [
     section("Predictions"),
     lines("Distribution of predictions", "Quantiles of the prediction, each within its cell.", "none",
           sql(scores("prediction", "p05", "p25", "p50", "p75", "p95"))),
-    lines("Class shares", "Of the labels that came, and as estimated from the predictions before them.", "percentunit", sql(SHARES)),
+    lines("Class shares", "Of the predictions, of the labels that came, and as estimated before they come.", "percentunit", sql(SHARES)),
     section("Latency, traffic, resources"),
     lines("Latency of the model", "Quantiles of latency_ms, within 1 %.", "ms",
           sql(scores("latency", "latency_p50_ms", "latency_p95_ms", "latency_p99_ms")), limits=(250, 1000)),

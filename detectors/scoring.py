@@ -14,6 +14,7 @@ from detectors.score import Score
 from detectors.univariate import AUTO, category_drift, nothing_to_say, numeric_drift
 from detectors.window import Numeric, WindowSummary
 
+SHARES_MOST = 10  # predicted labels whose share is a score of its own
 QUANTILES = {"p01": 0.01, "p05": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95, "p99": 0.99}
 
 
@@ -77,6 +78,10 @@ def _prediction(
         yield from _category(PREDICTION, summary.label)
         if labels is not None:
             yield from category_drift(PREDICTION, summary.label, labels, name, choice)
+    if predicted := summary.label.rows:
+        most = sorted(summary.label.counts.items(), key=lambda item: (-item[1], item[0]))[:SHARES_MOST]
+        for label, rows in most:
+            yield Score(PREDICTION, f"share:{label}", rows / predicted, predicted)
 
 
 def _numeric(subject: str, column: Numeric) -> Iterator[Score]:

@@ -41,7 +41,7 @@ class Prometheus:
         except urllib.error.URLError:
             return False
 
-    def query(self, text: str, seconds: float = 15.0) -> list[dict[str, Any]]:
+    def query(self, text: str, seconds: float = 45.0) -> list[dict[str, Any]]:
         """The result of an instant query, waited for until it is not empty."""
         until = time.monotonic() + seconds
         while True:
