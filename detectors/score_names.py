@@ -53,6 +53,7 @@ _METRICS = {
     "mcc": Doc("Matthews' correlation coefficient (binary, multiclass)", "below"),
     "roc_auc": Doc("area under the ROC curve (binary); its mean over classes, each against the rest (multiclass)", "below"),
     "roc_auc_weighted": Doc("the same, classes weighed with their rows (multiclass)", "below"),
+    "roc_auc_ovo": Doc("mean area of all pairs of classes, one against one (Hand and Till 2001; up to 8 classes)", "below"),
     "gini": Doc("2 x ROC AUC - 1 (binary)", "below"),
     "pr_auc": Doc("average precision: area under the precision-recall curve (binary)", "below"),
     "score_ks": Doc("greatest distance between the two classes' score distributions (binary)", "below"),
@@ -234,7 +235,9 @@ CONCEPT = {
     "performance_change_by_concept": Doc("accuracy, or mae, less the expected at the mix: what a changed relation changed", ""),
     "performance_change_by_concept_se": Doc("its standard error", ""),
     "performance_change_by_concept_p": Doc("its p-value (two-sided, normal)", "below"),
-    "calibration_shift": Doc("mean distance of the positives' share at a score from the reference's (binary)"),
+    "calibration_shift": Doc(
+        "mean distance from the reference's of the positives' share at a score (binary), of the right rows' at a confidence (multiclass)"
+    ),
     "calibration_shift_p": Doc("its p-value (chi-square over groups of scores)", "below"),
     **{name: Doc(f"firings of the stream detector {name} on the errors, as labels come") for name in STREAM_DETECTORS},
     "errors_rose": Doc("detectors that fired in the window, 0 where its errors do not lie above those of the windows before"),

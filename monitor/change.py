@@ -48,7 +48,7 @@ def change(view: WindowView) -> Iterable[tuple[Group, Score]]:
             yield (version, ""), score
         shift = _calibration(profile.performance.get(""), performance)
         if shift is not None:
-            found = {"groups_of_scores": shift[2]}
+            found = {"groups_of_scores": shift[2], **_classes(profile.performance[""], performance)}
             yield (version, ""), Score(SUBJECT, "calibration_shift", shift[0], rows, name, dict(found))
             yield (version, ""), Score(SUBJECT, "calibration_shift_p", shift[1], rows, name, dict(found))
         why = _why(view, group, profile, split)
@@ -69,9 +69,24 @@ def _feature_errors(data: bytes) -> dict[str, Groups]:
 
 
 def _calibration(reference: PerformanceSummary | None, window: PerformanceSummary) -> tuple[float, float, int] | None:
-    if reference is None or reference.cells is None or window.cells is None or reference.cells.shape != window.cells.shape:
+    """Of the positive class (binary), or of the predicted one: how often it is right at its probability (multiclass)."""
+    if reference is None:
         return None
-    return calibration_shift(reference.cells, window.cells)
+    for name in ("score", "confidence"):
+        before, now = reference.arrays.get(name), window.arrays.get(name)
+        if before is not None and now is not None:
+            return calibration_shift(before, now) if before.shape == now.shape else None
+    return None
+
+
+def _classes(reference: PerformanceSummary, window: PerformanceSummary) -> dict[str, object]:
+    """The shift of each class against the rest, greatest first, where events carry the probabilities of all classes."""
+    before, now = reference.arrays.get("one_vs_rest"), window.arrays.get("one_vs_rest")
+    if before is None or now is None or before.shape != now.shape or reference.schema.classes != window.schema.classes:
+        return {}
+    shifts = {name: calibration_shift(*pair) for name, *pair in zip(window.schema.classes, before, now, strict=True)}
+    found = [{"class": name, "shift": round(s[0], 6), "p_value": s[1]} for name, s in shifts.items() if s is not None]
+    return {"classes": sorted(found, key=lambda f: -float(str(f["shift"])))[:SHOWN]} if found else {}
 
 
 def _why(view: WindowView, group: GroupView, profile: Profile, split: Split) -> dict[str, object]:

@@ -9,12 +9,15 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import chi2, chi2_contingency
 from statsmodels.stats.oaxaca import OaxacaBlinder
 from statsmodels.stats.proportion import proportions_ztest
 
 from detectors.columns import DictColumn, Outcomes, Schema
 from detectors.error_cells import ErrorCells, cells_of
 from detectors.mix import calibration_shift, feature_share, grouped, segment_shares, split_change
+from detectors.performance import PerformanceSummary
+from monitor.change import _calibration, _classes
 from monitor.references import build_reference
 from tests.replayed import START, open_replay, replay_events, scores_of
 
@@ -119,6 +122,46 @@ def test_the_calibration_shifts_p_value_keeps_its_level_and_sees_a_shift():
     null = [calibration_shift(counts(20_000), counts(2000))[1] for _ in range(400)]
     assert 0.02 <= np.mean(np.array(null) <= 0.05) <= 0.09
     assert calibration_shift(counts(20_000), counts(2000, 1.5))[1] < 1e-6
+
+
+def drawn(rng, n, sharper=1.0):
+    """Outcomes of three classes, the probabilities of few values, and the rows by confidence as scipy wants them."""
+    levels = np.array([0.4, 0.6, 0.8])
+    top, level = rng.integers(0, 3, n), rng.integers(0, 3, n)
+    chances = np.repeat(((1 - levels[level]) / 2)[:, None], 3, axis=1)
+    chances[np.arange(n), top] = levels[level]
+    right = rng.random(n) < levels[level] ** sharper
+    true = np.where(right, top, (top + rng.integers(1, 3, n)) % 3)
+    names = ["a", "b", "c"]
+    found = Outcomes(
+        predicted_label=DictColumn(top.astype(np.int32), names), predicted_score=levels[level],
+        true_label=DictColumn(true.astype(np.int32), names), true_value=np.full(n, np.nan),
+        weight=np.ones(n, dtype=np.int64), vectors={"probabilities": chances.astype(np.float32)},
+    )  # fmt: skip
+    summary = PerformanceSummary.empty(Schema((), (), "multiclass", classes=("a", "b", "c"), vectors={"probabilities": 3}))
+    summary.add(found)
+    return summary, np.array([[(~right[level == i]).sum(), right[level == i].sum()] for i in range(3)]), (chances, true)
+
+
+def test_the_calibration_shift_of_several_classes_is_that_of_the_predicted_one_and_names_the_classes():
+    rng = np.random.default_rng(5)
+    (reference, before, first), (window, now, second) = drawn(rng, 5000), drawn(rng, 2000, 2.0)
+    shift, p, groups = _calibration(reference, window)
+    rates = before[:, 1] / before.sum(axis=1), now[:, 1] / now.sum(axis=1)
+    assert groups == 3 and shift == pytest.approx(now.sum(axis=1) / 2000 @ np.abs(rates[1] - rates[0]))
+    statistic = sum(chi2_contingency([a, b], correction=False).statistic for a, b in zip(before, now, strict=True))
+    assert p == pytest.approx(chi2.sf(statistic, 3), rel=1e-9) and p < 1e-9
+    classes = {str(c["class"]): c for c in _classes(reference, window)["classes"]}
+    for at, name in enumerate("abc"):  # each class against the rest, at each of the values of its probability
+        statistic, gap, values = 0.0, 0.0, np.unique(first[0][:, at])
+        for value in values:
+            table = [[(c[c[:, at] == value].size and ((t == at) == hit)[c[:, at] == value].sum()) for hit in (False, True)]
+                     for c, t in (first, second)]  # fmt: skip
+            statistic += chi2_contingency(table, correction=False).statistic
+            gap += sum(table[1]) / 2000 * abs(table[1][1] / sum(table[1]) - table[0][1] / sum(table[0]))
+        assert classes[name]["shift"] == pytest.approx(gap, abs=1e-6)
+        assert classes[name]["p_value"] == pytest.approx(chi2.sf(statistic, len(values)), rel=1e-9)
+    assert _calibration(reference, drawn(rng, 2000)[0])[1] > 0.001
 
 
 tables = st.dictionaries(st.sampled_from("abcd"), st.tuples(st.integers(0, 50), st.integers(0, 50)), max_size=4)

@@ -19,7 +19,13 @@ from detectors.performance import PerformanceSummary
 from tests.test_labelled_metrics import CLASSES, MULTI, TAGS, outcomes
 
 REPEATS = 250
-ALWAYS = {"roc_auc_weighted", "roc_auc", "macro_f1", "interval_coverage_error"}  # multiclass and multilabel: see their files
+ALWAYS = {
+    "roc_auc_weighted",
+    "roc_auc",
+    "roc_auc_ovo",
+    "macro_f1",
+    "interval_coverage_error",
+}  # multiclass and multilabel: see their files
 BIASED = {"ece", "mce", "brier_reliability", "brier_resolution"}  # noise makes them greater: see the test below
 
 

@@ -114,6 +114,8 @@ def test_multiclass(n):
     for name, average in (("roc_auc", "macro"), ("roc_auc_weighted", "weighted")):
         theirs = metrics.roc_auc_score(y, exact, multi_class="ovr", average=average, labels=CLASSES)
         assert found[name] == pytest.approx(theirs, abs=1e-3), name
+    theirs = metrics.roc_auc_score(y, exact, multi_class="ovo", average="macro", labels=CLASSES)
+    assert found["roc_auc_ovo"] == pytest.approx(theirs, abs=1e-3)
 
 
 def test_multiclass_without_probabilities_has_what_the_labels_give():

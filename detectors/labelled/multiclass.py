@@ -3,6 +3,9 @@
 Each class's probabilities are counted in cells, of the rows that are of that class and of the rest: one against the
 rest. Cells: those of binary models for up to FINE classes (66 kB a class in memory), for more 512 of equal width and
 finer ones near 0 and 1 (8.7 kB a class); filled cells only where stored.
+
+Pairs of classes, one against one, need each class's probabilities by true class: classes squared times 4.5 kB in memory.
+They are counted for up to PAIRED classes (290 kB); with 100 they would take 45 MB a segment, so beyond there is no `roc_auc_ovo`.
 """
 
 from __future__ import annotations
@@ -22,8 +25,10 @@ from detectors.score_cells import SCORE_EDGES
 CLIP = float(np.finfo(np.float32).eps)  # probabilities came as float32; scikit-learn clips those here
 EACH = 20  # classes with metrics of their own
 FINE = 16
+PAIRED = 8
 _tail = 2.0 ** -np.arange(10, 25, dtype=np.float64)
 EDGES: Floats = np.unique(np.concatenate([np.linspace(0.0, 1.0, 513), _tail, 1.0 - _tail]))
+_COARSE = np.concatenate([[0], np.searchsorted(EDGES, SCORE_EDGES, side="right")])  # EDGES are some of SCORE_EDGES
 
 
 def class_edges(classes: int) -> Floats:
@@ -62,6 +67,8 @@ def _add_chances(tally: Tally, chances: Matrix, place: np.ndarray, weight: np.nd
     cell = np.searchsorted(class_edges(k), chances, side="right")
     mine = (np.arange(k)[None, :] == place[:, None]).astype(np.int64)
     tally.count("one_vs_rest", (np.arange(k)[None, :], mine, cell), weight[:, None])
+    if "by_true" in tally.arrays:
+        tally.count("by_true", (np.arange(k)[None, :], place[:, None], _COARSE[cell]), weight[:, None])
 
 
 def metrics(tally: Tally) -> Sequence[Metric]:
@@ -69,7 +76,7 @@ def metrics(tally: Tally) -> Sequence[Metric]:
     out = [confusion.accuracy(m), *confusion.macro(m), confusion.mcc(m)]
     scored = int(tally.sums["scored"])
     if scored > 0:
-        out += _areas(tally, scored)
+        out += [*_areas(tally, scored), *_pairs(tally, scored)]
         top = tally.sums["top_k"]
         out.append(Metric("top_k_accuracy", top / scored, *wilson(top, scored), scored, {"k": tally.schema.top_k}))
         out += [Metric(name, *mean_of(tally, name, scored), scored) for name in ("log_loss", "brier")]
@@ -104,11 +111,29 @@ def _areas(tally: Tally, scored: int) -> list[Metric]:
     return [*out, *(metric for _, metric in own[:EACH])]
 
 
+def _pairs(tally: Tally, scored: int) -> list[Metric]:
+    """Mean ROC AUC of the pairs of classes that occur: of either class's probability on the rows of the two alone.
+
+    Its interval is, as that of `roc_auc`, of areas that err together: too wide for many classes.
+    """
+    counts = tally.arrays.get("by_true")
+    if counts is None:
+        return []
+    there = [i for i in range(len(counts)) if counts[i, i].any()]
+    found = [curves.roc_auc(counts[i, j], counts[i, i]) for i in there for j in there if i != j]
+    if not found:
+        return [Metric("roc_auc_ovo", math.nan, math.nan, math.nan, scored)]
+    area, error = (float(v) for v in np.mean(found, axis=0))
+    return [Metric("roc_auc_ovo", area, *around(area, error, 0.0, 1.0), scored)]
+
+
 def _arrays(schema: Schema) -> dict[str, tuple[int, ...]]:
     out: dict[str, tuple[int, ...]] = {"confidence": (2, len(EDGES) + 1)}
     if "probabilities" in schema.vectors:
         k = len(schema.classes)
         out["one_vs_rest"] = (k, 2, len(class_edges(k)) + 1)
+        if k <= PAIRED:
+            out["by_true"] = (k, k, len(EDGES) + 1)  # class of the probability, class of the row
     return out
 
 
