@@ -292,8 +292,8 @@ def _column(part: GroupView, subject: str) -> Numeric | CategorySummary | None:
 
 
 def _foreign(part: GroupView) -> bool:
-    """Whether a group is compared with a reference of all rows, as a segment is with a built one."""
-    return part.profile is not None and part.segment != ""
+    """Whether a group is compared with a reference of all rows, as a segment is that a built one has too few rows of."""
+    return part.profile is not None and part.profile.segment != part.segment
 
 
 def _few(rows: int, least: int) -> str:

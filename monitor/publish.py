@@ -267,7 +267,7 @@ def _view(
             segment=segment,
             inputs=inputs.groups.get(group),
             performance=performance.groups.get(group),
-            profile=profile,
+            profile=None if profile is None else profile.of(segment),
             learned=baseline.summary(start, segment, model) if profile is None else None,
             reference=profile.name if profile is not None else baseline.name(start),
         )

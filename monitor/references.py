@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from rich.progress import Progress
 
-from detectors.columns import Columns, DictColumn, Outcomes, Schema
+from detectors.columns import Columns, DictColumn, Ints, Outcomes, Schema
 from detectors.dle import PART as LOSS
 from detectors.fits import fit_all
 from detectors.kinds import KINDS, derive_reference, raw_schema, schema_columns
@@ -39,22 +39,24 @@ def build_reference(cfg: Config, store: Any, model: str, path: Path, types: tupl
         yield f"{feature}: {kind} ({origin})"
     numeric, categorical, derived = schema_columns(kinds)
     schema = replace(schema_of(settings, None), numeric=numeric, categorical=categorical, kinds=derived, parts=parts_of(settings))
-    columns, outcomes, performance = _read(path, schema, settings, rows, cfg.limits.segments)
+    columns, outcomes, performance, segments = _read(path, schema, settings, rows, cfg.limits.segments)
     texts = {}
     if derived:
         columns, vocabulary = derive_reference(columns, schema)
         texts = {VOCABULARY: vocabulary.to_bytes()} if vocabulary.bits else {}
     taken = {r.name for r in store.references(model)}
     name = next(f"{path.stem}-{n}" for n in range(1, len(taken) + 2) if f"{path.stem}-{n}" not in taken)
-    profile = replace(
-        Profile.build(columns, schema, name), performance=performance, extras=fit_all(columns, outcomes, schema) | texts
+    profile = Profile.build(columns, schema, name).with_segments(
+        columns, _rows_of(segments), settings.reference.segments, settings.reference.segment_rows
     )
+    profile = replace(profile, performance=performance, extras=fit_all(columns, outcomes, schema) | texts)
     blob = profile.to_bytes()
     now_ms = time.time_ns() // 1_000_000
     store.save_reference(StoredReference(model, name, profile.rows, now_ms, False, blob))
     state = _from(store.activate_reference(model, name, now_ms)) if activate else "not active"
     labelled = f", {performance[''].rows} with labels" if performance else ""
-    yield f"saved {name}: {profile.rows} rows{labelled}, {len(kinds)} features, {len(blob)} bytes, {state}"
+    known = f", {len(profile.segments)} segments" if profile.segments else ""
+    yield f"saved {name}: {profile.rows} rows{labelled}, {len(kinds)} features{known}, {len(blob)} bytes, {state}"
     if settings.task == "regression" and settings.estimate.enabled and performance and LOSS not in profile.extras:
         why = "the model keeps no sample of rows; write sample: {rows: 1000}"
         if settings.sample is not None:
@@ -90,13 +92,13 @@ def _kinds(settings: ModelSettings, path: Path, types: tuple[str, ...]) -> tuple
 
 def _read(
     path: Path, schema: Schema, settings: ModelSettings, rows: int, segment_limit: int
-) -> tuple[Columns, Outcomes | None, dict[str, PerformanceSummary]]:
-    """The rows, the labels beside them, and the performance on those that have one: of all, and of each segment."""
+) -> tuple[Columns, Outcomes | None, dict[str, PerformanceSummary], dict[str, DictColumn]]:
+    """The rows, the labels beside them, the performance on those that have one (of all, and of each segment), and the segments."""
     reader = Reader(path, names_of(path), raw_schema(schema), settings.segment_keys, settings.columns, events=False)
     if reader.missing:
         raise ValueError(f"{path}: no column for {', '.join(reader.missing)}; name it in the model's `columns`")
     derived = derived_segments(settings, schema)
-    parts, labels = [], []
+    parts, labels, dimensions = [], [], []
     found: dict[str, PerformanceSummary] = {}
     with Progress(transient=True) as bar:
         task = bar.add_task("reading", total=rows)
@@ -105,15 +107,32 @@ def _read(
             if schema.kinds and reader.fixed["ts"] is not None:
                 columns = replace(columns, ts_ms=reader.times(batch))
             parts.append(columns)
+            segments = with_derived(derived, columns, reader.segments(batch), reader.version(batch))
+            dimensions.append(segments)
             if reader.label is not None and schema.task != "none":
-                segments = with_derived(derived, columns, reader.segments(batch), reader.version(batch))
                 labels.append(reader.outcomes(batch, columns))
                 _count(found, schema, labels[-1], segments, segment_limit)
             bar.advance(task, batch.num_rows)
+    joined = {name: DictColumn.concat([part[name] for part in dimensions]) for name in dimensions[0]} if dimensions else {}
     labelled = found[""].rows if "" in found else 0
     if not labelled:
-        return Columns.concat(parts), None, {}
-    return Columns.concat(parts), Outcomes.concat(labels), {name: summary for name, summary in found.items() if summary.rows}
+        return Columns.concat(parts), None, {}, joined
+    return (
+        Columns.concat(parts),
+        Outcomes.concat(labels),
+        {name: summary for name, summary in found.items() if summary.rows},
+        joined,
+    )
+
+
+def _rows_of(dimensions: dict[str, DictColumn]) -> dict[str, Ints]:
+    """The rows of each segment `dimension=value`, in order."""
+    out: dict[str, Ints] = {}
+    for dimension, column in dimensions.items():
+        order = np.argsort(column.codes, kind="stable")
+        bounds = np.searchsorted(column.codes[order], np.arange(len(column.values) + 1))
+        out |= {f"{dimension}={value}": order[bounds[i] : bounds[i + 1]] for i, value in enumerate(column.values) if value}
+    return out
 
 
 def _count(

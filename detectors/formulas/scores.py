@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,7 +29,7 @@ class Side:
 
     rows: Columns | None
     total: int
-    categories: dict[str, CategorySummary]
+    categories: Mapping[str, CategorySummary]
     label: CategorySummary
 
 

@@ -111,7 +111,11 @@ class WindowSettings(Section):
 
 
 class ReferenceSettings(Section):
+    """segments: of how many segments a built reference keeps the rows' counts, each of at least segment_rows rows."""
+
     first_windows: int = Field(5, ge=1, le=1000)
+    segments: int = Field(50, ge=0, le=1000)
+    segment_rows: int = Field(500, ge=30)
 
 
 PROFILE_ROWS = 5000  # rows of each window that a formula profile keeps, unless `sample` says otherwise
