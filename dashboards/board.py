@@ -45,18 +45,27 @@ def _annotation(name: str, colour: str, query: str) -> Json:
 
 
 # at the end of the window that moved the alert: the time axis is that of the events
-ALERTS = _annotation(
-    "Alerts", "red",
-    """SELECT window_end_ms / 1000 AS time, status || ': ' || rule || ' ' || subject || ' ' || score AS text,
+def _alerts(where: str) -> Json:
+    return _annotation(
+        "Alerts", "red",
+        f"""SELECT window_end_ms / 1000 AS time, status || ': ' || model || ' ' || rule || ' ' || subject || ' ' || score AS text,
   status || ',' || severity AS tags FROM alert_history
-WHERE model = ${model:sqlstring} AND status IN ('firing', 'acknowledged', 'resolved')
+WHERE {where}status IN ('firing', 'acknowledged', 'resolved')
   AND window_end_ms BETWEEN $__unixEpochFrom()::bigint * 1000 AND $__unixEpochTo()::bigint * 1000
 ORDER BY window_end_ms DESC LIMIT 1000""",
-)  # fmt: skip
-RETRAINS = _annotation(
-    "Retrains", "purple",
-    """SELECT requested_ms / 1000 AS time, CASE WHEN finished_ms > 0 THEN finished_ms / 1000 END AS timeend,
-  'retrain ' || status || ' ' || new_version || ' ' || verdict || ': ' || reason AS text, 'retrain,' || status AS tags FROM retrain
-WHERE model = ${model:sqlstring} AND requested_ms BETWEEN $__unixEpochFrom()::bigint * 1000 AND $__unixEpochTo()::bigint * 1000
+    )  # fmt: skip
+
+
+def _retrains(where: str) -> Json:
+    return _annotation(
+        "Retrains", "purple",
+        f"""SELECT requested_ms / 1000 AS time, CASE WHEN finished_ms > 0 THEN finished_ms / 1000 END AS timeend,
+  'retrain of ' || model || ' ' || status || ' ' || new_version || ' ' || verdict || ': ' || reason AS text, 'retrain,' || status AS tags
+FROM retrain WHERE {where}requested_ms BETWEEN $__unixEpochFrom()::bigint * 1000 AND $__unixEpochTo()::bigint * 1000
 ORDER BY requested_ms DESC LIMIT 200""",
-)  # fmt: skip
+    )  # fmt: skip
+
+
+_OF_MODEL = "model = ${model:sqlstring} AND "
+ALERTS, RETRAINS = _alerts(_OF_MODEL), _retrains(_OF_MODEL)
+FLEET_ALERTS, FLEET_RETRAINS = _alerts(""), _retrains("")

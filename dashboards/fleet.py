@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dashboards.board import board, section
+from dashboards.board import FLEET_ALERTS, FLEET_RETRAINS, board, section
 from dashboards.panels import Json, bars, lines, newest, prom, sql, stat, table, table_sql, to_dashboard, unit_of
 from dashboards.variables import DRIFT_SCORES, chosen, label_values, sources
 
@@ -58,4 +58,4 @@ PANELS: list[Json] = [
 
 def dashboard() -> Json:
     why = "Every model at a glance: drift, performance, traffic, open alerts, retrains."
-    return board(UID, "driftd: fleet", why, PANELS, [*sources(), MODELS, METRIC, SCORE])
+    return board(UID, "driftd: fleet", why, PANELS, [*sources(), MODELS, METRIC, SCORE], [FLEET_ALERTS, FLEET_RETRAINS])

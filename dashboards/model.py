@@ -4,6 +4,7 @@ resources, all on the time axis of the events, alerts and retrains marked on it.
 from __future__ import annotations
 
 from dashboards.board import ALERTS, NOW, RETRAINS, SEGMENT_IS, TIME, board, section
+from dashboards.compared import BAND_LINES, quantiles
 from dashboards.panels import (
     DASHED,
     Json,
@@ -90,8 +91,9 @@ PANELS: list[Json] = [
     table("What is bad in the last window", "Scores beyond their limits, breaches first, furthest first.", "none", table_sql(BAD),
           overrides=[to_dashboard("subject", "driftd-feature", "feature")]),
     section("Predictions"),
-    lines("Distribution of predictions", "Quantiles of the prediction, each within its cell.", "none",
-          sql(scores("prediction", "p05", "p25", "p50", "p75", "p95"))),
+    lines("Predictions of version $version", "Quantiles of each window in blue, of the reference that it is compared with in grey: the "
+          "5 to 95 % and the 25 to 75 % band, and the median.", "none", *quantiles("'prediction'"), overrides=BAND_LINES,
+          repeat="version", repeatDirection="h", maxPerRow=2),
     lines("Class shares", "Of the predictions, of the labels that came, and as estimated before they come.", "percentunit", sql(SHARES)),
     section("Latency, traffic, resources"),
     lines("Latency of the model", "Quantiles of latency_ms, within 1 %.", "ms",

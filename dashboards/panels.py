@@ -114,11 +114,16 @@ def table(title: str, why: str, unit: str, target: Json, **more: Any) -> Json:
     return panel("table", title, why, unit, target, options={"cellHeight": "sm"}, **{"width": 24, **more})
 
 
-def band(low: str, high: str) -> list[Json]:
+def band(low: str, high: str, opacity: int = 15, colour: str = "") -> list[Json]:
     """Overrides that shade what lies between two series and draw their lines thin."""
-    thin: Json = {"id": "custom.lineWidth", "value": 0}
-    fill: list[Json] = [thin, {"id": "custom.fillBelowTo", "value": low}, {"id": "custom.fillOpacity", "value": 15}]
-    return [by_name(low, [thin]), by_name(high, fill)]
+    thin: list[Json] = [{"id": "custom.lineWidth", "value": 0}, *coloured(colour)]
+    fill: list[Json] = [*thin, {"id": "custom.fillBelowTo", "value": low}, {"id": "custom.fillOpacity", "value": opacity}]
+    return [by_name(low, thin), by_name(high, fill)]
+
+
+def coloured(colour: str) -> list[Json]:
+    """The property of an override that gives a series a colour of its own; none for ""."""
+    return [{"id": "color", "value": {"mode": "fixed", "fixedColor": colour}}] if colour else []
 
 
 def by_name(name: str, properties: list[Json]) -> Json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections.abc import Iterable, Iterator
 
@@ -14,7 +15,8 @@ from detectors.score import Score
 from detectors.univariate import AUTO, category_drift, nothing_to_say, numeric_drift
 from detectors.window import Numeric, WindowSummary
 
-SHARES_MOST = 10  # predicted labels whose share is a score of its own
+SHARES_MOST = 10  # values of a category whose share is a score of its own
+REFERENCE_SHARES_MOST = 50  # of a reference, so that what is frequent in a window is found there
 QUANTILES = {"p01": 0.01, "p05": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95, "p99": 0.99}
 
 
@@ -41,6 +43,7 @@ def score_window(
             out.append(nothing_to_say(feature, column.rows, name, _unlike(feature, "numeric", feature in known.categorical)))
     for feature, counts in summary.categorical.items():
         out.extend(_category(feature, counts))
+        out.extend(_shares(feature, counts, known.categorical.get(feature) if known is not None else None))
         if known is not None and feature in known.categorical:
             out.extend(category_drift(feature, counts, known.categorical[feature], name, choice))
         elif known is not None:
@@ -68,20 +71,31 @@ def _prediction(
     summary: WindowSummary, profile: Profile | None, baseline: WindowSummary | None, name: str, choice: Choice
 ) -> Iterator[Score]:
     """Of the scores where there are any, else of the predicted labels."""
+    labels = profile.label if profile else (baseline.label if baseline else None)
     if summary.score.rows:
         reference = profile.numeric[PREDICTION] if profile else (baseline.score if baseline else None)
         yield from _numeric(PREDICTION, summary.score)
         if reference is not None:
             yield from numeric_drift(PREDICTION, summary.score, reference, name, choice)
     elif summary.label.rows:
-        labels = profile.label if profile else (baseline.label if baseline else None)
         yield from _category(PREDICTION, summary.label)
         if labels is not None:
             yield from category_drift(PREDICTION, summary.label, labels, name, choice)
-    if predicted := summary.label.rows:
-        most = sorted(summary.label.counts.items(), key=lambda item: (-item[1], item[0]))[:SHARES_MOST]
-        for label, rows in most:
-            yield Score(PREDICTION, f"share:{label}", rows / predicted, predicted)
+    yield from _shares(PREDICTION, summary.label, labels)
+
+
+def describe(known: Profile | WindowSummary) -> Iterator[Score]:
+    """What the scores that describe a window's columns are of a reference itself, under the same subjects and names."""
+    numeric = dict(known.numeric)
+    numeric[PREDICTION] = known.numeric[PREDICTION] if isinstance(known, Profile) else known.score
+    for subject, column in numeric.items():
+        if column.rows:
+            yield from _numeric(subject, column)
+    for subject, counts in {**known.categorical, PREDICTION: known.label}.items():
+        if counts.rows:
+            if subject != PREDICTION or not numeric[PREDICTION].rows:
+                yield from _category(subject, counts)
+            yield from _shares(subject, counts, None, REFERENCE_SHARES_MOST)
 
 
 def _numeric(subject: str, column: Numeric) -> Iterator[Score]:
@@ -103,6 +117,19 @@ def _category(subject: str, counts: CategorySummary) -> Iterator[Score]:
     seen = rows + counts.missing
     yield Score(subject, "count", float(rows), seen)
     yield Score(subject, "missing_share", counts.missing / seen if seen else math.nan, seen)
+
+
+def _shares(subject: str, counts: CategorySummary, reference: CategorySummary | None, most: int = SHARES_MOST) -> Iterator[Score]:
+    """Shares of the values that are most frequent in the window or in its reference, one that vanished as 0."""
+    rows = counts.rows
+    if not rows:
+        return
+    base = {} if reference is None else reference.counts
+    of_base = max(1, sum(base.values()))
+    weight = {name: max(n / rows, base.get(name, 0) / of_base) for name, n in counts.counts.items()}
+    weight |= {name: n / of_base for name, n in base.items() if name not in weight}
+    for name in heapq.nsmallest(most, weight, key=lambda name: (-weight[name], name)):
+        yield Score(subject, f"share:{name}", counts.counts.get(name, 0) / rows, rows)
 
 
 def score_performance(perf: PerformanceSummary) -> list[Score]:

@@ -63,12 +63,21 @@ class Baseline:
 
     def name(self, start_ms: int) -> str:
         """The name of the reference for a window."""
-        return f"first_{self.wanted}_windows" if self._serves(start_ms) else LEARNING
+        return self.learned_name if self._serves(start_ms) else LEARNING
+
+    @property
+    def learned_name(self) -> str:
+        """What it is called once it is complete."""
+        return f"first_{self.wanted}_windows"
 
     def summary(self, start_ms: int, segment: str, model: Model) -> WindowSummary | None:
         """The learned summary for a window, None if it is one of the learned or learning goes on."""
         if not self._serves(start_ms):
             return None
+        return self.merged(model).get(segment)
+
+    def merged(self, model: Model) -> dict[str, WindowSummary]:
+        """Segment -> the learned windows of all versions, merged."""
         if self._merged is None:
             self._merged = {}
             for _, segments in sorted(self.windows.items()):
@@ -78,7 +87,7 @@ class Baseline:
                         self._merged[name].merge(summary)
                     else:
                         self._merged[name] = summary
-        return self._merged.get(segment)
+        return self._merged
 
     def _serves(self, start_ms: int) -> bool:
         return self.complete and start_ms not in self.windows

@@ -209,6 +209,20 @@ class ScoreRow:
 
 
 @dataclass(frozen=True, slots=True)
+class ReferenceScore:
+    """A score of a reference itself. segment: "" all rows, EVERY_SEGMENT where the reference does not tell them apart."""
+
+    segment: str
+    subject: str
+    score: str
+    value: float | None
+    rows: int
+
+
+EVERY_SEGMENT = "*"
+
+
+@dataclass(frozen=True, slots=True)
 class ResourceSample:
     """What one source of resources said at one time; values by metric."""
 

@@ -27,6 +27,7 @@ from monitor.events import PartitionKey
 from monitor.model import Model
 from monitor.panes import Pane
 from monitor.performance_pane import PerformancePane
+from monitor.reference_scores import Described, describe_references
 from monitor.stale import mark, stale, unmark
 from monitor.verdicts import judge_window
 from monitor.view import GroupView, Memory, WindowView
@@ -36,7 +37,7 @@ OWN_TOPICS = "http-events@"  # partitions that belong to one replica: monitor/so
 DESERTED_MS = 300_000
 
 
-class Publishing(Memory, AlertMemory, Protocol):
+class Publishing(Memory, AlertMemory, Described, Protocol):
     """The open transaction that holds a model's lock; see monitor/store/publish.py."""
 
     def partitions(self) -> list[PartitionState]: ...
@@ -119,6 +120,8 @@ def _publish_windows(
         mark(tx, (w.start_ms for w in old if _rests_on_another(w, baseline)))
     for settle in SETTLERS.values():
         settle(tx, model)
+    if out:
+        describe_references(tx, model, baseline, {p.window.reference for p in out})
     tx.save_state("baseline", baseline.to_bytes())
     tx.settle(_settled(model, unsettled, written))
     return out, event_ms if len(due) <= limit else None

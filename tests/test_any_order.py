@@ -27,7 +27,7 @@ from monitor.publish import publish_due
 from monitor.references import build_reference
 from monitor.runtime import build_engine, build_models
 from monitor.store import open_store
-from monitor.store.schema import alert, score, window
+from monitor.store.schema import alert, reference_score, score, window
 from monitor.watermark import FAR_FUTURE_MS
 
 START = 1_767_225_600_000
@@ -213,7 +213,7 @@ class Daemons:
         self.cut()
         self.publish(ended=True)
         found = {name: [dict(r) for r in self.store.rows(table.select())] for name, table in
-                 (("windows", window), ("scores", score), ("alerts", alert))}  # fmt: skip
+                 (("windows", window), ("scores", score), ("alerts", alert), ("references", reference_score))}  # fmt: skip
         self.store.close()
         return found
 
@@ -223,6 +223,8 @@ def of_scores(found):
     for row in found["windows"]:
         kept = {k: v for k, v in row.items() if k not in ("revision", "published_ms", "inputs")}
         out["window", row["model"], row["start_ms"]] = kept
+    for row in found["references"]:
+        out[tuple(row[k] for k in ("model", "reference", "segment", "subject", "score"))] = row
     for row in found["scores"]:
         key = tuple(row[k] for k in ("model", "window_start_ms", "version", "segment", "subject", "score"))
         assert key not in out, f"{key} is there twice"

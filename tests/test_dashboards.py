@@ -33,6 +33,7 @@ CHOSEN = {
     "model": ["credit"], "segment": [ALL_ROWS], "feature": ["income"], "metric": ["accuracy"], "score": ["psi"], "instance": [".*"],
     "version": ["3", "4"], "features": ["income", "age", "region", "prediction"],
 }  # fmt: skip
+OF_PANEL = {"Shares of version $version": {"feature": ["region"]}}  # of a category
 CONFIG = (
     config.TEMPLATE.replace("    segments: [channel]\n", "    segments: [channel]\n    checks: [{{name: adult, expect: 'age >= 21'}}]\n"
                             "    resources: [{{name: server, type: process, cgroup: self, every: 1h}}]\n")
@@ -118,7 +119,7 @@ def test_grafanas_own_schema_would_lose_a_key_that_is_misspelt():
     from grafana_foundation_sdk.cog.encoder import JSONEncoder
     from grafana_foundation_sdk.models.dashboard import Dashboard
 
-    wrong = {**BOARDS["fleet"], "refersh": "30s"}
+    wrong = {**BOARDS["daemon"], "refersh": "30s"}
     assert list(_lost(wrong, json.loads(JSONEncoder().encode(Dashboard.from_json(wrong))))) == ["refersh"]
 
 
@@ -233,7 +234,7 @@ def test_every_query_answers(lived, name):
     empty = []
     for panel in BOARDS[name]["panels"]:
         for target in panel.get("targets", ()):
-            query = replaced(target.get("expr") or target["rawSql"])
+            query = replaced(target.get("expr") or target["rawSql"], **OF_PANEL.get(panel["title"], {}))
             found = prometheus.query(query) if "expr" in target else store.rows(text(query.replace(":", r"\:")))
             if not found or all(row.get("value", 0) is None for row in found):
                 empty.append(f"{panel['title']}: {query}")
@@ -286,14 +287,36 @@ def test_what_is_chosen_at_first_is_in_the_list(lived):
     assert found["segment"] == [ALL_ROWS, "channel=app", "channel=web"] and found["version"] == ["3", "4"]
     assert "accuracy" in found["metric"] and not any(m.endswith(("_low", "_high")) for m in found["metric"])
     assert set(found["features"]) >= {"age", "income", "region"}
-    distribution = next(p for p in BOARDS["feature"]["panels"] if p["title"] == "Distribution")
+    distribution = next(p for p in BOARDS["feature"]["panels"] if p["title"].startswith("Distribution"))
     rows = store.rows(text(replaced(distribution["targets"][0]["rawSql"]).replace(":", r"\:")))
     for side in ("reference", "now"):
         assert sum(r[side] for r in rows) == pytest.approx(1.0, abs=0.01)
 
 
+def test_what_describes_the_reference_stands_beside_every_window(lived):
+    board = {p["title"]: p for p in BOARDS["feature"]["panels"]}
+    panel = board["Quantiles of version $version"]
+    drawn = {}
+    for target in panel["targets"]:
+        for r in lived[0].rows(text(replaced(target["rawSql"], version=["3"]).replace(":", r"\:"))):
+            drawn.setdefault(r["metric"], {})[r["time"]] = r["value"]
+    names = [f"{side} {q}" for side in ("window", "reference") for q in ("p05", "p25", "p50", "p75", "p95")]
+    assert sorted(drawn) == sorted(names)
+    assert set(drawn["window p50"]) <= set(drawn["reference p50"]) and len(drawn["window p50"]) > 5
+    for low, high in zip(names[5:], names[6:], strict=False):  # one built reference: flat lines that do not cross
+        assert len(set(drawn[low].values())) == 1 and drawn[low].popitem()[1] < drawn[high].popitem()[1]
+    shaded = {o["matcher"]["options"] for o in panel["fieldConfig"]["overrides"]}
+    assert shaded == set(names)
+    shares = board["Shares of version $version"]["targets"]
+    of_window, of_reference = (
+        {r["metric"].split(" ", 1)[1] for r in lived[0].rows(text(replaced(t["rawSql"], feature=["region"]).replace(":", r"\:")))}
+        for t in shares
+    )
+    assert of_window and of_window == of_reference
+
+
 def test_the_estimate_and_its_band_stand_beside_what_labels_showed(lived):
-    panel = next(p for p in BOARDS["model"]["panels"] if p.get("repeat") == "version")
+    panel = next(p for p in BOARDS["model"]["panels"] if p["title"] == "$metric of version $version")
     rows = lived[0].rows(text(replaced(panel["targets"][0]["rawSql"]).replace(":", r"\:")))
     assert {r["metric"] for r in rows} == {f"{kind}{end}" for kind in ("realised", "estimated") for end in ("", "_low", "_high")}
     shaded = {

@@ -113,7 +113,12 @@ V8 = (
     "UPDATE reference SET active_from_ms = 0 WHERE active",
 )
 
-STEPS: tuple[tuple[str, ...], ...] = (V1, V2, V3, V4, V5, V6, V7, V8)
+V9 = (
+    """CREATE TABLE reference_score (model TEXT NOT NULL, reference TEXT NOT NULL, segment TEXT NOT NULL, subject TEXT NOT NULL,
+      score TEXT NOT NULL, value {float}, rows BIGINT NOT NULL, PRIMARY KEY (model, reference, subject, score, segment))""",
+)
+
+STEPS: tuple[tuple[str, ...], ...] = (V1, V2, V3, V4, V5, V6, V7, V8, V9)
 LATEST = len(STEPS)
 
 _TYPES = {

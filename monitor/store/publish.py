@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, text, update
 
-from monitor.checkpoint import OutboxRow, Partial, PartitionState, ResourceSample, ScoreRow, WindowRow
+from monitor.checkpoint import OutboxRow, Partial, PartitionState, ReferenceScore, ResourceSample, ScoreRow, WindowRow
 from monitor.events import PartitionKey
 from monitor.store.alert_writes import AlertWrites
-from monitor.store.schema import cursor, model_state, pane, resource_sample, score, window
+from monitor.store.schema import cursor, model_state, pane, reference_score, resource_sample, score, window
 
 _OUTBOX = text(
     """INSERT INTO outbox (key, channel, grp, alert, body, created_ms, state, attempts, next_at_ms, lease_until_ms, error)
@@ -107,6 +108,18 @@ class PublishingTransaction(AlertWrites):
         with raw.cursor() as cur, cur.copy(f"COPY score ({', '.join(_SCORE_FIELDS)}) FROM STDIN") as copy:
             for s in scores:
                 copy.write_row([getattr(s, f) for f in _SCORE_FIELDS])
+
+    def is_described(self, name: str) -> bool:
+        c = reference_score.c
+        found = self._conn.execute(select(c.model).where(c.model == self._model, c.reference == name).limit(1))
+        return found.first() is not None
+
+    def describe_reference(self, name: str, rows: list[ReferenceScore]) -> None:
+        """Replace what a reference is described by."""
+        c = reference_score.c
+        self._conn.execute(delete(reference_score).where(c.model == self._model, c.reference == name))
+        if rows:
+            self._conn.execute(insert(reference_score), [{"model": self._model, "reference": name, **asdict(r)} for r in rows])
 
     def load_state(self, name: str) -> bytes | None:
         c = model_state.c

@@ -15,9 +15,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Select, and_, func, select, tuple_
 
+from monitor.checkpoint import EVERY_SEGMENT
 from monitor.store.errors import DATABASE_ERRORS, classify
 from monitor.store.publish import PublishingTransaction
-from monitor.store.schema import alert, cursor, dead_letter, event_count, outbox, score, window
+from monitor.store.schema import alert, cursor, dead_letter, event_count, outbox, reference_score, score, window
 
 PAGE_MOST = 1000
 Page = tuple[list[dict[str, Any]], str | None]
@@ -118,7 +119,9 @@ class Reading:
         return list(out.values())
 
     def timeline(self, model: str, version: str, segment: str, subject: str, names: list[str], windows: int) -> dict[str, Any]:
-        """Scores of a subject over the newest windows, oldest first: {"times": …, "series": {name: {"values", "levels", "limit"}}}."""
+        """Scores of a subject over the newest windows, oldest first: {"times": …, "series": {name: {"values", "levels",
+        "reference", "limit"}}}. reference: what the score is of the reference of each window, None where that has none.
+        """
         c = score.c
         with self._conn() as conn:
             first = _first_start(conn, model, windows)
@@ -127,14 +130,17 @@ class Reading:
                 c.version == version, c.segment == segment,
             )  # fmt: skip
             found = conn.execute(query).all()
+            references = _reference_values(conn, model, segment, subject, names, first)
         times = sorted({row[0] for row in found})
         at = {start: i for i, start in enumerate(times)}
         series: dict[str, dict[str, Any]] = {
-            n: {"values": [None] * len(times), "levels": [None] * len(times), "limit": None} for n in names
+            n: {"values": [None] * len(times), "levels": [None] * len(times), "reference": [None] * len(times), "limit": None}
+            for n in names
         }
         for start, name, value, level, threshold in sorted(found):
             one = series[name]
             one["values"][at[start]], one["levels"][at[start]], one["limit"] = value, LEVELS.index(level), threshold
+            one["reference"][at[start]] = references.get((start, name))
         return {"times": times, "series": series}
 
     def matrix(self, model: str, version: str, segment: str, name: str, windows: int) -> dict[str, Any]:
@@ -235,6 +241,21 @@ def _first_start(conn: Connection, model: str, windows: int) -> int:
     if found is None:
         found = conn.execute(select(func.min(c.start_ms)).where(c.model == model)).scalar()
     return 0 if found is None else int(found)
+
+
+def _reference_values(
+    conn: Connection, model: str, segment: str, subject: str, names: list[str], first: int
+) -> dict[tuple[int, str], float | None]:
+    """(window start in ms, score) -> what the score is of that window's reference."""
+    w, r = window.c, reference_score.c
+    query = (
+        select(w.start_ms, r.score, r.value)
+        .join(reference_score, and_(r.model == w.model, r.reference == w.reference))
+        .where(
+            w.model == model, w.start_ms >= first, r.subject == subject, r.score.in_(names), r.segment.in_((segment, EVERY_SEGMENT))
+        )
+    )
+    return {(start, name): value for start, name, value in conn.execute(query)}
 
 
 SUBJECTS_MOST = 500

@@ -70,6 +70,10 @@ def retire(
         t=now_ms - windows_ms,
     )
     run("model_window", f"DELETE FROM model_window WHERE {old}", t=now_ms - windows_ms)
+    run(
+        "reference_score",
+        "DELETE FROM reference_score WHERE (model, reference) NOT IN (SELECT DISTINCT model, reference FROM model_window)",
+    )
     age = max(panes_ms, max(wait_ms.values(), default=0) + DAY_MS)  # a window that a late label revises needs them again
     run("resource_sample", "DELETE FROM resource_sample WHERE ts_ms < :t", t=now_ms - age)
     run("alert_history", "DELETE FROM alert_history WHERE at_ms < :t", t=now_ms - windows_ms)

@@ -284,4 +284,16 @@ reference = Table(
     Column("blob", LargeBinary, nullable=False),
     Column("active_from_ms", BigInteger, nullable=False),
 )
+# What the scores that describe a window are of the reference itself; see monitor/reference_scores.py.
+reference_score = Table(
+    "reference_score",
+    metadata,
+    Column("model", Text, primary_key=True),
+    Column("reference", Text, primary_key=True),
+    Column("segment", Text, primary_key=True),  # "*" where it holds for every one
+    Column("subject", Text, primary_key=True),
+    Column("score", Text, primary_key=True),
+    Column("value", Float(53)),
+    Column("rows", BigInteger, nullable=False),
+)
 # join_slot, whose key differs between the databases, is in monitor/store/join.py.
