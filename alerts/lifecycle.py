@@ -19,6 +19,7 @@ from alerts.book import AlertBook, Shown
 from alerts.desk import Ack, Desk, Effects, Scene
 from alerts.policy import Policy
 from alerts.silences import Silence
+from alerts.standing import Fact, stand
 from alerts.transition import Transition
 from detectors.score import Finding
 
@@ -71,6 +72,7 @@ class Lifecycle:
     heard: Heard
     silences: Sequence[Silence] = ()
     acks: dict[str, Ack] = field(default_factory=dict)
+    facts: Mapping[str, Fact] = field(default_factory=dict)  # what stands, by the rules that tell of it
 
     @staticmethod
     def restore(model: str, size_ms: int, slide_ms: int, policy: Policy, book: bytes | None, desk: bytes | None) -> Lifecycle:
@@ -99,6 +101,8 @@ class Lifecycle:
         gone = gone_versions(self.heard, {version for version, _ in closed.findings}, newest)
         if gone:
             moves += self.book.end_versions(gone, Shown((self.model, "", ""), start, end, closed.revision, now_ms))
+        if newest:
+            moves += self._stand((start, end), closed.revision, now_ms)
         return out.then(self._settle(moves, (start, end), now_ms))
 
     def tick(self, event_ms: int | None, now_ms: int) -> Effects:
@@ -108,7 +112,13 @@ class Lifecycle:
             moves += watch(self.book, self.policy.rules, self.heard, self.model, event_ms, self.size_ms, self.slide_ms, now_ms)
         end_ms = self.heard.newest_ms
         window = _newest(moves, self.size_ms) if moves else (end_ms - self.size_ms, end_ms)
+        if end_ms >= 0:
+            moves += self._stand((end_ms - self.size_ms, end_ms), 1, now_ms)
         return self._settle(moves, window, now_ms)
+
+    def _stand(self, window: tuple[int, int], revision: int, now_ms: int) -> list[Transition]:
+        shown = Shown((self.model, "", ""), *window, revision, now_ms)
+        return stand(self.book, self.policy.rules, self.facts, self.model, shown)
 
     def clock(self, now_ms: int, news: str) -> Clock:
         """When `tick` has something to do again."""

@@ -18,6 +18,7 @@ from typing import Any
 
 # every alert has these; tags of a model (monitor/config/model.py) come beside them
 LABELS = ("model", "version", "segment", "subject", "score", "rule", "severity", "kind", "team", "alert")
+KINDS = ("performance", "target", "latency", "traffic", "prediction", "retraining")
 LABEL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,99}")
 MATCHERS_MOST, PATTERN_CHARS_MOST = 20, 500
 Labels = Mapping[str, str]
@@ -71,5 +72,5 @@ def matches_any(patterns: Iterable[str], value: str) -> bool:
 
 
 def kind_of(subject: str) -> str:
-    """What an alert is about: "performance", "target", "latency", "traffic", "prediction", or "feature"."""
-    return subject if subject in ("performance", "target", "latency", "traffic", "prediction") else "feature"
+    """What an alert is about: one of KINDS, or "feature"."""
+    return subject if subject in KINDS else "feature"

@@ -3,6 +3,7 @@
 Patterns are shell patterns (`fnmatch`, case matters). The segment "" is all rows, so the default
 `segments=("",)` leaves single segments out and `("*",)` takes them in. What is bad, the first that is given:
 
+    standing            what lasts until somebody acts (alerts/standing.py); never written in a config
     absent              nothing came: "events" or "labels", for absent_ms, or for for_windows windows
     all_of, any_of      of the rules named, all (one) fire for the same version and segment
     above, below        the value's own limit
@@ -23,6 +24,7 @@ from detectors.score import LEVELS
 RULE_LEVELS = ("warn", "breach")
 SEVERITIES = ("info", "warning", "critical")  # from least to worst
 ABSENT = ("events", "labels")
+RETRAINING = "retraining"  # what can stand, and the subject of its alerts
 LEARN_LEAST = 5  # calm windows before a relative limit says anything
 
 
@@ -47,6 +49,7 @@ class Rule:
     fall_by: float | None = None
     learn_windows: int = 20
     sigmas: float = 4.0  # a change must also exceed so many standard deviations of the calm windows
+    standing: str = ""
     absent: str = ""
     absent_ms: int = 0
     all_of: tuple[str, ...] = ()
@@ -68,6 +71,7 @@ class Rule:
             ("resolve_level", self.resolve_level, ("", *RULE_LEVELS)),
             ("severity", self.severity, SEVERITIES),
             ("absent", self.absent, ("", *ABSENT)),
+            ("standing", self.standing, ("", RETRAINING)),
         ):
             if value not in allowed:
                 raise ValueError(f"rule {self.name!r}: {field} is {value!r}, must be one of {', '.join(v for v in allowed if v)}")
@@ -87,6 +91,7 @@ class Rule:
         if self.of_windows and self.of_windows < self.for_windows:
             return f"of_windows ({self.of_windows}) must be for_windows ({self.for_windows}) or more"
         ways = [
+            bool(self.standing),
             bool(self.absent),
             bool(self.all_of or self.any_of),
             self.above is not None or self.below is not None,
@@ -124,7 +129,7 @@ class Rule:
 
     @property
     def judges_findings(self) -> bool:
-        return not self.absent and not self.combines
+        return not self.absent and not self.standing and not self.combines
 
     @property
     def hears_levels(self) -> bool:

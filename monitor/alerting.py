@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from alerts.desk import Ack, Effects
 from alerts.lifecycle import Clock, ClosedWindow, Lifecycle
 from alerts.silences import Silence
+from alerts.standing import Fact
 from monitor.checkpoint import OutboxRow
 from monitor.model import Model
 
@@ -28,6 +29,7 @@ class AlertMemory(Protocol):
     def alert_news(self) -> str: ...
     def silences(self, now_ms: int) -> list[Silence]: ...
     def acks(self) -> list[Ack]: ...
+    def facts(self) -> dict[str, Fact]: ...
     def drop_acks(self, alerts: list[str]) -> None: ...
     def move_alerts(self, alerts: list[str], before: str, after: str, now_ms: int) -> None: ...
     def write_trail(self, rows: list[dict[str, Any]]) -> None: ...
@@ -48,6 +50,7 @@ class Alerting:
             life = Lifecycle.restore(m.name, m.size_ms, m.slide_ms, m.policy, tx.load_state(BOOK), tx.load_state(DESK))
             life.silences = tx.silences(self._now_ms)
             life.acks = {ack.alert: ack for ack in tx.acks()}
+            life.facts = tx.facts()
             self._lifecycle = life
         return self._lifecycle
 

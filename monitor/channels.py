@@ -12,13 +12,13 @@ from alerts.channels.retrain import RetrainChannel
 from alerts.notification import Notification
 from alerts.retraining.policy import RetrainPolicy
 from monitor.config import Config
-from monitor.config.model import ChannelSettings
-from monitor.policies import schedule_from
+from monitor.config.model import RetrainSettings
+from monitor.policies import ACTING, schedule_from, told_of_retrains
 
 
 def build_channels(cfg: Config, store: Any = None) -> dict[str, Channel]:
     """Channels by name; retrains are recorded in the store. Raises SecretMissing; ValueError for what a channel refuses."""
-    channels = {name: build_channel(c.type, _options(c)) for name, c in cfg.alerts.channels.items()}
+    channels = {name: build_channel(c.type, _options(cfg, name)) for name, c in cfg.alerts.channels.items()}
     for name, channel in retrain_channels(channels).items():
         channel.name = name
         channel.ledger = None if store is None else store.retrains
@@ -43,14 +43,15 @@ def retrain_secrets(cfg: Config, name: str) -> tuple[str, ...]:
     return tuple(s for s in (given.get("secret"), given.get("old_secret")) if s)
 
 
-def _options(settings: ChannelSettings) -> dict[str, Any]:
-    p = settings.policy
-    if p is None:
+def _options(cfg: Config, name: str) -> dict[str, Any]:
+    settings = cfg.alerts.channels[name]
+    if settings.type not in ACTING:
         return settings.options()
+    p = settings.policy or RetrainSettings.model_validate({})
     policy = RetrainPolicy(
         on=tuple(p.on), mode=p.mode, quiet=None if p.quiet is None else schedule_from(p.quiet), min_new_labels=p.min_new_labels,
         max_futile=p.max_futile, expires_ms=p.expires_ms, observe_windows=p.observe_windows, observe_ms=p.observe_ms,
-        reference=p.reference, tell=tuple(p.tell),
+        reference=p.reference, tell=told_of_retrains(cfg.alerts, name),
     )  # fmt: skip
     return {**settings.options(), "policy": policy}
 

@@ -12,6 +12,7 @@ from alerts.presets import with_preset
 from alerts.routing import Escalation, Route, Target
 from alerts.rules import Rule
 from alerts.schedule import Schedule, parse_days, parse_minute
+from alerts.standing import stopped_rule
 from monitor.config import Config
 from monitor.config.alert_rules import ChildRouteSettings, EscalationSettings, RouteSettings, RuleSettings, ScheduleSettings
 from monitor.config.model import AlertSettings, ModelSettings
@@ -39,9 +40,33 @@ def policy_of(cfg: Config, model: ModelSettings, labels_come: bool) -> Policy:
 
 
 def all_rules(alerts: AlertSettings) -> tuple[Rule, ...]:
-    """The config's rules beside those of the preset."""
+    """The config's rules beside those of the preset, and that of retrains which do not help."""
     written = tuple(rule_from(rule) for rule in alerts.rules)
-    return with_preset(alerts.preset or ("none" if written else "default"), written)
+    rules = with_preset(alerts.preset or ("none" if written else "default"), written)
+    return (*rules, stopped_rule(_hear_of_stops(alerts))) if _retraining(alerts) else rules
+
+
+def told_of_retrains(alerts: AlertSettings, name: str) -> tuple[str, ...]:
+    """Who hears of a retrain channel's proposals and outcomes: those it names, else the default of the routes, else whoever can."""
+    policy = alerts.channels[name].policy
+    if policy is not None and policy.tell:
+        return tuple(policy.tell)
+    telling = [name for name, channel in alerts.channels.items() if channel.type not in ACTING]
+    routed = [name for name in (alerts.route.channels if alerts.route is not None else ()) if name in telling]
+    return tuple(routed or telling)
+
+
+def _retraining(alerts: AlertSettings) -> list[str]:
+    return [name for name, channel in alerts.channels.items() if channel.type in ACTING]
+
+
+def _hear_of_stops(alerts: AlertSettings) -> tuple[str, ...]:
+    """() where the routes reach somebody and no channel says who is told of its retrains."""
+    named = any(p.tell for name in _retraining(alerts) if (p := alerts.channels[name].policy) is not None)
+    routed = alerts.route is None or any(alerts.channels[name].type not in ACTING for name in alerts.route.channels)
+    if routed and not named:
+        return ()
+    return tuple(dict.fromkeys(told for name in _retraining(alerts) for told in told_of_retrains(alerts, name)))
 
 
 def _with_rows(rule: Rule, least: int) -> Rule:

@@ -224,15 +224,19 @@ def test_without_a_new_version_the_verdict_is_unknown_in_the_end(store):
 def test_retrains_that_do_not_help_raise_a_human_alert_instead_of_another(store):
     pipeline = Pipeline(Failed("no"), Failed("no"))
     channel, loop = loop_of(store, pipeline, cooldown_ms=0, max_per_day=9, tell=("pager",))
+    with store.publishing("credit") as tx:
+        before = tx.alert_news()
     for i in range(2):
         assert channel.send(note(f"k{i}"), 1, T0 + i) == Sent()
         loop.step(T0 + i)
     assert channel.send(note("k2"), 1, T0 + 10) == Sent() and newest(store)["status"] == "blocked"
     assert channel.send(note("k3"), 1, T0 + 11) == Skipped("blocked") and len(pipeline.asked) == 2
-    told = [json.loads(r.body) for r in store.outbox.claim_due(T0 + DAY, 100, 1)]
-    (blocked,) = [t for t in told if t["reason"] == "retrain_blocked"]
-    assert blocked["severity"] == "critical"
+    with store.publishing("credit") as tx:
+        stands, after = tx.facts()["retraining"], tx.alert_news()
+        assert stands.value == 2 and "did not help" in stands.evidence["why"] and after != before, "the next tick sees it"
     store.retrains.reset("credit", "ada", "data fixed", T0 + 20)
+    with store.publishing("credit") as tx:
+        assert tx.facts() == {} and tx.alert_news() != after
     assert channel.send(note("k4"), 1, T0 + 30) == Sent() and newest(store)["status"] == "waiting"
 
 

@@ -12,6 +12,7 @@ from alerts.notification import Notification
 from alerts.retraining.adapter import Adapter
 from alerts.retraining.policy import RetrainPolicy
 from alerts.retraining.request import KIND_NAMES, RetrainRequest, kind_of, request_of
+from alerts.rules import RETRAINING
 
 ASKING = ("firing", "repeat", "escalated")  # a repeat asks again: what was refused then may be allowed now
 
@@ -36,7 +37,7 @@ class RetrainChannel:
             return Skipped("not_firing")
         if self.ledger is None:
             return Skipped("no store: a retrain is recorded before it is asked for")
-        firing = [m for m in n.everyone() if m.status == "firing"]
+        firing = [m for m in n.everyone() if m.status == "firing" and m.subject != RETRAINING]
         counting = [m for m in firing if kind_of(m.subject) in self.policy.on] or firing
         if not counting:
             return Skipped("not_firing")

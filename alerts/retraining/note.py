@@ -9,10 +9,9 @@ from alerts.notification import Notification
 from alerts.retraining.request import RetrainRequest
 
 NAMESPACE = uuid.UUID("9a4cf0a6-2f8f-5d0e-8f6b-0d6d3c2b7a55")
-SEVERITY = {"blocked": "critical", "failed": "critical", "not_helped": "warning", "expired": "warning"}
+SEVERITY = {"failed": "critical", "not_helped": "warning", "expired": "warning"}
 WORDS = {
     "proposed": "a retrain of {model} waits for approval",
-    "blocked": "retraining does not help {model}: somebody must look",
     "dry_run": "a retrain of {model} would be asked for now (dry run)",
     "started": "a retrain of {model} has started",
     "succeeded": "the retrain of {model} is done",

@@ -20,7 +20,7 @@ KINDS = {
     "concept": "concept", "performance": "performance", "estimated_performance": "performance", "value": "performance",
     "prediction": "drift", "target": "drift", "target_estimated": "drift", "multivariate": "drift",
     "traffic": "operations", "latency": "operations", "labels": "operations", "quality": "operations", "resources": "operations",
-    "cost": "operations", "fairness": "fairness",
+    "cost": "operations", "retraining": "operations", "fairness": "fairness",
 }  # fmt: skip
 KIND_NAMES = ("concept", "performance", "drift", "fairness", "operations")
 

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from alerts.matchers import LABELS, Matcher
 from alerts.presets import PRESETS
 from alerts.rules import SEVERITIES
+from alerts.standing import RETRAINING_STOPPED
 from detectors.score_names import SCORE_NAMES
 from monitor.config.alert_rules import RuleSettings
 from monitor.config.digests import digest_problems
@@ -44,6 +45,8 @@ def rule_problems(alerts: dict[str, Any], models: list[Any]) -> Found:
             yield path, "a rule without channels tells nobody", "write channels: [name], or alerts.route with a default"
         if rule.get("notify") is False and rule.get("name") not in combined:
             yield (*path, "notify"), "tells nobody, and no other rule uses it", "remove it, or name the rule in all_of or any_of"
+        if rule.get("name") == RETRAINING_STOPPED:
+            yield (*path, "name"), "is the name of an alert of driftd's own", "choose another name"
         yield from _channels(rule.get("channels"), (*path, "channels"), channels)
         yield from _patterns(rule.get("models"), (*path, "models"), "model", names)
         yield from _patterns(
@@ -56,7 +59,7 @@ def rule_problems(alerts: dict[str, Any], models: list[Any]) -> Found:
             yield from _timezone(schedule["timezone"], (*path, "schedule", "timezone"))
         yield from _contradiction(rule, path)
     tags = {key for m in models if isinstance(m, dict) and isinstance(m.get("tags"), dict) for key in m["tags"]}
-    known = {"model": names, "rule": {*written, *preset_rules}, "severity": set(SEVERITIES)}
+    known = {"model": names, "rule": {*written, *preset_rules, RETRAINING_STOPPED}, "severity": set(SEVERITIES)}
     route = alerts.get("route")
     if isinstance(route, dict):
         if not route.get("channels"):

@@ -91,7 +91,7 @@ class Actions(Transactions):
         conn.execute(update(alert).where(alert.c.alert == row["alert"]).values(status=status, reason=moved["reason"], at_ms=now_ms))
         conn.execute(insert(alert_history).values(**moved))
         _audit(conn, now_ms, kind, row["alert"], row["grp"] or "", row["model"], author, why, {})
-        _count(conn)
+        tell_publisher(conn)
 
     def silence(
         self, matchers: Mapping[str, Any], starts_ms: int, ends_ms: int, author: str, reason: str, now_ms: int
@@ -110,7 +110,7 @@ class Actions(Transactions):
             )  # fmt: skip
             detail = {"id": made.id, "matchers": plain, "starts_ms": starts_ms, "ends_ms": ends_ms}
             _audit(conn, now_ms, "silence", "", "", "", author, reason, detail)
-            _count(conn)
+            tell_publisher(conn)
         return _silence_dict(made, now_ms)
 
     def unsilence(self, silence_id: str, author: str, reason: str, now_ms: int) -> dict[str, Any]:
@@ -128,7 +128,7 @@ class Actions(Transactions):
                 conn.execute(update(silence_table).where(c.id == silence_id).values(ends_ms=now_ms, starts_ms=starts_ms))
                 found |= {"ends_ms": now_ms, "starts_ms": starts_ms}
                 _audit(conn, now_ms, "unsilence", "", "", "", author, reason, {"id": silence_id})
-                _count(conn)
+                tell_publisher(conn)
         return _silence_dict(silence_of(found), now_ms)
 
     def list_silences(self, now_ms: int, state: str | None = None, limit: int = 1000) -> list[dict[str, Any]]:
@@ -233,7 +233,7 @@ def _audit(
     )
 
 
-def _count(conn: Connection) -> None:
+def tell_publisher(conn: Connection) -> None:
     """Say that there is news: a value that was not there before."""
     conn.execute(_COUNT, {"name": NEWS, "blob": uuid.uuid4().bytes})
 

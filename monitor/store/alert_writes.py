@@ -8,8 +8,11 @@ from typing import Any
 from sqlalchemy import Connection, delete, insert, select, text, update
 
 from alerts.desk import Ack
+from alerts.rules import RETRAINING
 from alerts.silences import Silence
+from alerts.standing import Fact
 from monitor.store.actions import NEWS, silence_of
+from monitor.store.retrain_stop import stopped
 from monitor.store.schema import ALERT_COLUMNS, alert, alert_ack, alert_audit, alert_history, model_state
 from monitor.store.schema import silence as silence_table
 
@@ -47,6 +50,11 @@ class AlertWrites:
         c = alert_ack.c
         query = select(c.alert, c.since_ms, c.author, c.comment, c.at_ms).join(alert, alert.c.alert == c.alert)
         return [Ack(*row) for row in self._conn.execute(query.where(alert.c.model == self._model).order_by(c.at_ms, c.alert))]
+
+    def facts(self) -> dict[str, Fact]:
+        """What stands until somebody acts."""
+        found = stopped(self._conn, self._model)
+        return {} if found is None else {RETRAINING: found}
 
     def drop_acks(self, alerts: list[str]) -> None:
         for part in _pieces(alerts):

@@ -21,18 +21,18 @@ from typing import Any
 from sqlalchemy import Connection, Engine, and_, func, insert, select, text, update
 
 from alerts.retraining.note import retrain_note
-from alerts.retraining.policy import BEGUN, OPEN, Past, RetrainPolicy, decide
+from alerts.retraining.policy import BEGUN, OPEN, RetrainPolicy, decide
 from alerts.retraining.request import RetrainRequest
 from alerts.silences import AUTHOR_CHARS_MOST, REASON_CHARS_MOST, require_words
 from monitor.checkpoint import OutboxRow
+from monitor.store.actions import tell_publisher
 from monitor.store.errors import StoreError
 from monitor.store.publish import enqueue
 from monitor.store.references import activate
-from monitor.store.schema import alert_audit, model_state, reference, retrain, window
+from monitor.store.retrain_stop import RESET, past_of, reset_ms
+from monitor.store.schema import alert_audit, reference, retrain, window
 from monitor.store.transactions import Transactions
 
-PAST_MOST = 50
-RESET = "retrain_reset"
 _LOCK = text("INSERT INTO model_lock (model) VALUES (:m) ON CONFLICT DO NOTHING")
 _STATE = text(
     """INSERT INTO model_state (model, name, blob) VALUES (:model, :name, :blob)
@@ -60,14 +60,12 @@ class Retrains(Transactions):
 
     def propose(self, channel: str, policy: RetrainPolicy, request: RetrainRequest, now_ms: int) -> tuple[str, str]:
         """Decide under the model's lock, so that two couriers make one record."""
-        c = retrain.c
         with self._writing() as conn:
             conn.execute(_LOCK, {"m": request.model})
             if conn.dialect.name == "postgresql":
                 conn.execute(text("SELECT model FROM model_lock WHERE model = :m FOR UPDATE"), {"m": request.model})
-            query = select(c.id, c.status, c.verdict, c.requested_ms, c.begun_ms).where(c.model == request.model)
-            past = [Past(*row) for row in conn.execute(query.order_by(c.requested_ms.desc(), c.id).limit(PAST_MOST))]
-            decision = decide(policy, request.kind, request.id, past, _reset_ms(conn, request.model), now_ms)
+            past, reset_at_ms = past_of(conn, request.model), reset_ms(conn, request.model)
+            decision = decide(policy, request.kind, request.id, past, reset_at_ms, now_ms)
             if not decision.status:
                 return "", decision.reason
             full = self.enrich(request)
@@ -81,7 +79,9 @@ class Retrains(Transactions):
                 )
             )  # fmt: skip
             _audit(conn, now_ms, f"retrain_{decision.status}", full, "", decision.reason, {})
-            if not begins:
+            if decision.status == "blocked":
+                tell_publisher(conn)  # which raises an alert that lasts: alerts/standing.py
+            elif not begins:
                 self._enqueue(conn, decision.status, full, decision.reason, policy.tell, now_ms)
             return decision.status, decision.reason
 
@@ -172,6 +172,7 @@ class Retrains(Transactions):
         require_words("author", author, AUTHOR_CHARS_MOST)
         with self._writing() as conn:
             conn.execute(_STATE, {"model": model, "name": RESET, "blob": str(now_ms).encode()})
+            tell_publisher(conn)
             conn.execute(
                 insert(alert_audit).values(
                     at_ms=now_ms, kind="retrain_reset", alert="", grp="", model=model, author=author, reason=reason, detail="{}"
@@ -239,12 +240,6 @@ class Retrains(Transactions):
             since = conn.execute(select(func.max(c.begun_ms)).where(c.model == model, c.status.in_(BEGUN))).scalar()
             query = select(func.coalesce(func.sum(w.labelled_rows), 0)).where(w.model == model, w.start_ms > (since or -1))
             return int(conn.execute(query).scalar() or 0)
-
-
-def _reset_ms(conn: Connection, model: str) -> int:
-    c = model_state.c
-    found = conn.execute(select(c.blob).where(c.model == model, c.name == RESET)).scalar()
-    return -1 if found is None else int(bytes(found))
 
 
 def _found(conn: Connection, retrain_id: str) -> dict[str, Any]:
