@@ -204,7 +204,7 @@ def export(what: str, config_path: str, form: str, model: str | None, from_: str
 @CONFIG
 def models(config_path: str) -> None:
     """List the models: rows, last window, reference, alerts that fire."""
-    from monitor.export import print_models
+    from monitor.terminal import print_models
 
     cfg = load(config_path)
     store = open_stored(cfg, read_only=True)
@@ -232,7 +232,7 @@ def reference_build(config_path: str, model: str, from_: str, types: tuple[str, 
     from monitor.references import build_reference
 
     cfg = load(config_path)
-    store = open_stored(cfg)
+    store = open_stored(cfg, guest=True)
     try:
         for line in build_reference(cfg, store, model, Path(from_), types, activate):
             click.echo(line)
@@ -285,7 +285,7 @@ def reference_activate(config_path: str, model: str, name: str, all_time: bool) 
     """Use a reference for the panes that begin in two minutes and later; a running daemon switches by itself."""
     from monitor.references import activate_reference
 
-    store = open_stored(load(config_path))
+    store = open_stored(load(config_path), guest=True)
     try:
         click.echo(activate_reference(store, model, name, all_time))
     except ValueError as error:

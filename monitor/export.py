@@ -1,4 +1,4 @@
-"""`driftd export`, `models` and `alerts`: flat rows with stable columns, and short tables for people."""
+"""`driftd export`: flat rows with stable columns."""
 
 from __future__ import annotations
 
@@ -9,11 +9,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import IO, Any
 
-from rich.console import Console
-from rich.table import Table
 from sqlalchemy import select
 
-from monitor.config import Config
 from monitor.store.schema import ALERT_COLUMNS, alert, score, window
 
 COLUMNS = {
@@ -122,58 +119,3 @@ def _write_parquet(pieces: Iterator[list[dict[str, Any]]], what: str, out: str) 
     with pq.ParquetWriter(sink, schema) as writer:
         for rows in pieces:
             writer.write_table(pa.Table.from_pylist(rows, schema=schema))
-
-
-def console() -> Console:
-    """Tables are cut to a terminal's width, never to a pipe's."""
-    return Console() if sys.stdout.isatty() else Console(width=250)
-
-
-def print_models(cfg: Config, store: Any) -> None:
-    """A table of the models: last window, rows, reference, alerts that fire."""
-    table = Table(box=None)
-    for name in ("model", "task", "windows", "last window", "rows", "labelled", "reference", "firing"):
-        table.add_column(name, justify="right" if name in ("windows", "rows", "labelled", "firing") else "left")
-    firing = store.alerts(status="firing")
-    for m in cfg.models:
-        windows = store.windows(m.name)
-        last = windows[-1] if windows else None
-        active = next((r.name for r in store.references(m.name) if r.active), None)
-        table.add_row(
-            m.name, m.task, str(len(windows)), (iso(last["start_ms"]) or "") if last else "none yet",
-            str(last["rows"]) if last else "", str(last["labelled_rows"]) if last else "",
-            active or (last["reference"] if last else "none yet"),
-            str(sum(a["model"] == m.name for a in firing)),
-        )  # fmt: skip
-    console().print(table)
-
-
-def print_alerts(store: Any, all_: bool, model: str | None = None) -> None:
-    """A table of the alerts."""
-    rows = [a for a in store.alerts(model=model) if all_ or a["status"] in ("pending", "firing", "acknowledged")]
-    if not rows:
-        console().print("no alerts" if all_ else "no alert is pending or firing")
-        return
-    table = Table(box=None)
-    for name in (
-        "alert",
-        "status",
-        "severity",
-        "rule",
-        "model",
-        "segment",
-        "subject",
-        "score",
-        "value",
-        "limit",
-        "since",
-    ):
-        table.add_column(name)
-    for a in rows:
-        value = "" if a["value"] is None else f"{a['value']:.4g}"
-        limit = "" if a["threshold"] is None else f"{a['threshold']:.4g}"
-        table.add_row(
-            a["alert"][:12], a["status"], a["severity"], a["rule"], a["model"], a["segment"], a["subject"], a["score"],
-            value, limit, iso(a["since_ms"]) or "",
-        )  # fmt: skip
-    console().print(table)

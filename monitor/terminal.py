@@ -94,13 +94,37 @@ def _fleet(cfg: Config, store: Any, now_ms: int) -> RenderableType:
 
 
 def _alerts(rows: list[dict[str, Any]], now_ms: int) -> RenderableType:
-    made = table("alert", "status", "rule", "model", "segment", "subject", "score", ">value", ">limit", "since")
+    made = table("alert", "status", "severity", "rule", "model", "segment", "subject", "score", ">value", ">limit", "since")
     for a in rows:
         made.add_row(
-            a["alert"][:8], Text(a["status"], STYLES.get(a["status"], "")), _text(a["rule"]), _text(a["model"]), _text(a["segment"]),
-            _text(a["subject"]), a["score"], _number(a["value"]), _number(a["threshold"]), _ago(a["since_ms"], now_ms),
+            a["alert"][:8], Text(a["status"], STYLES.get(a["status"], "")), _text(a["severity"]), _text(a["rule"]), _text(a["model"]),
+            _text(a["segment"]), _text(a["subject"]), _text(a["score"]), _number(a["value"]), _number(a["threshold"]),
+            _ago(a["since_ms"], now_ms),
         )  # fmt: skip
     return made
+
+
+def print_alerts(rows: list[dict[str, Any]], all_: bool, now_ms: int) -> None:
+    out = console()
+    if rows:
+        out.print(_alerts(rows, now_ms))
+    else:
+        out.print("no alerts" if all_ else "no alert is pending or firing")
+
+
+def print_models(cfg: Config, store: Any) -> None:
+    """A table of the models: last window, rows, reference, alerts that fire."""
+    made = table("model", "task", ">windows", "last window", ">rows", ">labelled", "reference", ">alerts")
+    names = [m.name for m in cfg.models]
+    counts = store.reading.window_counts()
+    for m, row in zip(cfg.models, store.reading.fleet(names), strict=True):
+        w = row["window"]
+        active = next((r.name for r in store.references(m.name) if r.active), w["reference"] if w else "")
+        made.add_row(
+            _text(m.name), m.task, f"{counts.get(m.name, 0):,}", iso(w["start_ms"]) if w else "none yet",
+            f"{w['rows']:,}" if w else "", f"{w['labelled_rows']:,}" if w else "", _text(active or "none yet"), str(row["alerts"]),
+        )  # fmt: skip
+    console().print(made)
 
 
 def print_alert(detail: dict[str, Any]) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
+import sqlite3
 
 import pytest
 from click.testing import CliRunner
@@ -52,12 +54,46 @@ def test_status_shows_partitions_models_and_alerts(run):
 def test_an_alert_is_listed_shown_and_explained(run):
     name = firing(run)["alert"]
     assert name[:8] in run("alerts") and name[:8] in run("alerts", "list", "--model", "credit")
-    assert "no alert" in run("alerts", "list", "--model", "other")
+    assert "--model other: the config has credit" in run("alerts", "list", "--model", "other", code=2)
     shown = run("alerts", "show", name[:8])
     assert "threshold_crossed" in shown and "income" in shown and "history" in shown
     assert json.loads(run("alerts", "show", name, "--json"))["alert"]["alert"] == name
     assert "limit 0.25" in run("explain", name)
     assert "there is no alert" in run("alerts", "show", "ffffffffffff", code=1)
+
+
+def test_a_group_hands_its_config_on(run, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for command in (["alerts", "-c", str(run.config), "list"], ["retrains", "-c", str(run.config), "list"]):
+        done = CliRunner().invoke(main, command)
+        assert done.exit_code == 0, done.output
+    every = CliRunner().invoke(main, ["alerts", "--all", "-c", str(run.config), "list", "--json"])
+    assert len(json.loads(every.output)) == len(json.loads(run("alerts", "list", "--all", "--json")))
+
+
+@pytest.mark.parametrize("name", ["[/]", "x[/bold]", "[red]income[/red]", "\x1b[31mred\x1b[0m", "a\nb\u202e"])
+def test_hostile_names_are_shown_as_they_are(run, name):
+    with sqlite3.connect(run.config.parent / "d.db") as db:
+        db.execute("UPDATE alert SET subject = ?, score = ?, rule = ? WHERE status = 'firing'", (name, f"share:{name}", name))
+    for command in (["alerts"], ["alerts", "list", "--all"], ["status"], ["models"]):
+        shown = run(*command)
+        assert "\x1b" not in shown and "\u202e" not in shown
+        if command[0] != "models" and name.isprintable():
+            assert name[:6] in shown
+
+
+def test_references_are_built_and_activated_while_the_daemon_has_the_file(run, tmp_path):
+    with open(tmp_path / "train.csv", "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["income", "age", "region"])
+        writer.writerows([1000.0 + i, 20 + i % 50, "NY" if i % 2 else "MA"] for i in range(200))
+    daemon = open_store(f"sqlite:///{run.config.parent}/d.db")
+    try:
+        run("reference", "build", "--model", "credit", "--from", tmp_path / "train.csv", "--no-activate")
+        names = [r.name for r in daemon.references("credit")]
+        assert "is active" in run("reference", "activate", "--model", "credit", names[-1])
+    finally:
+        daemon.close()
 
 
 def test_alerts_are_taken_silenced_and_given_back_while_the_daemon_has_the_file(run):

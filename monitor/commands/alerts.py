@@ -10,7 +10,17 @@ from typing import Any
 
 import click
 
-from monitor.commands.common import CONFIG, EXIT_FAILED, EXIT_UNREACHABLE, EXIT_USAGE, load, open_stored, require_named
+from monitor.commands.common import (
+    CONFIG,
+    EXIT_FAILED,
+    EXIT_UNREACHABLE,
+    EXIT_USAGE,
+    inherit_config,
+    load,
+    open_stored,
+    require_model,
+    require_named,
+)
 
 AUTHOR = click.option("--author", default=None, help="Who does it; your login name if you do not say.")
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
@@ -22,6 +32,7 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead 
 @click.pass_context
 def alerts(context: click.Context, config_path: str, all_: bool) -> None:
     """List the alerts, take one, silence some, try a channel. Without a command: list."""
+    inherit_config(context)
     if context.invoked_subcommand is None:
         _list(config_path, all_, None, False)
 
@@ -31,22 +42,26 @@ def alerts(context: click.Context, config_path: str, all_: bool) -> None:
 @click.option("--all", "all_", is_flag=True, help="Resolved alerts too.")
 @click.option("--model", default=None, help="Only this model.")
 @JSON
-def list_(config_path: str, all_: bool, model: str | None, as_json: bool) -> None:
+@click.pass_context
+def list_(context: click.Context, config_path: str, all_: bool, model: str | None, as_json: bool) -> None:
     """List the alerts: since when, value against limit, what they are about."""
-    _list(config_path, all_, model, as_json)
+    given = context.parent.params if context.parent is not None else {}
+    _list(config_path, all_ or bool(given.get("all_")), model, as_json)
 
 
 def _list(config_path: str, all_: bool, model: str | None, as_json: bool) -> None:
-    from monitor.export import print_alerts
+    from monitor.terminal import print_alerts
 
-    store = open_stored(load(config_path), read_only=True)
+    cfg = load(config_path)
+    store = open_stored(cfg, read_only=True)
+    rows = store.reading.all_alerts(None if all_ else ["pending", "firing", "acknowledged"], model)
+    store.close()
+    if not rows:
+        require_model(cfg, model)
     if as_json:
-        status = None if all_ else ["pending", "firing", "acknowledged"]
-        rows, _ = store.reading.alerts(status, model, 1000, None)
         click.echo(json.dumps(rows, indent=2))
     else:
-        print_alerts(store, all_, model)
-    store.close()
+        print_alerts(rows, all_, now_ms())
 
 
 @alerts.command()

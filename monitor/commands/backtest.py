@@ -106,7 +106,7 @@ def _print_lines(outcome: Outcome) -> None:
 def _print_tables(model: str, outcomes: list[Outcome], own: float) -> None:
     from rich.table import Table
 
-    from monitor.export import console
+    from monitor.terminal import console
 
     counts = Table(title=f"{model}: alerts by budget", title_justify="left")
     for name in ("false alarms a week", "windows", "windows with a breach", "alerts", "alerts a week"):

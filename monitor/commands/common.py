@@ -15,6 +15,21 @@ CONFIG = click.option(
 )  # fmt: skip
 
 
+def inherit_config(context: click.Context) -> None:
+    """What a group was given as -c is what its commands take where they are given none."""
+    path = context.params["config_path"]
+    commands = context.command.commands if isinstance(context.command, click.Group) else {}
+    context.default_map = {name: {"config_path": path} for name in commands}
+
+
+def require_model(cfg: Any, model: str | None) -> None:
+    """Exit 2 where the config has no such model; for lists that found nothing of it."""
+    names = sorted(m.name for m in cfg.models)
+    if model is not None and model not in names:
+        click.echo(f"--model {model}: the config has {', '.join(names) or 'no model'}", err=True)
+        sys.exit(EXIT_USAGE)
+
+
 def load(path: str) -> Any:
     """The config; every mistake is printed, exit 2."""
     from monitor.config import ConfigError, load_config

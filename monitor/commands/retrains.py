@@ -7,12 +7,15 @@ import json
 import click
 
 from monitor.commands.alerts import AUTHOR, JSON, now_ms, of_store, user
-from monitor.commands.common import CONFIG
+from monitor.commands.common import CONFIG, inherit_config
 
 
 @click.group()
-def retrains() -> None:
+@CONFIG
+@click.pass_context
+def retrains(context: click.Context, config_path: str) -> None:
     """List retrains, approve or reject one, report for a job, go on after some that did not help."""
+    inherit_config(context)
 
 
 @retrains.command("list")

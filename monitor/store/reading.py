@@ -68,6 +68,11 @@ class Reading:
                 out.append({"model": name, "window": row, "levels": levels, "alerts": alerts.get(name, 0)})
         return out
 
+    def window_counts(self) -> dict[str, int]:
+        """How many windows of each model are kept."""
+        with self._conn() as conn:
+            return {m: n for m, n in conn.execute(select(window.c.model, func.count()).group_by(window.c.model))}
+
     def windows(self, model: str, from_ms: int | None, to_ms: int | None, limit: int, after: str | None) -> Page:
         """Windows, newest first."""
         c = window.c
@@ -185,6 +190,14 @@ class Reading:
         rows, following = self._page(query, limit, ("at_ms", "alert"))
         parsed = ({**r, **{k: json.loads(r[k] or "{}") for k in ("evidence", "labels") if k in r}} for r in rows)
         return list(parsed), following
+
+    def all_alerts(self, status: list[str] | None, model: str | None) -> list[dict[str, Any]]:
+        """The alerts of all pages."""
+        rows, following = self.alerts(status, model, PAGE_MOST, None)
+        while following is not None:
+            more, following = self.alerts(status, model, PAGE_MOST, following)
+            rows += more
+        return rows
 
     def versions(self, model: str) -> dict[str, int]:
         """The first window (ms) that each version of a model is in."""
