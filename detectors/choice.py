@@ -37,6 +37,8 @@ def headline(pair: Pair, named: tuple[str, ...]) -> tuple[str, str]:
     few = pair.n < FEW_ROWS
     size = f"a reference of {'fewer than' if few else 'at least'} {FEW_ROWS} rows"
     if isinstance(pair, CategoryPair):
+        if len(pair.reference.counts) == 1:  # of which chi-square says nothing where the window has it too
+            return "js", "category, a reference of one value"
         return ("cramers_v" if few else "js"), f"category, {size}"
     if pair.infinite:
         return "ks", "infinite values, of which only the order counts"

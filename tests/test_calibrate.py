@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
+from detectors.adaptive import AdaptiveSummary
 from detectors.calibrate import closed, sums
 from detectors.calibrate.multiple import CORRECTIONS, cutoff
 from detectors.calibrate.null import TAILS, NullTable
@@ -202,13 +203,42 @@ def test_categories_by_the_hundred_keep_their_level():
     assert stats.kstest(found, "uniform").pvalue > 1e-3
 
 
-def test_a_null_exists_for_all_that_the_config_may_name_and_none_where_nothing_varies():
+def test_a_null_exists_for_all_that_the_config_may_name_and_none_without_rows():
     rng = np.random.default_rng(9)
     pair = numeric_pair(rng, 500, 80, MAKERS["normal"])
     assert all(isinstance(pair_null(name, pair), NullTable) for name in CALIBRATED)
-    constant = numeric_pair(rng, 500, 80, lambda r, n: np.full(n, 3.0))
-    assert all(pair_null(name, constant) is None for name in CALIBRATED)
+    nothing = numeric_pair(rng, 500, 0, MAKERS["normal"])
+    assert all(pair_null(name, nothing) is None for name in CALIBRATED)
     assert pair_null("wasserstein", pair) is None and pair_null("std_shift", pair) is None
+
+
+def one_value_pair(kind, n, m, off):
+    """n rows of one value, and m of which `off` have another."""
+    if kind == "category":
+        return CategoryPair(CategorySummary(counts={"a": n}), CategorySummary(counts={"a": m - off, "z": off}))
+    edges = make_grid(np.full(n, 3.0))
+    sides = (AdaptiveSummary(), AdaptiveSummary()) if kind == "adaptive" else (GridSummary.empty(edges), GridSummary.empty(edges))
+    sides[0].add(np.full(n, 3.0))
+    sides[1].add(np.repeat([3.0, 7.0], [m - off, off]))
+    return NumericPair(*sides)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [(k, n) for n in sorted(CALIBRATED) for k in ("adaptive", "grid", "category")
+     if ("category" if k == "category" else "numeric") in STATISTICS[n].kinds],
+)  # fmt: skip
+def test_a_reference_of_one_value_has_the_tail_of_fishers_exact_test(kind, name):
+    for n, m in ((900, 300), (60, 4000)):
+        for off in (1, 2, 5, 12):
+            pair = one_value_pair(kind, n, m, off)
+            exact = stats.fisher_exact([[off, m - off], [0, n]], alternative="greater").pvalue
+            found = pair_null(name, pair).survival(STATISTICS[name].value(pair))
+            assert np.log(found) == pytest.approx(np.log(exact), rel=0.12, abs=0.05), (n, m, off)
+        as_before = one_value_pair(kind, n, m, 0)
+        value = STATISTICS[name].value(as_before)
+        assert name in ("chi2", "g_test", "cramers_v") or pair_null(name, as_before).survival(value) == 1.0
+        assert pair_null(name, as_before).survival(STATISTICS[name].value(one_value_pair(kind, n, m, m))) < 1e-9
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ import numpy as np
 from scipy.special import ndtri, stdtrit
 
 from detectors.calibrate import closed
+from detectors.calibrate.constant import constant_null
 from detectors.calibrate.null import TAILS, NullTable
 from detectors.calibrate.resample import DRAWS, FEW_DRAWS, MANY_CELLS, draw
 from detectors.calibrate.statistics import OVER_BINS, kolmogorov_smirnov
@@ -43,15 +44,17 @@ NORMAL_EITHER = NullTable(-ndtri(np.minimum(TAILS / 2.0, 0.5)))  # of its absolu
 
 
 def pair_null(name: str, pair: Pair) -> NullTable | None:
-    """The null of a statistic of the registry for a pair. None: none is known, or the reference does not vary."""
+    """The null of a statistic of the registry for a pair. None: none is known, or one of both has no rows."""
     if name in OVER_BINS:
         return _over_bins(name, pair.bins[0], pair.m)
     if not isinstance(pair, NumericPair):
         return None
     counts = pair.ref.counts
     filled = counts > 0
-    if filled.sum() < 2 or pair.m == 0:
+    if not filled.any() or pair.m == 0:
         return None
+    if filled.sum() < 2:
+        return constant_null(name, pair.n, pair.m) if name in CALIBRATED else None
     if name == "rank_shift":
         near = _rounded(pair.n, pair.m)
         return _ranks(_rank_cells(counts[filled]), *near).scaled(_scale(pair.n, pair.m, near))
@@ -66,8 +69,10 @@ def pair_null(name: str, pair: Pair) -> NullTable | None:
 def _over_bins(name: str, bins: Ints, rows: int) -> NullTable | None:
     filled = np.sort(bins[bins > 0])[::-1]
     reference_rows = int(filled.sum())
-    if len(filled) < 2 or rows == 0:
+    if not len(filled) or rows == 0:
         return None
+    if len(filled) < 2:
+        return constant_null(name, reference_rows, rows)
     if len(filled) > CATEGORIES:
         filled = np.append(filled[: CATEGORIES - 1], filled[CATEGORIES - 1 :].sum())
     return _drawn_null(name, filled / reference_rows, reference_rows, rows, OVER_BINS[name].power)
