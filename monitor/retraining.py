@@ -1,5 +1,6 @@
 """Retrains are followed: started when they may be, asked about, compared, judged; step() does what is due.
 
+    proposed   nobody approved it in time -> expired
     waiting    enough new labels, no quiet hours -> due
     due        the adapter starts the job, with backoff -> started | failed
     started    the adapter is polled, or the job reports back -> succeeded | failed
@@ -45,6 +46,9 @@ class Retraining:
     ) -> None:  # fmt: skip
         self._store, self._channels, self._models, self._jitter = store, channels, models, jitter
         self._ledger = store.retrains
+        self._next = {
+            "proposed": self._expire, "waiting": self._wait, "due": self._start, "started": self._follow, "succeeded": self._observe
+        }  # fmt: skip
 
     def step(self, now_ms: int) -> int:
         """Do what is due; returns how many records were looked at."""
@@ -62,20 +66,27 @@ class Retraining:
             known = ", ".join(sorted(self._channels)) or "none"
             self._fail(row, now_ms, f"the config has no retrain channel {row['channel']!r}; it has {known}")
             return
-        {"waiting": self._wait, "due": self._start, "started": self._follow, "succeeded": self._observe}[row["status"]](
-            row, channel, now_ms
-        )
+        self._next[row["status"]](row, channel, now_ms)
 
     def _wait(self, row: dict[str, Any], channel: RetrainChannel, now_ms: int) -> None:
-        labels = self._ledger.new_labels(row["model"], now_ms) if channel.policy.min_new_labels else 0
-        status, why = may_start(channel.policy, labels, row["requested_ms"], now_ms)
+        labels = self._ledger.new_labels(row["model"]) if channel.policy.min_new_labels else 0
+        status, why = may_start(channel.policy, labels, row["allowed_ms"], now_ms)
         if status == "waiting":
             self._ledger.move(row["id"], "waiting", now_ms, next_at_ms=now_ms + WAIT_MS, reason=why)
-        elif status == "expired":
-            self._ledger.move(row["id"], "waiting", now_ms, "retrain_expired", why, status="expired", reason=why, next_at_ms=-1)
-            self._say("expired", row, channel, why, now_ms)
-        elif self._ledger.move(row["id"], "waiting", now_ms, status="due", next_at_ms=now_ms, begun_ms=now_ms):
+            return
+        if status == "expired":
+            self._expire(row, channel, now_ms, why)
+            return
+        model = self._models.get(row["model"])
+        from_ms = now_ms - (model.label_wait_ms if model is not None else 0)  # no label comes to older windows
+        begins = {"begun_ms": now_ms, "labels_from_ms": from_ms, "labels_before": self._ledger.labels_since(row["model"], from_ms)}
+        if self._ledger.move(row["id"], "waiting", now_ms, status="due", next_at_ms=now_ms, **begins):
             self._start({**row, "status": "due", "begun_ms": now_ms}, channel, now_ms)
+
+    def _expire(self, row: dict[str, Any], channel: RetrainChannel, now_ms: int, why: str = "nobody approved it in time") -> None:
+        values = {"status": "expired", "reason": why, "finished_ms": now_ms, "next_at_ms": -1}
+        if self._ledger.move(row["id"], row["status"], now_ms, "retrain_expired", why, **values):
+            self._say("expired", row, channel, why, now_ms)
 
     def _start(self, row: dict[str, Any], channel: RetrainChannel, now_ms: int) -> None:
         request = RetrainRequest(**row["request"])

@@ -110,7 +110,10 @@ def past(status, at, verdict="", begun=True):
         ({}, "concept", [past("succeeded", T0 - HOUR, "helped")], "", "cooldown"),
         ({}, "concept", [past("succeeded", T0 - 7 * HOUR, "helped")], "waiting", "allows"),
         ({}, "concept", [past("failed", T0 - 7 * HOUR), past("succeeded", T0 - 20 * HOUR, "helped")], "", "max_per_day"),
-        ({}, "concept", [past("rejected", T0 - 1, begun=False)], "waiting", "allows"),
+        ({}, "concept", [past("rejected", T0 - 1, begun=False)], "", "cooldown"),
+        ({}, "concept", [past("rejected", T0 - 7 * HOUR, begun=False)], "waiting", "allows"),
+        ({"mode": "dry_run"}, "concept", [past("dry_run", T0 - HOUR, begun=False)], "", "cooldown"),
+        ({"mode": "dry_run", "max_per_day": 1}, "concept", [past("dry_run", T0 - 7 * HOUR, begun=False)], "", "max_per_day"),
         ({}, "concept", [past("succeeded", T0 - 2 * DAY, "not_helped"), past("failed", T0 - 3 * DAY)], "blocked", "human"),
         ({}, "concept", [past("succeeded", T0 - 2 * DAY, "helped"), past("failed", T0 - 3 * DAY), past("failed", T0 - 4 * DAY)],
          "waiting", "allows"),
@@ -291,6 +294,56 @@ def test_a_proposed_one_waits_for_a_human(store):
     assert store.retrains.reject("other-", "bob", "no need", T0 + 5)["status"] == "rejected"
     with pytest.raises(UnknownRetrain):
         store.retrains.get("nothing")
+
+
+def test_a_proposal_expires_and_an_approved_one_has_its_time_from_the_approval_on(store):
+    channel, loop = loop_of(store, mode="approve", expires_ms=DAY, tell=("pager",))
+    channel.send(note("first-one"), 1, T0)
+    assert loop.step(T0 + DAY - 1) == 0
+    store.retrains.approve("first-one", "ada", "go", T0 + DAY - 1)
+    loop.step(T0 + DAY + HOUR)
+    assert newest(store)["status"] == "started"
+    store.retrains.report("first-one", "failed", T0 + DAY + HOUR)
+    channel.send(note("second-one"), 1, T0 + 2 * DAY)
+    loop.step(T0 + 3 * DAY)
+    row = newest(store)
+    assert (row["id"], row["status"], row["reason"]) == ("second-one", "expired", "nobody approved it in time")
+    with pytest.raises(WrongState):
+        store.retrains.approve("second-one", "ada", "go", T0 + 3 * DAY)
+    channel.send(note("third-one"), 1, T0 + 3 * DAY + 1)
+    assert newest(store)["status"] == "proposed", "an expired one stands in nobody's way"
+
+
+def labelled(store, labels, size_ms=60_000, slide_ms=60_000, start=T0):
+    """Windows with so many labelled rows each; written again, they are revisions."""
+    with store.publishing("credit") as tx:
+        for i, count in enumerate(labels):
+            begin = start + i * slide_ms
+            tx.write_window(WindowRow("credit", begin, begin + size_ms, 1, 100, count, 0, "", "h", {}, begin), [])
+
+
+def test_new_labels_are_those_that_came_since_the_last_retrain_began(store):
+    start = (T0 - DAY) // 180_000 * 180_000
+    labelled(store, [50, 0, 10], start=start)
+    assert store.retrains.new_labels("credit") == 60
+    channel, loop = loop_of(store, min_new_labels=61, cooldown_ms=0)
+    channel.send(note(), 1, T0)
+    loop.step(T0)
+    assert newest(store)["status"] == "waiting" and newest(store)["reason"] == "60 of 61 new labels"
+    labelled(store, [50, 40, 10], start=start)
+    loop.step(T0 + HOUR)
+    assert newest(store)["status"] == "started" and store.retrains.new_labels("credit") == 0
+    labelled(store, [50, 70, 10], start=start)
+    assert store.retrains.new_labels("credit") == 30, "late labels of windows from before it began"
+    labelled(store, [5], start=start + 2 * DAY)
+    assert store.retrains.new_labels("credit") == 35
+
+
+def test_sliding_windows_count_each_label_once(store):
+    labelled(store, [30] * 30, size_ms=60_000, slide_ms=20_000, start=T0 // 60_000 * 60_000)
+    assert store.retrains.new_labels("credit") == 300
+    facts = store.digests.facts({"credit": 0}, T0 // 60_000 * 60_000, T0 + DAY)
+    assert (facts[0].windows, facts[0].rows, facts[0].labelled_rows) == (30, 1000, 300)
 
 
 def test_two_couriers_make_one_record_and_two_replicas_one_start(store):

@@ -2,9 +2,10 @@
 
 kind           concept drift and performance count by default, mere data drift only if the config says so
 one at a time  while a retrain of the model is under way, no second one begins
-cooldown, max  between two begun retrains; within any 24 h
+cooldown, max  between two begun retrains, and after one that a human rejected; within any 24 h. What a dry run would have
+               begun counts like one that was
 futile         after `max_futile` that did not help in a row a human is told instead, until one resets it
-then           approval, enough new labels, quiet hours: it waits, and may expire
+then           approval, enough new labels, quiet hours: it waits, and may expire, from when it was asked or approved
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ DAY_MS = 86_400_000
 OPEN = ("proposed", "waiting", "due", "started")  # not yet over
 BEGUN = ("due", "started", "succeeded", "failed")
 STATUSES = (*OPEN, "succeeded", "failed", "rejected", "expired", "dry_run", "blocked")
-MODES = ("auto", "approve", "dry_run")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,7 @@ class Past:
     verdict: str  # "", "helped", "not_helped", "unknown"
     requested_ms: int
     begun_ms: int  # -1 where it never was
+    finished_ms: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +67,9 @@ def decide(policy: RetrainPolicy, kind: str, request_id: str, past: Sequence[Pas
         return Decision("", f"{kind} does not count: policy.on is {', '.join(policy.on)}")
     if any(p.status in OPEN or (p.status == "succeeded" and p.verdict == "") for p in past):
         return Decision("", "under_way")
-    begun = [p.begun_ms for p in past if p.begun_ms >= 0]
-    if begun and now_ms - max(begun) < policy.cooldown_ms:
+    begun = [at for p in past if (at := p.requested_ms if p.status == "dry_run" else p.begun_ms) >= 0]
+    refused = [max(p.finished_ms, p.requested_ms) for p in past if p.status == "rejected"]
+    if any(now_ms - at < policy.cooldown_ms for at in (*begun, *refused)):
         return Decision("", "cooldown")
     if sum(now_ms - at < DAY_MS for at in begun) >= policy.max_per_day:
         return Decision("", "max_per_day")
@@ -94,9 +96,9 @@ def futile_in_a_row(past: Sequence[Past], reset_ms: int) -> int:
     return count
 
 
-def may_start(policy: RetrainPolicy, new_labels: int, requested_ms: int, now_ms: int) -> tuple[str, str]:
-    """("due", "") or ("waiting" | "expired", why) for a retrain that is allowed and approved."""
-    if now_ms - requested_ms >= policy.expires_ms:
+def may_start(policy: RetrainPolicy, new_labels: int, allowed_ms: int, now_ms: int) -> tuple[str, str]:
+    """("due", "") or ("waiting" | "expired", why) for a retrain that the policy, or a human, allowed at allowed_ms."""
+    if now_ms - allowed_ms >= policy.expires_ms:
         return "expired", f"it could not start within {policy.expires_ms // 3_600_000} h"
     if new_labels < policy.min_new_labels:
         return "waiting", f"{new_labels} of {policy.min_new_labels} new labels"

@@ -6,12 +6,12 @@ and then find it; it outlives the outbox's rows, whose keys are unique besides.
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import Connection, case, func, select, text
 
 from alerts.digest import ModelFacts
 from monitor.checkpoint import OutboxRow
 from monitor.store.publish import enqueue
-from monitor.store.schema import alert, alert_history, model_state, retrain, score, window
+from monitor.store.schema import alert, alert_history, each_row_once, model_state, retrain, score, window
 from monitor.store.transactions import Transactions
 
 WORST_MOST = 20  # bad scores that are read of a model
@@ -64,7 +64,8 @@ def _told(conn: Connection, name: str) -> int:
 
 def _facts(conn: Connection, model: str, start_ms: int, end_ms: int, after_ms: int) -> ModelFacts:
     w = window.c
-    sums = (func.count(), *(func.coalesce(func.sum(c), 0) for c in (w.rows, w.labelled_rows, w.late_rows)))
+    once = [case((each_row_once(), c), else_=0) for c in (w.rows, w.labelled_rows, w.late_rows)]
+    sums = (func.count(), *(func.coalesce(func.sum(c), 0) for c in once))
     inside = (w.model == model, w.start_ms >= start_ms - after_ms, w.start_ms < end_ms - after_ms)
     windows, rows, labelled, late = conn.execute(select(*sums).where(*inside)).one()
     bad = _bad(conn, model)

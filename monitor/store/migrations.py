@@ -118,7 +118,13 @@ V9 = (
       score TEXT NOT NULL, value {float}, rows BIGINT NOT NULL, PRIMARY KEY (model, reference, subject, score, segment))""",
 )
 
-STEPS: tuple[tuple[str, ...], ...] = (V1, V2, V3, V4, V5, V6, V7, V8, V9)
+V10 = (
+    *(f"ALTER TABLE retrain ADD COLUMN {name} BIGINT NOT NULL DEFAULT -1" for name in ("allowed_ms", "labels_from_ms")),
+    "ALTER TABLE retrain ADD COLUMN labels_before BIGINT NOT NULL DEFAULT 0",
+    "UPDATE retrain SET allowed_ms = requested_ms",
+)
+
+STEPS: tuple[tuple[str, ...], ...] = (V1, V2, V3, V4, V5, V6, V7, V8, V9, V10)
 LATEST = len(STEPS)
 
 _TYPES = {

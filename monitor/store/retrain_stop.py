@@ -22,7 +22,7 @@ def reset_ms(conn: Connection, model: str) -> int:
 def past_of(conn: Connection, model: str) -> list[Past]:
     """The model's newest retrains, newest first."""
     c = retrain.c
-    query = select(c.id, c.status, c.verdict, c.requested_ms, c.begun_ms).where(c.model == model)
+    query = select(c.id, c.status, c.verdict, c.requested_ms, c.begun_ms, c.finished_ms).where(c.model == model)
     return [Past(*row) for row in conn.execute(query.order_by(c.requested_ms.desc(), c.id).limit(PAST_MOST))]
 
 

@@ -30,7 +30,7 @@ from monitor.store.errors import StoreError
 from monitor.store.publish import enqueue
 from monitor.store.references import activate
 from monitor.store.retrain_stop import RESET, past_of, reset_ms
-from monitor.store.schema import alert_audit, reference, retrain, window
+from monitor.store.schema import alert_audit, each_row_once, reference, retrain, window
 from monitor.store.transactions import Transactions
 
 _LOCK = text("INSERT INTO model_lock (model) VALUES (:m) ON CONFLICT DO NOTHING")
@@ -70,12 +70,14 @@ class Retrains(Transactions):
                 return "", decision.reason
             full = self.enrich(request)
             begins = decision.status == "waiting"
+            next_at_ms = now_ms if begins else now_ms + policy.expires_ms if decision.status == "proposed" else -1
             conn.execute(
                 insert(retrain).values(
                     id=full.id, channel=channel, model=full.model, version=full.version, status=decision.status,
                     reason=decision.reason, request=full.to_json(), requested_ms=now_ms, begun_ms=-1, started_ms=-1,
-                    finished_ms=-1, updated_ms=now_ms, next_at_ms=now_ms if begins else -1, lease_until_ms=0, attempts=0,
+                    finished_ms=-1, updated_ms=now_ms, next_at_ms=next_at_ms, lease_until_ms=0, attempts=0,
                     author="", run="", run_url="", error="", new_version="", verdict="", verdict_detail="", reference="",
+                    allowed_ms=now_ms if begins else -1, labels_from_ms=-1, labels_before=0,
                 )
             )  # fmt: skip
             _audit(conn, now_ms, f"retrain_{decision.status}", full, "", decision.reason, {})
@@ -112,8 +114,10 @@ class Retrains(Transactions):
             row = _locked(conn, retrain_id)
             if row["status"] != "proposed":
                 raise WrongState(f"retrain {retrain_id} is {row['status']}: only a proposed one waits for approval")
-            next_at = now_ms if status == "waiting" else -1
-            _move(conn, row, now_ms, status=status, author=author, reason=reason or f"by {author}", next_at_ms=next_at)
+            when = (
+                {"next_at_ms": now_ms, "allowed_ms": now_ms} if status == "waiting" else {"next_at_ms": -1, "finished_ms": now_ms}
+            )
+            _move(conn, row, now_ms, status=status, author=author, reason=reason or f"by {author}", **when)
             kind = "retrain_approved" if status == "waiting" else "retrain_rejected"
             _audit(conn, now_ms, kind, _request(row), author, reason, {})
         return self.get(retrain_id)
@@ -201,7 +205,7 @@ class Retrains(Transactions):
     def claim(self, now_ms: int, lease_ms: int, limit: int = 20) -> list[dict[str, Any]]:
         """Records that something must be done about, under a lease."""
         c = retrain.c
-        busy = c.status.in_(("waiting", "due", "started")) | ((c.status == "succeeded") & (c.verdict == ""))
+        busy = c.status.in_(("proposed", "waiting", "due", "started")) | ((c.status == "succeeded") & (c.verdict == ""))
         query = select(c.id).where(busy, c.next_at_ms >= 0, c.next_at_ms <= now_ms, c.lease_until_ms <= now_ms)
         query = query.order_by(c.next_at_ms).limit(limit)
         with self._writing() as conn:
@@ -233,13 +237,30 @@ class Retrains(Transactions):
             if row["status"] == "started":
                 self.finish(conn, row, status, now_ms, version, detail, "", "")
 
-    def new_labels(self, model: str, now_ms: int) -> int:
-        """Labelled rows of the windows since the model's last begun retrain (of all that are kept, where there was none)."""
-        c, w = retrain.c, window.c
+    def new_labels(self, model: str) -> int:
+        """Labels that came since the model's last retrain began (of all windows that are kept, where there was none).
+
+        Labels come late: what they brought since then to windows from before it counts too.
+        """
+        c = retrain.c
+        query = select(c.begun_ms, c.labels_from_ms, c.labels_before).where(c.model == model, c.status.in_(BEGUN))
         with self._reading() as conn:
-            since = conn.execute(select(func.max(c.begun_ms)).where(c.model == model, c.status.in_(BEGUN))).scalar()
-            query = select(func.coalesce(func.sum(w.labelled_rows), 0)).where(w.model == model, w.start_ms > (since or -1))
-            return int(conn.execute(query).scalar() or 0)
+            last = conn.execute(query.order_by(c.begun_ms.desc()).limit(1)).first()
+            if last is None:
+                return _labels(conn, model, -1)
+            later = _labels(conn, model, last.begun_ms)
+            return later if last.labels_from_ms < 0 else max(later, _labels(conn, model, last.labels_from_ms) - last.labels_before)
+
+    def labels_since(self, model: str, from_ms: int) -> int:
+        """Labelled rows of the windows that start at from_ms or later."""
+        with self._reading() as conn:
+            return _labels(conn, model, from_ms)
+
+
+def _labels(conn: Connection, model: str, from_ms: int) -> int:
+    w = window.c
+    query = select(func.coalesce(func.sum(w.labelled_rows), 0)).where(w.model == model, w.start_ms >= from_ms, each_row_once())
+    return int(conn.execute(query).scalar() or 0)
 
 
 def _found(conn: Connection, retrain_id: str) -> dict[str, Any]:

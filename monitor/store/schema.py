@@ -6,6 +6,7 @@ Times are integers, ms since 1970 UTC. monitor/store/migrations.py makes the tab
 from __future__ import annotations
 
 from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, LargeBinary, MetaData, Table, Text, text
+from sqlalchemy.sql.elements import ColumnElement
 
 metadata = MetaData()
 NO_TIME = -(2**63)  # in join_slot: the half is not there yet. All its columns but the payloads are fixed in width and never null
@@ -119,6 +120,12 @@ window = Table(
     Column("inputs", Text, nullable=False),
     Column("published_ms", BigInteger, nullable=False),
 )
+
+
+def each_row_once() -> ColumnElement[bool]:
+    """Windows that lie side by side: of sliding ones, which share rows, every so many."""
+    return window.c.start_ms % (window.c.end_ms - window.c.start_ms) == 0
+
 
 score = Table(
     "score",
@@ -254,6 +261,8 @@ retrain = Table(
     *(Column(n, Text, nullable=False) for n in ("author", "run", "run_url", "error", "new_version", "verdict")),
     Column("verdict_detail", Text, nullable=False),  # JSON
     Column("reference", Text, nullable=False),  # that the job named for the new version
+    Column("allowed_ms", BigInteger, nullable=False),  # by the policy, or by a human
+    *(Column(n, BigInteger, nullable=False) for n in ("labels_from_ms", "labels_before")),  # see Retrains.new_labels
 )
 Index("retrain_by_model", retrain.c.model, retrain.c.requested_ms)
 Index("retrain_due", retrain.c.next_at_ms, postgresql_where=text("next_at_ms >= 0"), sqlite_where=text("next_at_ms >= 0"))
