@@ -6,7 +6,8 @@
                reference's texts do not have, by a hash (see Vocabulary)
 
 They come as strings under their own name (raw_schema) and are derived before they are counted. What cannot be read as a
-time is missing. The strings themselves are handed on in Columns.raw, for expressions, and are kept by no summary.
+time is missing. The strings themselves are handed on in Columns.raw, for expressions, and are kept by no summary but a sample
+of rows whose options name them.
 """
 
 from __future__ import annotations

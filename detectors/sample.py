@@ -4,10 +4,11 @@ Which rows are kept depends on nothing but the rows (bottom-k by a hash, Broder 
 of them keeps the same ones, and a merge is exact. To a statistic they are a simple random sample without
 replacement, as a hash knows nothing of its row.
 
-Kept are features, prediction, latency, error, time and the id's hash; never a masked feature, an id, or a vector.
-Size: 8 bytes a number and 4 a category, for each row and feature, and 41 bytes a row.
+Kept are features, prediction, latency, error, time and the id's hash; never a masked feature, an id, or a vector; the texts
+of a feature of kind text only where the options name it, cut to so many characters.
+Size: 8 bytes a number and 4 a category, for each row and feature, and 41 bytes a row; a text what it holds, each once.
 
-    options in schema.parts["sample"]: rows (at most so many), mask (features, or "prediction")
+    options in schema.parts["sample"]: rows (at most so many), mask (features, or "prediction"), texts, text_chars
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ import numpy as np
 from detectors import frame
 from detectors.columns import Columns, DictColumn, Ids, Ints, Schema
 
-FORMAT = 1
+FORMAT, WITH_TEXTS = 1, 2
 PART = "sample"
 ROWS = 1000
+TEXT_CHARS = 500
 PREDICTION = "prediction"
 _U = np.uint64
 
@@ -74,13 +76,25 @@ class RowSample:
             columns,
             numeric={f: v for f, v in columns.numeric.items() if f not in self.mask},
             categorical={f: v for f, v in columns.categorical.items() if f not in self.mask},
-            raw={},
+            raw=self._texts(columns),
             score=np.full(n, np.nan) if hidden else columns.score,
             label=DictColumn.missing(n) if hidden else columns.label,
             numbers={f: v for f, v in columns.numbers.items() if f not in self.mask},
             vectors={},
             lists={},
         )
+
+    def _texts(self, columns: Columns) -> dict[str, DictColumn]:
+        """The texts that are kept, cut. A feature that the columns do not have is missing in all rows."""
+        options = self.schema.parts.get(PART, {})
+        chars = int(options.get("text_chars", TEXT_CHARS))
+        out = {}
+        for feature in options.get("texts", ()):
+            if feature not in self.mask:
+                column = columns.raw.get(feature) or DictColumn.missing(columns.rows)
+                cut = DictColumn(column.codes, [text[:chars] for text in column.values])
+                out[feature] = DictColumn.concat([cut])  # texts that are one now
+        return out
 
     def _keep(self, more: list[Columns]) -> None:
         parts = more if self.kept is None else [self.kept, *more]
@@ -109,7 +123,11 @@ class RowSample:
         parts += [values.astype("<f8").tobytes() for values in numbers]
         parts += [c.codes.astype("<i4").tobytes() for c in (kept.label, *kept.categorical.values())]
         parts.append(kept.error.astype(np.uint8).tobytes())
-        return bytes([FORMAT]) + frame.join(parts)
+        if not kept.raw:
+            return bytes([FORMAT]) + frame.join(parts)
+        parts.append(json.dumps([[feature, column.values] for feature, column in kept.raw.items()]).encode())
+        parts += [column.codes.astype("<i4").tobytes() for column in kept.raw.values()]
+        return bytes([WITH_TEXTS]) + frame.join(parts)
 
     @staticmethod
     def from_bytes(data: bytes, schema: Schema) -> RowSample:
@@ -117,8 +135,8 @@ class RowSample:
 
         Raises ValueError for a format that this release does not know.
         """
-        if not data or data[0] != FORMAT:
-            raise ValueError(f"row sample of format {data[:1]!r}: this release reads {FORMAT}. Upgrade driftd.")
+        if not data or data[0] not in (FORMAT, WITH_TEXTS):
+            raise ValueError(f"row sample of format {data[:1]!r}: this release reads {FORMAT} and {WITH_TEXTS}. Upgrade driftd.")
         parts = iter(frame.split(data[1:]))
         limit, rows, numeric, categorical, others, tables = json.loads(next(parts))
         out = RowSample.empty(schema)
@@ -133,6 +151,8 @@ class RowSample:
         label, *texts = [DictColumn(np.frombuffer(next(parts), dtype="<i4").astype(np.int32), table) for table in tables]
         named = dict(zip(categorical, texts, strict=True))
         error = np.frombuffer(next(parts), dtype=np.uint8).astype(np.bool_)
+        tables = json.loads(next(parts)) if data[0] == WITH_TEXTS else []
+        raw = {f: DictColumn(np.frombuffer(next(parts), dtype="<i4").astype(np.int32), table) for f, table in tables}
         nothing = np.full(rows, np.nan)
         found = Columns(
             rows=rows,
@@ -145,6 +165,7 @@ class RowSample:
             numbers={f: more.get(f, nothing) for f in schema.numbers},
             ids=ids,
             ts_ms=ts_ms,
+            raw=raw,
         )
         out._keep([out._bare(found)])
         return out
@@ -179,6 +200,7 @@ def _compact(columns: Columns) -> Columns:
         columns,
         label=_only_used(columns.label),
         categorical={f: _only_used(c) for f, c in columns.categorical.items()},
+        raw={f: _only_used(c) for f, c in columns.raw.items()},
     )
 
 

@@ -244,9 +244,9 @@ CONCEPT = {
 }
 
 FORMULA_SCORES = {
-    f"{tool}.{name}": Doc(text, "below" if name.endswith(("_p", "p_val")) else "above", "")
+    f"{tool}.{name}": Doc(text, "below" if text.startswith("p-value") or name.endswith("_p") else "above", "")
     for tool, formula in FORMULAS.items()
-    for name, text in formula.names.items()
+    for name, text in {**formula.names, **{name: asked.text for name, asked in formula.asked.items()}}.items()
 }
 
 COMPARE = {

@@ -1,6 +1,6 @@
 """Evidently on samples of rows: metrics by name, and its report. Imported only in the process of a slow detector.
 
-Features keep their names; predictions are the columns `prediction` (label) and `score`.
+Features keep their names, texts too where the sample has them; predictions are the columns `prediction` (label) and `score`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from detectors.score import Score
 
 os.environ["DO_NOT_TRACK"] = "1"  # no usage telemetry
 SUBJECT = "evidently"
+TEXT_SCORE = "evidently.drift_score"
 
 
 def score_metrics(window: Columns, reference: Columns | None, wanted: list[dict[str, Any]], name: str) -> list[Score]:
@@ -41,6 +42,39 @@ def score_metrics(window: Columns, reference: Columns | None, wanted: list[dict[
             own = str(result.get("config", {}).get("column", subject))
             out.extend(Score(own, n, v, window.rows, name) for n, v in _numbers(base, result["value"]))
     return list({(s.subject, s.name): s for s in out}.values())
+
+
+def score_texts(window: Columns, reference: Columns | None, features: list[str], name: str) -> list[Score]:
+    """How well a classifier tells the window's texts from the reference's (ROC AUC): Evidently's drift of text content.
+
+    The limit is 0.55, or, where the reference has 1,000 texts or fewer, what random scores reach in one of twenty draws.
+    """
+    import pandas as pd
+    from evidently.legacy.calculations.stattests.registry import get_stattest
+    from evidently.legacy.core import ColumnType
+
+    out = []
+    for feature in features:
+        sides = []
+        for rows in (reference, window):
+            column = None if rows is None else rows.raw.get(feature)
+            sides.append(pd.Series([] if column is None else column.to_list(), dtype=object).dropna())
+        before, after = sides
+        if before.empty or after.empty:
+            side = (
+                "reference holds no texts: build it anew, with `sample: {texts: [...]}`" if before.empty else "window has no texts"
+            )
+            out.append(Score(feature, TEXT_SCORE, math.nan, len(after), name, {"reason": f"the {side}"}))
+            continue
+        test = get_stattest(before, after, ColumnType.Text, None)
+        try:
+            found = test(before, after, ColumnType.Text, None)
+        except ValueError as error:  # too few texts, or none with a word in common
+            out.append(Score(feature, TEXT_SCORE, math.nan, len(after), name, {"reason": f"{test.name}: {error}"}))
+            continue
+        evidence: dict[str, object] = {"test": test.name, "drifted": bool(found.drifted), "texts": f"{len(before)}, {len(after)}"}
+        out.append(Score(feature, TEXT_SCORE, float(found.drift_score), len(after), name, evidence))
+    return out
 
 
 def score_name(metric: str) -> str:
@@ -78,8 +112,8 @@ def _dataset(rows: Columns) -> Any:
 
     numbers = {**rows.numeric, **rows.numbers, "score": rows.score, "latency_ms": rows.latency_ms}
     texts = {**{f: c.to_list() for f, c in rows.categorical.items()}, "prediction": rows.label.to_list()}
-    data = pd.DataFrame({**numbers, **texts}).dropna(axis="columns", how="all")
-    numeric = [c for c in numbers if c in data]
-    categorical = [c for c in texts if c in data]
-    definition = DataDefinition(numerical_columns=numeric, categorical_columns=categorical)
+    prose = {f: c.to_list() for f, c in rows.raw.items()}
+    data = pd.DataFrame({**numbers, **texts, **prose}).dropna(axis="columns", how="all")
+    numeric, categorical, text = ([c for c in kind if c in data] for kind in (numbers, texts, prose))
+    definition = DataDefinition(numerical_columns=numeric, categorical_columns=categorical, text_columns=text)
     return Dataset.from_pandas(data, data_definition=definition)

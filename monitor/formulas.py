@@ -15,13 +15,13 @@ from monitor.view import GroupView
 
 def formulas(view: GroupView) -> Iterable[Score]:
     """Nothing without a reference; a segment keeps no rows, so none for segments."""
-    tool = view.model.formulas
+    tool, asked, own = view.model.formulas, view.model.formula_scores, view.reference
     if tool is None or view.inputs is None or view.segment:
         return []
     if view.profile is not None:
-        return formula_scores(tool, _of_profile(view.profile, view.model.schema), _of_summary(view.inputs), view.reference)
+        return formula_scores(tool, _of_profile(view.profile, view.model.schema), _of_summary(view.inputs), own, asked)
     if view.learned is not None:
-        return formula_scores(tool, _of_summary(view.learned), _of_summary(view.inputs), view.reference)
+        return formula_scores(tool, _of_summary(view.learned), _of_summary(view.inputs), own, asked)
     return []
 
 

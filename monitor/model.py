@@ -66,6 +66,7 @@ class Model:
     statistics: Choice = AUTO
     policy: Policy = field(default_factory=Policy)
     formulas: str | None = None  # the tool whose formulas are computed too
+    formula_scores: tuple[str, ...] = ()  # and those of its scores that are computed where they are named
     active_profile: str = ""  # the reference that was activated last
     activations: tuple[tuple[int, str], ...] = ()  # (event time in ms from which panes count in it, name), in order
     profiles: dict[str, Profile] = field(default_factory=dict)

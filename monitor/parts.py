@@ -41,7 +41,8 @@ def _worst_rows(m: ModelSettings) -> dict[str, Any] | None:
 def _sample(m: ModelSettings) -> dict[str, Any] | None:
     if m.sample is None:
         return None
-    return {"rows": m.sample.rows, "mask": sorted(m.sample.mask), "estimate": m.estimate.enabled}
+    texts = {"texts": sorted(m.sample.texts), "text_chars": m.sample.text_chars} if m.sample.texts else {}
+    return {"rows": m.sample.rows, "mask": sorted(m.sample.mask), "estimate": m.estimate.enabled, **texts}
 
 
 def _score_cells(m: ModelSettings) -> dict[str, Any] | None:

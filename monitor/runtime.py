@@ -82,6 +82,7 @@ def build_model(cfg: Config, settings: ModelSettings, store: Any, labels_come: b
         statistics=choice_of(settings),
         policy=policy_of(cfg, settings, labels_come),
         formulas=settings.profile,
+        formula_scores=tuple(settings.profile_scores),
         active_profile=active,
         activations=tuple(sorted(activations)),
         profiles=profiles,

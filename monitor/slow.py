@@ -46,7 +46,10 @@ logger = logging.getLogger("driftd.slow")
 ALL_WINDOWS = 1_000_000
 VERSIONS = 5  # of a window that are looked at, those with the most rows
 # what a failed detector's reason stands beside
-FAILED = {"domain_classifier": ("multivariate", "domain_auc"), "dle": ("estimated_performance", "mae")}
+FAILED = {
+    "domain_classifier": ("multivariate", "domain_auc"), "dle": ("estimated_performance", "mae"),
+    "text_drift": ("features", "evidently.drift_score"),
+}  # fmt: skip
 # no secret of the daemon reaches the child
 ENVIRONMENT = {
     "PATH": "/usr/bin:/bin", "DO_NOT_TRACK": "1", "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "0", "MALLOC_ARENA_MAX": "1",
@@ -84,6 +87,8 @@ def wanted_of(settings: ModelSettings, profile: Profile | None) -> list[Wanted]:
         out.append(Wanted("domain_classifier", {}))
     if LOSS in profile.extras and settings.estimate.enabled:
         out.append(Wanted("dle", {}))
+    if settings.profile == "evidently" and settings.sample.texts:
+        out.append(Wanted("text_drift", {"features": sorted(settings.sample.texts)}))
     if settings.evidently:
         out.append(Wanted("evidently", {"metrics": [m.model_dump() for m in settings.evidently]}))
     return out

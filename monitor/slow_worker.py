@@ -89,6 +89,13 @@ def direct_loss(job: Job) -> list[Score]:
     return with_bands(values, errors, job.rows, job.reference_name, {}, math.inf)
 
 
+def text_drift(job: Job) -> list[Score]:
+    """The drift of texts as Evidently scores it by default."""
+    from monitor.evidently_job import score_texts
+
+    return score_texts(job.window, job.reference, job.options["features"], job.reference_name)
+
+
 def evidently(job: Job) -> list[Score]:
     """Metrics of Evidently, by name."""
     from monitor.evidently_job import score_metrics
@@ -108,6 +115,7 @@ def report(job: Job) -> list[Score]:
 DETECTORS: dict[str, tuple[Callable[[Job], list[Score]], tuple[str, ...]]] = {
     "domain_classifier": (domain_classifier, ("sklearn",)),
     "dle": (direct_loss, ("lightgbm",)),
+    "text_drift": (text_drift, ("evidently",)),
     "evidently": (evidently, ("evidently",)),
     "report": (report, ("evidently",)),
 }

@@ -132,6 +132,17 @@ def test_a_formula_profile_keeps_a_sample_of_rows_unless_one_is_written():
     assert "did you mean 'nannyml'?" in problems("models: [{name: a, profile: nanyml}]\n")[1, "models[0].profile"]
 
 
+def test_the_scores_of_a_profile_that_are_asked_for_are_its_tools():
+    named = "profile_scores: [anderson, t_tset, psi, empirical_mmd, perc_text_content_drift]"
+    found = problems(f"models: [{{name: a, profile: evidently, {named}}}, {{name: b, profile_scores: [x]}}]\n")
+    said = {path: words for (_, path), words in found.items()}
+    assert "did you mean 't_test'?" in said["models[0].profile_scores[1]"]
+    assert "always computed" in said["models[0].profile_scores[2]"]
+    assert "method: empirical_mmd" in said["models[0].profile_scores[3]"]
+    assert "texts: [FEATURE]" in said["models[0].profile_scores[4]"]
+    assert "the model has none" in said["models[1].profile_scores"] and len(said) == 5
+
+
 def test_a_hash_changes_with_what_decides_results_and_with_nothing_else():
     one = parse_config("models: [{name: m, min_rows: 10}, {name: n}]\n", "a")
     two = parse_config("models: [{name: m, min_rows: 11}, {name: n}]\nlog: {level: debug}\n", "b")

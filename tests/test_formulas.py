@@ -1,9 +1,11 @@
-"""Formula profiles against the tools themselves on the same rows; the tools that pip cannot put beside the others, by their
-own printed numbers (the scripts that printed them are in the docstrings)."""
+"""Formula profiles against the tools themselves on the same rows; the tools that cannot be put beside the others, by their own
+printed numbers (tests/peers)."""
 
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,9 +13,10 @@ import pytest
 
 from detectors.category import CategorySummary
 from detectors.columns import Columns, DictColumn
-from detectors.formulas import FORMULAS, azure, evidently, nannyml, sagemaker, scouter
+from detectors.formulas import FORMULAS, alibi, azure, evidently, evidently_tests, nannyml, sagemaker, scouter
 from detectors.formulas.scores import ALL, Side, formula_scores
 from detectors.score_names import SCORE_NAMES
+from tests.peers import inputs
 
 NUMBERS = {
     "few rows": lambda r: (r.normal(0, 1, 300), r.normal(0.2, 1, 200)),
@@ -93,6 +96,57 @@ def test_evidentlys_categories(case):
 
 
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("case", inputs.NUMBERS)
+def test_evidentlys_other_tests_of_numbers(case):
+    from evidently.legacy.calculations.stattests.registry import get_stattest
+    from evidently.legacy.core import ColumnType
+
+    pair = inputs.number_pairs()[case]
+    series = [pd.Series(side) for side in pair]
+    asked = {name: a.numeric for name, a in FORMULAS["evidently"].asked.items() if a.numeric is not None}
+    assert len(asked) == 7
+    for name, function in asked.items():
+        test = get_stattest(*series, ColumnType.Numerical, name)
+        try:
+            want = test.func(*(s.copy() for s in series), ColumnType.Numerical, 0.1)[0]
+        except ValueError:
+            with pytest.raises(ValueError, match="Evidently"):
+                function(*pair)
+        else:
+            assert function(*pair) == pytest.approx(want, abs=1e-6), name
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("case", inputs.CATEGORIES)
+def test_evidentlys_other_tests_of_categories(case):
+    from evidently.legacy.calculations.stattests.registry import get_stattest
+    from evidently.legacy.core import ColumnType
+
+    pair = inputs.category_pairs()[case]
+    series = [pd.Series([v for v in sorted(side) for _ in range(side[v])]) for side in pair]
+    asked = {name: a.category for name, a in FORMULAS["evidently"].asked.items() if a.category is not None}
+    assert len(asked) == 5
+    for name, function in asked.items():
+        if name == "TVD" and case not in ("three", "new", "rare of two"):
+            continue  # the tool takes seconds
+        test = get_stattest(*series, ColumnType.Categorical, name)
+        try:
+            want = test.func(*(s.copy() for s in series), ColumnType.Categorical, 0.1)[0]
+        except ValueError:
+            with pytest.raises(ValueError, match="Evidently"):
+                function(*pair)
+        else:
+            # of equal distances Evidently counts those that rounding, in the order of Python's hashes, leaves greater
+            assert function(*pair) == pytest.approx(want, abs=0.006 if name == "TVD" else 1e-6), name
+
+
+def test_the_total_variation_of_many_rows_has_the_law_of_the_permutations():
+    few, many = ({"a": 4000, "b": 6000}, {"a": 4050, "b": 5950}), ({"a": 4000, "b": 6000}, {"a": 4051, "b": 5951})
+    exact, drawn = (evidently_tests.total_variation(*pair) for pair in (few, many))
+    assert exact == pytest.approx(drawn, abs=0.05) and 0.3 < exact < 0.7
+
+
+@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("case", NUMBERS)
 def test_nannymls_numbers(case):
     from nannyml.drift.univariate.methods import FeatureType, MethodFactory
@@ -122,63 +176,45 @@ def test_nannymls_categories(case):
         assert value == pytest.approx(method._calculate(pd.Series(after)), abs=1e-6), name
 
 
-def printed_data() -> tuple[list[tuple[np.ndarray, np.ndarray]], list[tuple[dict[str, int], dict[str, int]]]]:
-    """The rows that the numbers below were printed for."""
-    rng = np.random.RandomState(31)
-    first = rng.normal(0, 1, 250), rng.normal(0.3, 1.2, 180)
-    second = rng.gamma(2, 3, 240), rng.gamma(2.4, 3, 160)
-    three = rng.choice(list("abc"), 200).tolist(), rng.choice(list("abc"), 150, p=[0.5, 0.3, 0.2]).tolist()
-    two = rng.choice(list("ab"), 200).tolist(), rng.choice(list("ab"), 150, p=[0.6, 0.4]).tolist()
-    return [first, second], [(counts(three[0]), counts(three[1])), (counts(two[0]), counts(two[1]))]
-
-
-# Frouros 0.9.0: fit(X=reference), compare(X=current); alibi-detect 0.13.0: KSDrift, ChiSquareDrift (float32);
-# whylogs 1.6.4: KS, Hellinger, ChiSquare of two logged columns, so few rows that its sketch is exact
-PRINTED = {
-    "frouros": (
-        [
-            {"psi": 4.195361810290864, "hellinger": 0.19551625137869816, "bhattacharyya": 0.03822660455317828,
-             "js": 0.17067310555979642, "kl": math.inf, "emd": 0.39631097683922034, "energy": 0.3010291494150174,
-             "ks_p": 0.0012864698803966524},
-            {"psi": 17.78383448159704, "hellinger": 0.19043691644251778, "bhattacharyya": 0.036266219144134415,
-             "js": 0.1598680499492102, "kl": math.inf, "emd": 1.4742349877188938, "energy": 0.5140616301363446,
-             "ks_p": 0.0032830639565479547},
-        ],
-        [{"chi2_p": 0.2350840572839771}, {"chi2_p": 0.03761564824107531}],
-    ),
-    "alibi": (
-        [{"p_val": 0.0012714, "distance": 0.1851111}, {"p_val": 0.0031251, "distance": 0.18125}],
-        [{"p_val": 0.23508406, "distance": 2.8956242}, {"p_val": 0.03761565, "distance": 4.322318}],
-    ),
-    "whylogs": (
-        [
-            {"ks": 0.18177777777777782, "ks_p": 0.0016530425746528665, "hellinger": 0.2708935306350485},
-            {"ks": 0.18125, "ks_p": 0.003125102195047566, "hellinger": 0.24153440685769523},
-        ],
-        [{"chi2": 5.327163247100803, "chi2_p": 0.06969814166004241}, {"chi2": 8.229837251356239, "chi2_p": 0.004120722487484868}],
-    ),
-}  # fmt: skip
+PEERS = {path.stem: json.loads(path.read_text()) for path in sorted((Path(__file__).parent / "peers").glob("*.json"))}
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("tool", PRINTED)
+@pytest.mark.parametrize("tool", PEERS)
 def test_the_numbers_that_a_tool_printed(tool):
-    pairs, tables = printed_data()
-    want_numbers, want_categories = PRINTED[tool]
-    for pair, want in zip(pairs, want_numbers, strict=True):
-        assert FORMULAS[tool].numeric(*pair) == {name: pytest.approx(v, abs=1e-6) for name, v in want.items()}
-    for table, want in zip(tables, want_categories, strict=True):
-        assert FORMULAS[tool].category(*table) == {name: pytest.approx(v, abs=1e-6) for name, v in want.items()}
+    """tests/peers/printed.py printed them, where the tool itself was installed."""
+    pairs = {"numbers": inputs.number_pairs(), "counts": inputs.category_pairs()}
+    formula, seen = FORMULAS[tool], set()
+    for key, wanted in PEERS[tool]["numbers"].items():
+        kind, name = key.split("/")
+        pair = pairs[kind][name]
+        found = (formula.numeric if kind == "numbers" else formula.category)(*pair)
+        for score, want in wanted.items():
+            asked = formula.asked.get(score)
+            value = found[score] if asked is None else (asked.numeric if kind == "numbers" else asked.category)(*pair)
+            assert value == pytest.approx(want, rel=1e-6, abs=1e-6, nan_ok=True), f"{key}: {score}"
+            seen.add(score)
+    derived = {"is_drift", "is_drift_fdr", "psi_threshold"} | ({"wasserstein", "ks_p"} if tool == "azure" else set())
+    assert seen | derived >= {*formula.names, *formula.asked}
+
+
+def test_alibi_detects_corrections_over_all_features():
+    said = set()
+    for name, want in PEERS["alibi"]["tables"].items():
+        before, after = inputs.tables()[name]
+        p = [FORMULAS["alibi"].category(*({str(v): int(n) for v, n in zip(*np.unique(side[:, 0], return_counts=True), strict=True)}
+                                          for side in (before, after)))["p_val"]]  # fmt: skip
+        p += [FORMULAS["alibi"].numeric(before[:, i], after[:, i])["p_val"] for i in range(1, before.shape[1])]
+        assert {"bonferroni": alibi.bonferroni(p), "fdr": alibi.false_discovery_rate(p)} == want, name
+        said.add((want["bonferroni"], want["fdr"]))
+    assert len(said) > 1
+    assert not alibi.false_discovery_rate([0.05] * 4) and alibi.false_discovery_rate([0.04999] * 4)  # on the line is none
 
 
 def test_scouters_documented_example():
     before, after = [1000, 1500, 1200, 1300], [800, 1400, 1600, 1200]
     found = scouter.category(dict(zip("abcd", before, strict=True)), dict(zip("abcd", after, strict=True)))
     assert found == {"psi": pytest.approx(0.034921, abs=1e-6), "psi_threshold": pytest.approx(0.0015629, abs=1e-6)}
-    r = np.arange(1.0, 101.0)  # deciles 10, 20, ... 90 belong to the bin below
-    assert scouter.numeric(r, r)["psi"] == 0.0
-    moved = scouter.numeric(r, np.where(r <= 10, 11.0, r))["psi"]
-    assert moved == pytest.approx((0.1 - 0.0) * math.log((0.1 + 1e-10) / 1e-10) + 0.1 * math.log(2.0), rel=1e-6)
 
 
 def test_sagemakers_robust_distance_is_that_of_scipy_less_chance():
@@ -200,11 +236,12 @@ def test_azures_numbers_by_scipy(case):
 
     r, c = numbers(case)
     bins = math.ceil(math.log2(min(len(r), len(c))) + 1)
-    edges = np.histogram_bin_edges(np.concatenate([r, c]), bins)
+    low, high = min(r.min(), c.min()), max(r.max(), c.max())
+    edges = [low, *(low + i * ((high - low) / bins) for i in range(1, bins + 1))]  # the last one may lie below the greatest value
     p, q = np.histogram(r, edges)[0], np.histogram(c, edges)[0]
     found = azure.numeric(r, c)
     assert found["jensen_shannon"] == pytest.approx(jensenshannon(p, q, base=2), abs=1e-9)
-    a, b = (p + 1) / len(r), (q + 1) / len(c)
+    a, b = (p + 1) / (len(r) + bins), (q + 1) / (len(c) + bins)
     assert found["psi"] == pytest.approx(((b - a) * np.log(b / a)).sum(), abs=1e-9)
     assert found["wasserstein"] == pytest.approx(wasserstein_distance(r, c) / max(r.std(ddof=1), 0.001), abs=1e-9)
     assert found["ks_p"] == pytest.approx(ks_2samp(r, c).pvalue if len(r) < 10_000 else math.nan, nan_ok=True)
@@ -241,10 +278,13 @@ def test_every_profile_gives_named_scores_for_each_feature_and_says_what_they_re
     rng = np.random.default_rng(3)
     r, c = rng.normal(size=400), np.append(rng.normal(size=299), [np.nan])
     before, after = rng.choice(list("ab"), 400).tolist(), rng.choice(list("abz"), 300).tolist()
-    found = formula_scores(tool, side(columns(r, before), 400, before), side(columns(c, after), 300, after), "ref")
-    names = {f"{tool}.{name}" for name in FORMULAS[tool].names}
+    asked = tuple(FORMULAS[tool].asked)
+    found = formula_scores(tool, side(columns(r, before), 400, before), side(columns(c, after), 300, after), "ref", asked)
+    names = {f"{tool}.{name}" for name in (*FORMULAS[tool].names, *asked)}
     assert {s.subject for s in found} - {ALL} == {"x", "c"} and {s.name for s in found} <= names <= set(SCORE_NAMES)
-    assert all(s.reference == "ref" and not s.evidence for s in found if s.subject != ALL)
+    plain = [s for s in found if s.subject != ALL]
+    assert all(s.reference == "ref" and math.isnan(s.value) == ("reason" in s.evidence) for s in plain if s.evidence)
+    assert {s.name for s in plain} == names - {f"{tool}.{name}" for name in ("is_drift", "is_drift_fdr", "share_drifted")}
     part = formula_scores(tool, side(columns(r, before), 9000, before), side(columns(c, after), 300, after), "ref")
     assert {s.evidence.get("reference_rows") for s in part if s.subject == "x"} == {"400 of 9000"}
 
@@ -255,7 +295,9 @@ def test_bad_input_never_crashes_a_profile(tool, bad):
     x = {"constant": np.ones(50), "one row": np.ones(1), "all missing": np.full(50, np.nan), "apart": np.arange(50.0) + 99}
     current = columns(x.get(bad, np.arange(50.0)), ["a"] * len(x.get(bad, np.arange(50.0))))
     reference = None if bad == "no reference rows" else columns(np.ones(60) if bad == "constant" else np.arange(60.0), ["a"] * 60)
-    found = formula_scores(tool, side(reference, 60, ["a"] * 60), side(current, current.rows, ["a"] * current.rows), "ref")
+    found = formula_scores(
+        tool, side(reference, 60, ["a"] * 60), side(current, current.rows, ["a"] * current.rows), "ref", tuple(FORMULAS[tool].asked)
+    )
     if bad in ("all missing", "no reference rows"):
         assert [s.evidence["reason"] for s in found if s.subject == "x"] and all(
             math.isnan(s.value) for s in found if s.subject == "x"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -195,6 +196,45 @@ def test_no_masked_value_and_no_row_of_the_learned_reference_is_stored(opened):
     learned = Baseline.from_bytes(state["baseline"], 1)
     kept = [WindowSummary.from_bytes(b, model.schema, None) for s in learned.windows.values() for b in s.values()]
     assert kept and all(summary.parts["sample"].rows == 0 for summary in kept)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(0, 500), unique=True, min_size=2, max_size=60), st.integers(1, 30))
+def test_texts_are_kept_only_where_named_cut_and_the_same_in_any_order(numbers, limit):
+    options = {"rows": limit, "mask": [], "texts": ["note"], "text_chars": 12}
+    with_texts = Schema(("a",), ("town",), numbers=("cost",), kinds={"note": "text"}, parts={"sample": options})
+
+    def rows(of):
+        names = [f"e{i}" for i in of]
+        notes = DictColumn.from_list([None if i % 5 == 0 else f"text number {i}" for i in of])
+        return replace(columns(names), raw={"note": notes, "other": notes})
+
+    whole, parts = RowSample.empty(with_texts), [RowSample.empty(with_texts) for _ in range(2)]
+    whole.add(rows(numbers))
+    parts[0].add(rows(numbers[1::2]))
+    parts[1].add(rows(numbers[::2]))
+    parts[1].merge(parts[0])
+    assert parts[1].to_bytes() == whole.to_bytes()
+    back = RowSample.from_bytes(whole.to_bytes(), with_texts)
+    assert back.to_bytes() == whole.to_bytes() and back.kept.raw["note"].to_list() == whole.kept.raw["note"].to_list()
+    assert set(whole.kept.raw) == {"note"} and {len(v) for v in whole.kept.raw["note"].values} <= {12}
+    plain = RowSample.empty(schema(limit))
+    plain.add(rows(numbers))
+    assert plain.to_bytes()[0] == 1 and b"text number" not in plain.to_bytes(), "a sample without texts has the bytes it had"
+    masked = replace(with_texts, parts={"sample": {**options, "mask": ["note"]}})
+    hidden = RowSample.from_bytes(whole.to_bytes(), masked)
+    assert b"text number" not in hidden.to_bytes()
+
+
+def test_texts_are_those_of_text_features_that_are_not_masked():
+    from monitor.config import ConfigError
+
+    features = "features: {a: numeric, note: text, other: text}"
+    with pytest.raises(ConfigError) as caught:
+        parse_config(f"models: [{{name: m, {features}, sample: {{texts: [a, other], mask: [other]}}}}]", "c")
+    found = {p.path: str(p) for p in caught.value.problems}
+    assert "no feature 'a' of kind text" in found["models[0].sample.texts[0]"]
+    assert "in the mask too" in found["models[0].sample.texts[1]"]
 
 
 def test_a_mask_names_a_feature():

@@ -115,6 +115,66 @@ def test_evidentlys_metrics_are_scores_equal_to_its_own(world):
     assert all(r["value"] is None and "has no metric 'NoSuchThing'" in json.loads(r["evidence"])["reason"] for r in failed)
 
 
+TEXTS = """
+store: {{url: "sqlite:///{folder}/t.db"}}
+sources: [{{name: f, type: http, carries: both}}]
+models:
+  - name: t
+    features: {{a: numeric, comment: text}}
+    window: {{size: 1h}}
+    sample: {{rows: 1200, texts: [comment], text_chars: 60}}
+    profile: evidently
+    profile_scores: [t_test]
+"""
+WORDS = np.array("late parcel driver polite refund broken window price cheap quality colour garden summer winter".split())
+
+
+def spoken(rng, n, moved):
+    """Rows whose texts have the first words the more often, the more they are moved."""
+    weights = np.linspace(1 + moved, 1, len(WORDS))
+    texts = [" ".join(words) for words in rng.choice(WORDS, (n, 12), p=weights / weights.sum())]
+    ids = [f"e{i}" for i in range(n)]
+    return pd.DataFrame({"event_id": ids, "ts": START_MS + np.arange(n), "a": rng.normal(size=n), "comment": texts})
+
+
+def test_the_drift_of_texts_is_evidentlys_own_of_the_kept_ones(tmp_path):
+    """Through a whole daemon with more than 1,000 texts in the reference, and by its other test with fewer."""
+    from evidently.legacy.utils.data_drift_utils import calculate_text_drift_score
+
+    from detectors.sample import RowSample
+    from monitor.evidently_job import score_texts
+    from monitor.samples import sample_of
+
+    rng = np.random.default_rng(2)
+    (tmp_path / "c.yaml").write_text(TEXTS.format(folder=tmp_path))
+    spoken(rng, 1500, 0.0).drop(columns=["event_id", "ts"]).to_parquet(tmp_path / "r.parquet")
+    spoken(rng, 700, 3.0).to_parquet(tmp_path / "e.parquet")
+    config = str(tmp_path / "c.yaml")
+    build = ["reference", "build", "-c", config, "--model", "t", "--from", str(tmp_path / "r.parquet")]
+    for command in (build, ["replay", str(tmp_path / "e.parquet"), "-c", config, "--slow"]):
+        done = CliRunner().invoke(main, command)
+        assert done.exit_code == 0, done.output
+    store = open_store(f"sqlite:///{tmp_path}/t.db")
+    model = build_models(load_config(tmp_path / "c.yaml"), store)["t"]
+    before = RowSample.from_bytes(model.profile_named(model.active_profile).extras["sample"], model.schema).kept
+    after = sample_of(store, model, START_MS)
+    assert (before.rows, after.rows) == (1200, 700) and max(map(len, after.raw["comment"].values)) == 60
+    texts = [pd.Series(side.raw["comment"].to_list()) for side in (before, after)]
+    (row,) = found(store, "comment", "evidently.drift_score")
+    want = calculate_text_drift_score(*texts, bootstrap=False)
+    assert row["value"] == pytest.approx(want[0], abs=1e-9) and want[0] > 0.55 and row["rows"] == 700
+    assert len(found(store, "a", "evidently.t_test")) == 1
+    store.close()
+
+    few = before.take(slice(0, 150))
+    (score_,) = score_texts(after.take(slice(0, 120)), few, ["comment"], "r")
+    want = calculate_text_drift_score(texts[0][:150], texts[1][:120], bootstrap=True, p_value=1 - 0.95)
+    assert score_.value == pytest.approx(want[0], abs=1e-9)
+    assert score_.evidence["test"] == "perc_text_content_drift" and score_.evidence["drifted"] == want[1]
+    (nothing,) = score_texts(after, None, ["comment"], "r")
+    assert math.isnan(nothing.value) and "the reference holds no texts" in nothing.evidence["reason"]
+
+
 def test_no_masked_feature_reaches_a_slow_detector_or_a_report(world, tmp_path):
     folder, store = world
     out = tmp_path / "r.html"

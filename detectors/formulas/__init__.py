@@ -3,7 +3,8 @@
 numeric(reference, current) -> scores of finite values, shapes (n,) and (m,), both not empty
 category(reference, current) -> scores of counts by value, both not empty
 
-Names are without the tool's; the first is the tool's default. A category that the reference lacks, an empty bin, a
+Names are without the tool's; the first is the tool's default. `asked` holds scores that the config names by themselves. A
+category that the reference lacks, an empty bin, a
 logarithm of nothing: each tool has its own way, and that is kept, as its users know these numbers.
 """
 
@@ -14,25 +15,26 @@ from dataclasses import dataclass
 
 from detectors.columns import Floats
 from detectors.formulas import alibi, azure, evidently, frouros, nannyml, sagemaker, scouter, whylogs
-from detectors.formulas.common import Counts, Found
+from detectors.formulas.common import Asked, Counts, Found
 
 
 @dataclass(frozen=True, slots=True)
 class Formula:
-    """One tool. names: its scores, each with a line that says what it is."""
+    """One tool. names: its scores, each with a line that says what it is. asked: those that the config asks for by name."""
 
     numeric: Callable[[Floats, Floats], Found]
     category: Callable[[Counts, Counts], Found]
     names: dict[str, str]
+    asked: dict[str, Asked]
 
 
 FORMULAS: dict[str, Formula] = {
-    "evidently": Formula(evidently.numeric, evidently.category, evidently.NAMES),
-    "nannyml": Formula(nannyml.numeric, nannyml.category, nannyml.NAMES),
-    "whylogs": Formula(whylogs.numeric, whylogs.category, whylogs.NAMES),
-    "alibi": Formula(alibi.numeric, alibi.category, alibi.NAMES),
-    "sagemaker": Formula(sagemaker.numeric, sagemaker.category, sagemaker.NAMES),
-    "azure": Formula(azure.numeric, azure.category, azure.NAMES),
-    "scouter": Formula(scouter.numeric, scouter.category, scouter.NAMES),
-    "frouros": Formula(frouros.numeric, frouros.category, frouros.NAMES),
+    "evidently": Formula(evidently.numeric, evidently.category, evidently.NAMES, evidently.ASKED),
+    "nannyml": Formula(nannyml.numeric, nannyml.category, nannyml.NAMES, nannyml.ASKED),
+    "whylogs": Formula(whylogs.numeric, whylogs.category, whylogs.NAMES, whylogs.ASKED),
+    "alibi": Formula(alibi.numeric, alibi.category, alibi.NAMES, alibi.ASKED),
+    "sagemaker": Formula(sagemaker.numeric, sagemaker.category, sagemaker.NAMES, sagemaker.ASKED),
+    "azure": Formula(azure.numeric, azure.category, azure.NAMES, azure.ASKED),
+    "scouter": Formula(scouter.numeric, scouter.category, scouter.NAMES, scouter.ASKED),
+    "frouros": Formula(frouros.numeric, frouros.category, frouros.NAMES, frouros.ASKED),
 }

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 
 from detectors.columns import Floats
 
 Counts = dict[str, int]
 Found = dict[str, float]  # names without the tool's, the tool's default first
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A score that is computed where the config names it: other tests of the tool, or ones that take long.
+
+    text: what it is. numeric, category: None where the tool has it for the other kind alone. They raise ValueError, with the
+    reason, where the tool gives no number.
+    """
+
+    text: str
+    numeric: Callable[[Floats, Floats], float] | None = None
+    category: Callable[[Counts, Counts], float] | None = None
 
 
 def by_category(reference: Counts, current: Counts) -> tuple[Floats, Floats]:

@@ -2,7 +2,8 @@
 
 The reference's rows alone decide the default: up to 1,000 of them a test (Kolmogorov-Smirnov, chi-square, z), above a
 distance (Wasserstein over the standard deviation, Jensen-Shannon). Bins of both samples together by Sturges; shares of 0
-become 0.0001, or a millionth of the least share where that is smaller still.
+become 0.0001, or a millionth of the least share where that is smaller still. Its other tests are asked for by name
+(evidently_tests.py).
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import math
 import numpy as np
 
 from detectors.columns import Floats
-from detectors.formulas.common import Counts, Found, as_counts, by_category, jensen_shannon, one_sample_chi_square_p
+from detectors.formulas import evidently_tests
+from detectors.formulas.common import Counts, Found, as_counts, by_category, jensen_shannon
 
 FEW_ROWS = 1000
 FEW_VALUES = 5
@@ -27,6 +29,7 @@ NAMES = {
     "wasserstein": "Wasserstein distance / standard deviation of the reference",
 }
 BELOW = {"ks": 0.05, "chisquare": 0.05, "z": 0.05}  # drift where the p-value is less (ks: or equal); distances: 0.1 or more
+ASKED = evidently_tests.ASKED
 
 
 def numeric(reference: Floats, current: Floats) -> Found:
@@ -34,11 +37,9 @@ def numeric(reference: Floats, current: Floats) -> Found:
     p, q = _shares(reference, current)
     found = _binned(p, q) | {"hellinger": _hellinger(reference, current), "wasserstein": _wasserstein(reference, current)}
     if test == "ks":
-        from scipy.stats import ks_2samp
-
-        score = float(ks_2samp(reference, current).pvalue)
+        score = evidently_tests.ks(reference, current)
     elif test in ("chisquare", "z"):
-        score = _test(test, as_counts(reference), as_counts(current))
+        score = evidently_tests.CATEGORY[test](as_counts(reference), as_counts(current))
     else:
         score = found[test]
     return {"drift_score": score} | found
@@ -49,7 +50,7 @@ def category(reference: Counts, current: Counts) -> Found:
     test = default_test(int(first.sum()), len(first), "category")
     p, q = first / first.sum(), second / second.sum()
     found = _binned(p, q) | {"hellinger": math.sqrt(max(0.0, 1.0 - float(np.sqrt(p * q).sum())))}
-    score = found[test] if test in found else _test(test, reference, current)
+    score = found[test] if test in found else evidently_tests.CATEGORY[test](reference, current)
     return {"drift_score": score} | found
 
 
@@ -100,15 +101,3 @@ def _wasserstein(reference: Floats, current: Floats) -> float:
     from scipy.stats import wasserstein_distance
 
     return float(wasserstein_distance(reference, current)) / max(float(reference.std()), 0.001)
-
-
-def _test(test: str, reference: Counts, current: Counts) -> float:
-    first, second = by_category(reference, current)
-    if test == "chisquare":
-        return one_sample_chi_square_p(first, second)
-    if len(first) == 1:
-        return 1.0
-    n, m = float(first.sum()), float(second.sum())
-    pooled = (n - first[0] + m - second[0]) / (n + m)
-    z = ((n - first[0]) / n - (m - second[0]) / m) / math.sqrt(pooled * (1.0 - pooled) * (1.0 / n + 1.0 / m))
-    return math.erfc(abs(z) / math.sqrt(2.0))

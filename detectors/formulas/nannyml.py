@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from detectors.columns import Floats
-from detectors.formulas.common import Counts, Found, by_category, jensen_shannon
+from detectors.formulas.common import Asked, Counts, Found, by_category, jensen_shannon
 
 ESTIMATED_FROM = BINS = 10_000
 NAMES = {
@@ -22,6 +22,7 @@ NAMES = {
     "l_infinity": "greatest change of a category's share",
     "chi2": "chi-square statistic of the contingency table, Yates-corrected for two categories",
 }
+ASKED: dict[str, Asked] = {}
 
 
 def numeric(reference: Floats, current: Floats) -> Found:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from detectors.formulas.common import Found
 from detectors.profile import PREDICTION
 from detectors.score import Score
 
+Result = TypeVar("Result")
 ALL = "features"  # the subject of what a tool says of all features together
 NO_ROWS = "the reference holds no rows; a profile needs one that `driftd reference build` made with `profile` in the config"
 
@@ -33,8 +35,11 @@ class Side:
     label: CategorySummary
 
 
-def formula_scores(tool: str, reference: Side, current: Side, name: str) -> list[Score]:
-    """Scores named TOOL.STATISTIC; name is the reference's. Raises KeyError for an unknown tool."""
+def formula_scores(tool: str, reference: Side, current: Side, name: str, asked: tuple[str, ...] = ()) -> list[Score]:
+    """Scores named TOOL.STATISTIC; name is the reference's. asked: of the tool's scores that are computed where they are named.
+
+    Raises KeyError for an unknown tool or score.
+    """
     formula = FORMULAS[tool]
     out: list[Score] = []
     tests: dict[str, tuple[Found, int, int]] = {}
@@ -46,7 +51,9 @@ def formula_scores(tool: str, reference: Side, current: Side, name: str) -> list
         else:
             values = len(np.unique(np.concatenate([before, after])))
             tests[subject] = _quiet(formula.numeric, before, after), len(before), values
-            out.extend(_scores(tool, subject, tests[subject][0], len(after), name, _sampled(reference, current)))
+            evidence = _sampled(reference, current)
+            out.extend(_scores(tool, subject, tests[subject][0], len(after), name, evidence))
+            out.extend(_asked(tool, asked, "numeric", subject, (before, after), len(after), name, evidence))
     for subject, ref, cur in _categories(reference, current):
         counts, others = _counts(ref), _counts(cur)
         if not counts or not others:
@@ -54,6 +61,7 @@ def formula_scores(tool: str, reference: Side, current: Side, name: str) -> list
         else:
             tests[subject] = _quiet(formula.category, counts, others), -ref.rows, len(set(counts) | set(others))
             out.extend(_scores(tool, subject, tests[subject][0], cur.rows, name, {}))
+            out.extend(_asked(tool, asked, "category", subject, (counts, others), cur.rows, name, {}))
     out.extend(_together(tool, tests, current.total, name))
     return out
 
@@ -91,17 +99,31 @@ def _counts(summary: CategorySummary) -> dict[str, int]:
     return {value: rows for value, rows in summary.counts.items() if rows > 0}
 
 
-def _quiet(function: object, before: object, after: object) -> Found:
+def _quiet(function: Callable[[Any, Any], Result], before: object, after: object) -> Result:
     """The tool's formula, without the warnings of numpy and scipy about what it divides by."""
-    assert callable(function)
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
-        found: Found = function(before, after)
-    return found
+        return function(before, after)
 
 
 def _scores(tool: str, subject: str, found: Found, rows: int, name: str, evidence: dict[str, object]) -> list[Score]:
     return [Score(subject, f"{tool}.{statistic}", value, rows, name, evidence) for statistic, value in found.items()]
+
+
+def _asked(
+    tool: str, asked: tuple[str, ...], kind: str, subject: str, sides: tuple[object, object], rows: int, name: str,
+    evidence: dict[str, object],
+) -> Iterator[Score]:  # fmt: skip
+    """Those of the asked scores that the tool has for the kind; one that it refuses has no value, and the reason."""
+    for statistic in asked:
+        function = getattr(FORMULAS[tool].asked[statistic], kind)
+        if function is None:
+            continue
+        try:
+            value, why = _quiet(function, *sides), {}
+        except ValueError as error:
+            value, why = math.nan, {"reason": str(error)}
+        yield Score(subject, f"{tool}.{statistic}", value, rows, name, {**evidence, **why})
 
 
 def _nothing(tool: str, subject: str, rows: int, name: str, why: str) -> Score:
@@ -125,9 +147,12 @@ def _together(tool: str, tests: dict[str, tuple[Found, int, int]], rows: int, na
     if not features:
         return []
     if tool == "alibi":
-        limit = alibi.P_VALUE / len(features)
-        hit = any(found["p_val"] < limit for found, _, _ in features.values())
-        return [Score(ALL, "alibi.is_drift", float(hit), rows, name, {"limit": limit})]
+        p_values = [found["p_val"] for found, _, _ in features.values()]
+        limit: dict[str, object] = {"limit": alibi.P_VALUE / len(features)}
+        return [
+            Score(ALL, "alibi.is_drift", float(alibi.bonferroni(p_values)), rows, name, limit),
+            Score(ALL, "alibi.is_drift_fdr", float(alibi.false_discovery_rate(p_values)), rows, name),
+        ]
     if tool == "evidently":
         hits = 0
         for found, n, values in features.values():

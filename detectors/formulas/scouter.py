@@ -1,19 +1,24 @@
-"""Scouter, crates/scouter_drift/src/psi/monitor.rs: PSI over the reference's deciles, 1e-10 added to each share.
+"""Scouter 0.25 (scouter_drift): PSI over the reference's deciles, 1e-10 added to each share.
 
-A decile is the value of rank floor(i (n - 1) / 10), without interpolation, and belongs to the bin below it.
+A decile lies between two values (Hyndman and Fan's type 7, numpy's "linear"), and belongs to the bin below it. Bins of equal
+width, as many as Doane's rule gives, are asked for by name. Categories are those of the reference: what it lacks has no bin.
+Its process control (SPC) is of samples of 25 rows in the order of arrival, which a window does not keep; its custom metrics
+are the user's own numbers, which events carry here too (`numbers`).
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from detectors.columns import Floats
-from detectors.formulas.common import Counts, Found, by_category
+from detectors.formulas.common import Asked, Counts, Found, by_category
 
 EPSILON = 1e-10
-LEAST_ROWS = 10  # of the reference
+DECILES = np.arange(1, 10) / 10.0
 NAMES = {
     "psi": "PSI over the reference's deciles",
     "psi_threshold": "its default limit: chi-square's 95 % quantile, bins - 1 degrees, / rows of the window",
@@ -21,27 +26,31 @@ NAMES = {
 
 
 def numeric(reference: Floats, current: Floats) -> Found:
-    if np.isin(reference, (0.0, 1.0)).all():
-        return category(_binary(reference), _binary(current))
-    if len(reference) < LEAST_ROWS:
-        return {"psi": math.nan, "psi_threshold": math.nan}
-    ranks = np.floor(np.arange(1, 10, dtype=np.float32) * np.float32(len(reference) - 1) / np.float32(10.0)).astype(np.int64)
-    deciles = np.sort(reference)[ranks]
-    p, q = (
-        np.diff(np.searchsorted(np.sort(side), deciles, side="right"), prepend=0, append=len(side)) / len(side)
-        for side in (reference, current)
-    )
-    return _psi(p, q, len(current))
+    edges = np.quantile(reference, DECILES)
+    return _psi(_shares(reference, edges), _shares(current, edges), len(current))
 
 
 def category(reference: Counts, current: Counts) -> Found:
     first, second = by_category(reference, current)
-    return _psi(first / first.sum(), second / second.sum(), int(second.sum()))
+    known = first > 0
+    return _psi(first[known] / first.sum(), second[known] / second.sum(), int(second.sum()))
 
 
-def _binary(values: Floats) -> Counts:
-    ones = int((values == 1.0).sum())
-    return {"0": len(values) - ones, "1": ones}
+def equal_width(reference: Floats, current: Floats) -> float:
+    low, high, n = float(reference.min()), float(reference.max()), len(reference)
+    std = float(reference.std())
+    if low == high or n < 3:
+        raise ValueError("Scouter makes no bins of equal width of a constant, or of less than three rows")
+    skew = float(((reference - reference.mean()) ** 3).mean()) / std**3
+    spread = math.sqrt(6.0 * (n - 2) / ((n + 1) * (n + 3)))
+    bins = math.floor(1.0 + math.log2(n) + math.log2(1.0 + abs(skew) / spread) + 0.5)
+    edges = low + (high - low) / bins * np.arange(1, bins, dtype=np.float64)
+    return _psi(_shares(reference, edges), _shares(current, edges), len(current))["psi"]
+
+
+def _shares(values: Floats, edges: npt.NDArray[np.floating[Any]]) -> Floats:
+    out: Floats = np.diff(np.searchsorted(np.sort(values), edges, side="right"), prepend=0, append=len(values)) / len(values)
+    return out
 
 
 def _psi(p: Floats, q: Floats, rows: int) -> Found:
@@ -50,3 +59,6 @@ def _psi(p: Floats, q: Floats, rows: int) -> Found:
     p, q = p + EPSILON, q + EPSILON
     threshold = float(chdtri(len(p) - 1, 0.05)) / rows if len(p) > 1 else math.nan
     return {"psi": float(((p - q) * np.log(p / q)).sum()), "psi_threshold": threshold}
+
+
+ASKED = {"psi_equal_width": Asked("PSI over bins of equal width of the reference, as many as Doane's rule gives", equal_width)}

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from detectors.columns import Floats
-from detectors.formulas.common import Counts, Found
+from detectors.formulas.common import Asked, Counts, Found
 
 QUANTILES = np.linspace(0.0, 1.0, 100)
 MOST_BUCKETS, ROWS_A_BUCKET = 30, 4
@@ -22,6 +22,7 @@ NAMES = {
     "chi2_p": "p-value of its chi-square (its default for strings)",
     "chi2": "its chi-square: expected rows are cut to whole numbers, infinite where one of them is 0",
 }
+ASKED: dict[str, Asked] = {}
 
 
 def numeric(reference: Floats, current: Floats) -> Found:

@@ -19,7 +19,7 @@ from monitor.config.expressions import expression_problems
 from monitor.config.lines import Path
 from monitor.config.performance import output_problems, performance_problems
 from monitor.config.secret import NAMED_BY_USERS, is_secret
-from monitor.config.statistics import statistics_problems
+from monitor.config.statistics import profile_problems, statistics_problems
 from monitor.config.suggest import nearest as _nearest
 from monitor.config.template import QUERY_FIELDS, unknown_fields
 from monitor.config.units import parse_duration
@@ -201,7 +201,15 @@ def _model(model: dict[str, Any], path: Path) -> Found:
         for i, name in enumerate(_list(sample.get("mask"))):
             if name not in maskable:
                 yield (*path, "sample", "mask", i), f"there is no feature {name!r}", _nearest(str(name), maskable)
+        kept = [f for f, kind in features.items() if kind == "text"]
+        for i, name in enumerate(_list(sample.get("texts"))):
+            where = (*path, "sample", "texts", i)
+            if name not in kept:
+                yield where, f"there is no feature {name!r} of kind text", _nearest(str(name), kept)
+            elif name in _list(sample.get("mask")):
+                yield where, f"{name!r} is in the mask too", "take it out of one of them: what is masked is not kept"
     yield from statistics_problems(model, path)
+    yield from profile_problems(model, path)
     columns = model.get("columns")
     allowed = [*FILE_FIELDS, *(f"features.{f}" for f in model.get("features") or ())]
     allowed += [f"segment.{s}" for s in _list(model.get("segments")) if isinstance(s, str)]

@@ -125,6 +125,8 @@ class SampleSettings(Section):
     rows: int = Field(1000, ge=10, le=100_000)
     mask: list[str] = []
     keep_ms: Duration = Field(86_400_000, alias="keep", ge=60_000)
+    texts: Annotated[list[str], Field(max_length=20)] = []  # features of kind text whose texts are kept
+    text_chars: int = Field(500, ge=10, le=20_000)  # of each
 
 
 class CorrelationSettings(Section):
@@ -305,6 +307,7 @@ class ModelSettings(Section):
     multivariate: MultivariateSettings | None = None
     estimate: EstimateSettings = EstimateSettings.model_validate({})
     profile: Literal["evidently", "nannyml", "whylogs", "alibi", "sagemaker", "azure", "scouter", "frouros"] | None = None
+    profile_scores: Annotated[list[str], Field(max_length=50)] = []
     evidently: Annotated[list[EvidentlySettings], Field(max_length=50)] = []
     statistics: StatisticsSettings = StatisticsSettings.model_validate({})
     concept: ConceptSettings = ConceptSettings.model_validate({})

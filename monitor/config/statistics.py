@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from detectors.formulas import FORMULAS
 from detectors.kinds import schema_columns
 from detectors.profile import PREDICTION
 from detectors.registry import STATISTICS
@@ -12,6 +13,37 @@ from monitor.config.lines import Path
 from monitor.config.suggest import nearest
 
 Found = Iterator[tuple[Path, str, str]]  # path, what is wrong, what to do
+
+
+# scores of Evidently that have no number to be equal to, and where Evidently itself computes them
+ELSEWHERE = {
+    "empirical_mmd": "it is drawn without a seed: write `evidently: [{metric: ValueDrift, options: {column: FEATURE, "
+    "method: empirical_mmd}}]`, and Evidently computes it on the sample",
+    **dict.fromkeys(
+        ("perc_text_content_drift", "abs_text_content_drift"),
+        "it is of the texts themselves: write `sample: {rows: 1000, texts: [FEATURE]}`, and Evidently scores them as "
+        "evidently.drift_score, off the data loop",
+    ),
+}
+
+
+def profile_problems(model: dict[str, Any], path: Path) -> Found:
+    """`profile_scores` are scores of the profile's tool."""
+    named, tool = model.get("profile_scores"), model.get("profile")
+    if not isinstance(named, list) or not named:
+        return
+    if tool is None:
+        yield (*path, "profile_scores"), "is of a formula profile, and the model has none", "write `profile: TOOL`"
+    elif tool in FORMULAS:
+        for i, name in enumerate(named):
+            if name not in FORMULAS[tool].asked:
+                place = (*path, "profile_scores", i)
+                if name in FORMULAS[tool].names:
+                    yield place, f"{name} is always computed", "take it out"
+                elif tool == "evidently" and name in ELSEWHERE:
+                    yield place, f"{name} is no formula", ELSEWHERE[name]
+                else:
+                    yield place, f"{tool} has no score {name!r}", nearest(str(name), FORMULAS[tool].asked)
 
 
 def statistics_problems(model: dict[str, Any], path: Path) -> Found:
