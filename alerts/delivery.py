@@ -1,13 +1,14 @@
 """The courier: takes what is due out of the outbox and brings it to its channels, at least once.
 
-1. rows are claimed under a lease, in one short transaction;
-2. each channel has its own thread and queue, so a slow or dead one delays no other, and keeps its receiver's pace;
+1. as many rows of a channel as it can send in time are claimed under a lease, in one short transaction;
+2. each channel has its own thread and queue, so a slow or dead one delays no other; all couriers of a store together keep its
+   receiver's pace, and where it asks for time (429, Retry-After) nothing goes there before;
 3. the row is sent outside any transaction, with the same idempotency key on every attempt;
-4. then it is marked: sent, to be tried again, or dead. A crash before that sends it again when the lease ends.
+4. then it is marked: sent, skipped (the channel kept it back: why is kept), to be tried again, or dead. A crash before that sends it again when the lease ends.
 
 Within (channel, group) rows keep their order: when one must be tried again, those claimed behind it wait.
 `claim_due` must give rows oldest first and none of a (channel, group) whose oldest unsent row is not due.
-"""  # noqa: E501
+"""
 
 from __future__ import annotations
 
@@ -26,6 +27,8 @@ from alerts.notification import Notification
 
 log = logging.getLogger("driftd.courier")
 MARK_TRIES, MARK_PAUSE_S = 3, 0.2
+SAVE_TRIES = 20
+REST_MOST_MS = 300_000  # a receiver that asks for more is asked again by one message
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +47,16 @@ class ClaimedRow:
 class OutboxStore(Protocol):
     """What the courier needs of the store. Calls come from several threads, but never two at once."""
 
-    def claim_due(self, now_ms: int, limit: int, lease_ms: int) -> list[ClaimedRow]: ...
+    def waiting(self, now_ms: int) -> list[str]: ...
+    def claim_due(self, now_ms: int, limit: int, lease_ms: int, channel: str | None = None) -> list[ClaimedRow]: ...
     def mark_sent(self, key: str, now_ms: int) -> None: ...
+    def mark_skipped(self, key: str, reason: str, now_ms: int) -> None: ...
     def mark_retry(self, key: str, next_at_ms: int, attempts: int, error: str) -> None: ...
     def mark_dead(self, key: str, error: str) -> None: ...
     def load_channel_state(self, channel: str) -> bytes | None: ...
-    def save_channel_state(self, channel: str, blob: bytes) -> None: ...
+    def save_channel_state(self, channel: str, blob: bytes, was: bytes | None) -> bool: ...
+    def take_turn(self, channel: str, now_ms: int, pace_ms: int) -> int: ...
+    def rest(self, channel: str, until_ms: int) -> None: ...
 
 
 def wall_clock_ms() -> int:
@@ -79,22 +86,30 @@ class Courier:
         self._wake = threading.Event()
         paces = paces_ms or {}
         self._lanes = {
-            name: _Lane(name, channel, self._deliver, self._tick, paces.get(name, 0)) for name, channel in channels.items()
+            name: _Lane(name, channel, self._deliver, self._tick, self.wake, paces.get(name, 0))
+            for name, channel in channels.items()
         }
 
     def step(self, now_ms: int) -> int:
         """Hand what is due to the channels' threads; the time (ms) at which to call again."""
         with self._store_lock:
-            rows = self._store.claim_due(now_ms, self._limit, self._lease_ms)
-        for row in rows:
-            lane = self._lanes.get(row.channel)
-            if lane is None:
+            waiting = self._store.waiting(now_ms)
+        more = False
+        for name in waiting:
+            lane = self._lanes.get(name)
+            room = self._limit if lane is None else min(self._limit, lane.room(now_ms, self._lease_ms, self._queue_rows))
+            if room <= 0:
+                continue
+            with self._store_lock:
+                rows = self._store.claim_due(now_ms, room, self._lease_ms, name)
+            more = more or len(rows) >= self._limit
+            for row in rows:
+                if lane is not None:
+                    lane.put(row, now_ms + self._lease_ms)
+                    continue
                 known = ", ".join(sorted(self._lanes)) or "none"
                 self._dead(row, f"no channel {row.channel!r} in the config, there are: {known}", "failed")
-            else:
-                fits = self._lease_ms // (2 * lane.pace_ms) if lane.pace_ms else self._queue_rows
-                lane.put(row, now_ms + self._lease_ms, max(1, min(self._queue_rows, fits)))
-        return now_ms if len(rows) >= self._limit else now_ms + self._poll_ms
+        return now_ms if more else now_ms + self._poll_ms
 
     def run(self, stop: threading.Event) -> None:
         """Step until stop is set. A store that fails is logged and tried again."""
@@ -124,11 +139,21 @@ class Courier:
 
     def _deliver(self, lane: _Lane, row: ClaimedRow, lease_end_ms: int) -> None:
         now_ms = self._clock()
+        if lane.pace_ms and now_ms < lease_end_ms and now_ms >= lane.rests_until_ms:
+            with self._store_lock:
+                at_ms = self._store.take_turn(lane.name, now_ms, lane.pace_ms)
+            if at_ms >= lease_end_ms:
+                lane.rests_until_ms = at_ms  # another courier was asked for time
+            elif not lane.wait((at_ms - now_ms) / 1000.0):
+                return  # closed: its lease brings it back
+            now_ms = max(self._clock(), at_ms if at_ms < lease_end_ms else now_ms)
         if now_ms >= lease_end_ms:
             return  # another courier may have it by now; it comes back by itself
-        if row.group in lane.held and lane.held[row.group] > now_ms:
+        waits_until_ms = max(lane.held.get(row.group, 0), lane.rests_until_ms)
+        if waits_until_ms > now_ms:
+            why = "waits for an earlier one" if waits_until_ms > lane.rests_until_ms else "the receiver asked for time"
             with self._store_lock:
-                self._store.mark_retry(row.key, lane.held[row.group], row.attempts, "waits for an earlier one")
+                self._store.mark_retry(row.key, waits_until_ms, row.attempts, why)
             return
         lane.held.pop(row.group, None)
         outcome = self._send(lane, row, now_ms)
@@ -148,14 +173,10 @@ class Courier:
         except (ValueError, TypeError) as error:
             return Failed(f"the outbox row cannot be read: {type(error).__name__}")
         try:
-            if isinstance(channel, StatefulChannel):
-                with self._store_lock:
-                    blob = self._store.load_channel_state(lane.name)
-                channel.restore(blob)
+            blob = self._restore(lane)
             outcome = channel.send(notification, row.attempts + 1, now_ms)
-            if isinstance(channel, StatefulChannel) and isinstance(outcome, Sent):
-                with self._store_lock:
-                    self._store.save_channel_state(lane.name, channel.state())
+            if isinstance(outcome, Sent):
+                self._save(lane, blob)
             return outcome
         except Exception as error:  # a channel's bug must not stop its lane
             log.exception("channel %s failed unexpectedly", lane.name)
@@ -165,21 +186,42 @@ class Courier:
         """Let a channel say again what still holds."""
         channel = lane.channel
         assert isinstance(channel, TickingChannel)
+        blob = self._restore(lane)
+        if channel.tick(self._clock()):
+            self._save(lane, blob)
+
+    def _restore(self, lane: _Lane) -> bytes | None:
+        """Give a channel what was last saved of it."""
+        if not isinstance(lane.channel, StatefulChannel):
+            return None
         with self._store_lock:
             blob = self._store.load_channel_state(lane.name)
-        channel.restore(blob)
-        if channel.tick(self._clock()):
+        lane.channel.restore(blob)
+        return blob
+
+    def _save(self, lane: _Lane, was: bytes | None) -> None:
+        """Save a channel's state; what another courier saved since it was loaded is kept."""
+        channel = lane.channel
+        if not isinstance(channel, StatefulChannel):
+            return
+        for _ in range(SAVE_TRIES):
             with self._store_lock:
-                self._store.save_channel_state(lane.name, channel.state())
+                if self._store.save_channel_state(lane.name, channel.state(), was):
+                    return
+                was = self._store.load_channel_state(lane.name)
+            channel.merge(was)
 
     def _mark(self, lane: _Lane, row: ClaimedRow, outcome: Outcome) -> None:
         now_ms = self._clock()
-        if isinstance(outcome, Sent | Skipped):
+        if isinstance(outcome, Sent):
             with self._store_lock:
                 self._store.mark_sent(row.key, now_ms)
-            self._on_outcome(row.channel, "sent" if isinstance(outcome, Sent) else "skipped")
-            if isinstance(outcome, Skipped):
-                log.info("channel %s kept alert %s back: %s", row.channel, row.alert[:8], outcome.reason)
+            self._on_outcome(row.channel, "sent")
+        elif isinstance(outcome, Skipped):
+            with self._store_lock:
+                self._store.mark_skipped(row.key, outcome.reason, now_ms)
+            self._on_outcome(row.channel, "skipped")
+            log.info("channel %s kept alert %s back: %s", row.channel, row.alert[:8], outcome.reason)
         elif isinstance(outcome, Failed):
             self._dead(row, outcome.error, "failed")
         else:
@@ -189,8 +231,12 @@ class Courier:
                 self._dead(row, f"given up after {attempts} attempts: {outcome.error}", "dead")
                 return
             lane.held[row.group] = next_ms
+            if outcome.after_ms is not None:
+                lane.rests_until_ms = now_ms + min(outcome.after_ms, REST_MOST_MS)
             with self._store_lock:
                 self._store.mark_retry(row.key, next_ms, attempts, outcome.error)
+                if outcome.after_ms is not None and lane.pace_ms:
+                    self._store.rest(row.channel, lane.rests_until_ms)
             self._on_outcome(row.channel, "retry")
 
     def _dead(self, row: ClaimedRow, error: str, outcome: str) -> None:
@@ -201,7 +247,7 @@ class Courier:
 
 
 class _Lane:
-    """One channel's thread and queue. held: group -> when its first row may be tried again."""
+    """One channel's thread and queue. held: group -> when its first row may be tried again. rests_until_ms: the receiver asked for time."""
 
     def __init__(
         self,
@@ -209,12 +255,13 @@ class _Lane:
         channel: Channel,
         deliver: Callable[[_Lane, ClaimedRow, int], None],
         tick: Callable[[_Lane], None],
+        emptied: Callable[[], None],
         pace_ms: int,
     ) -> None:
         self.name, self.channel = name, channel
         self.held: dict[str, int] = {}
-        self._deliver, self._tick, self.pace_ms = deliver, tick, pace_ms
-        self._free_at = time.monotonic()  # when the receiver takes the next message
+        self.rests_until_ms = 0
+        self._deliver, self._tick, self._emptied, self.pace_ms = deliver, tick, emptied, pace_ms
         self._every_s = channel.tick_ms / 2000.0 if isinstance(channel, TickingChannel) else None
         self._next_tick = time.monotonic()
         self._queue: deque[tuple[ClaimedRow, int]] = deque()
@@ -223,10 +270,18 @@ class _Lane:
         self._closed = False
         threading.Thread(target=self._work, name=f"channel-{name}", daemon=True).start()
 
-    def put(self, row: ClaimedRow, lease_end_ms: int, most: int) -> None:
-        """Queue the row, unless it is already here or the queue is full: then its lease brings it back."""
+    def room(self, now_ms: int, lease_ms: int, most: int) -> int:
+        """How many more rows it can send before their leases end."""
+        if now_ms < self.rests_until_ms:
+            return 0
+        fits = min(most, max(1, lease_ms // (2 * self.pace_ms))) if self.pace_ms else most
         with self._changed:
-            if not self._closed and row.key not in self._keys and len(self._queue) < most:
+            return fits - len(self._keys)
+
+    def put(self, row: ClaimedRow, lease_end_ms: int) -> None:
+        """Queue the row, unless it is already here."""
+        with self._changed:
+            if not self._closed and row.key not in self._keys:
                 self._keys.add(row.key)
                 self._queue.append((row, lease_end_ms))
                 self._changed.notify_all()
@@ -260,24 +315,21 @@ class _Lane:
                 continue
             row, lease_end_ms = taken
             try:
-                if self._wait_turn():
-                    self._deliver(self, row, lease_end_ms)
+                self._deliver(self, row, lease_end_ms)
             except Exception:  # the store failed: the lease ends and the row is claimed again
                 log.exception("channel %s: the outcome of %s could not be written", self.name, row.key)
             finally:
                 with self._changed:
                     self._keys.discard(row.key)
                     self._changed.notify_all()
+                    empty = not self._keys
+                if empty:
+                    self._emptied()
 
-    def _wait_turn(self) -> bool:
-        """Keep the receiver's pace. False when the lane is closed meanwhile: the row's lease brings it back."""
+    def wait(self, seconds: float) -> bool:
+        """Keep the receiver's pace. False when the lane is closed meanwhile."""
         with self._changed:
-            while not self._closed and (left := self._free_at - time.monotonic()) > 0:
-                self._changed.wait(left)
-            if self._closed:
-                return False
-        self._free_at = time.monotonic() + self.pace_ms / 1000.0
-        return True
+            return not self._changed.wait_for(lambda: self._closed, max(0.0, seconds))
 
     def _try_tick(self) -> None:
         try:

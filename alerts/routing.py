@@ -2,7 +2,7 @@
 
 An alert goes down the tree: at each level to the first child that matches, and on to later ones while a child
 says `continue`. The deepest that match are its targets; the root matches all. A rule that names channels itself
-does not ask the tree, but groups and repeats as the root does.
+does not ask the tree, but groups, repeats and escalates as the root does.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def targets(root: Route | None, rule: Rule, labels: Labels) -> list[Target]:
         return []
     if rule.channels:
         base = root.target if root is not None else Target(())
-        return [Target(rule.channels, base.group_by, base.repeat_ms, base.interval_ms, (), f"rule:{rule.name}")]
+        return [Target(rule.channels, base.group_by, base.repeat_ms, base.interval_ms, base.escalate, f"rule:{rule.name}")]
     return list(dict.fromkeys(_walk(root, labels))) if root is not None else []
 
 

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
+from alerts.channels.alertmanager import AlertmanagerChannel
 from alerts.channels.base import Channel
 from alerts.channels.registry import CHANNELS, build_channel
 from alerts.channels.retrain import RetrainChannel
@@ -22,6 +23,11 @@ def build_channels(cfg: Config, store: Any = None) -> dict[str, Channel]:
     for name, channel in retrain_channels(channels).items():
         channel.name = name
         channel.ledger = None if store is None else store.retrains
+    if store is not None:
+        store.roll.public_url = cfg.http.public_url or ""
+        for name, other in channels.items():
+            if isinstance(other, AlertmanagerChannel):
+                other.name, other.roll = name, store.roll
     return channels
 
 

@@ -21,6 +21,7 @@ from cloudevents.http import from_http
 from alerts.channels.base import Failed, Retry, Sent, Skipped
 from alerts.channels.email import EmailChannel, compose
 from alerts.channels.registry import CHANNELS, build_channel
+from alerts.channels.roll import Told
 from alerts.delivery import Courier
 from alerts.notification import Member, Notification
 from alerts.plot import HEIGHT, WIDTH, bar_plot
@@ -291,10 +292,46 @@ def test_slack_keeps_one_thread_and_updates_its_first_message(receiver):
         channel = SlackBotChannel("xoxb-canary", "#alerts", base_url=receiver.url + "/api/")
         channel.restore(blob)
     calls = [(p.rpartition("/")[2], b.get("thread_ts"), b.get("reply_broadcast"), b.get("ts")) for p, _, b in receiver.seen]
-    assert [c[0] for c in calls] == ["chat.postMessage"] * 4 + ["chat.update"]
-    assert [c[1] for c in calls[:4]] == [None, "1.5", "1.5", "1.5"] and calls[4][3] == "1.5"
-    assert [str(c[2]).lower() in ("true", "1") for c in calls[:4]] == [False, False, True, False]
+    assert [c[0] for c in calls] == ["chat.postMessage"] * 3 + ["chat.update", "chat.postMessage"]
+    assert [c[1] for c in calls] == [None, "1.5", "1.5", None, "1.5"] and calls[3][3] == "1.5"
+    assert [str(c[2]).lower() in ("true", "1") for c in calls] == [False, False, True, False, False]
     assert "canary" not in blob.decode() and receiver.refused == []
+
+
+@pytest.mark.parametrize(("error", "posts"), [("ratelimited", 0), ("message_not_found", 1)])
+def test_slack_posts_the_end_once_whatever_becomes_of_the_update(receiver, error, posts):
+    from alerts.channels.slack import SlackBotChannel
+
+    receiver.check = lambda path, headers, body: 200
+    receiver.answers = {
+        "chat.postMessage": {"ok": True, "ts": "1.5", "channel": "C1"},
+        "chat.update": {"ok": False, "error": error},
+    }
+    channel = SlackBotChannel("xoxb-canary", "#alerts", base_url=receiver.url + "/api/")
+    assert channel.send(note(), 1, 0) == Sent()
+    for attempt in range(1, 4):
+        outcome = channel.send(note("resolved"), attempt, 0)
+        assert isinstance(outcome, Retry if posts == 0 else Sent), outcome
+        if isinstance(outcome, Sent):
+            break
+    posted = [p for p, _, _ in receiver.seen if p.endswith("postMessage")]
+    assert len(posted) == 1 + posts
+    receiver.answers["chat.update"] = {"ok": True}
+    if posts == 0:
+        assert channel.send(note("resolved"), 4, 0) == Sent() and receiver.seen[-1][0].endswith("postMessage")
+
+
+def test_two_couriers_threads_are_both_kept(receiver):
+    from alerts.channels.slack import SlackBotChannel
+
+    receiver.check = lambda path, headers, body: 200
+    made = []
+    for ts, group in (("1.5", "a" * 16), ("2.5", "b" * 16)):
+        receiver.answers = {"chat.postMessage": {"ok": True, "ts": ts, "channel": "C1"}}
+        made.append(SlackBotChannel("xoxb-canary", "#alerts", base_url=receiver.url + "/api/"))
+        assert made[-1].send(note(group=group), 1, 0) == Sent()
+    made[1].merge(made[0].state())
+    assert b"1.5" in made[1].state() and b"2.5" in made[1].state()
 
 
 def test_slack_uploads_a_picture_and_does_without_where_it_may_not(receiver):
@@ -319,21 +356,60 @@ def test_slack_uploads_a_picture_and_does_without_where_it_may_not(receiver):
 
 def test_alertmanager_hears_again_of_what_fires_and_once_of_what_is_over(receiver):
     receiver.check = check_alertmanager
-    make = lambda: build_channel("alertmanager", options_for("alertmanager", receiver.url))  # noqa: E731
-    channel = make()
+    roll = Roll(note(count=20).members)
     at = 1_790_000_061_000
-    assert channel.send(note(count=3), 1, at) == Sent()
+
+    def make():
+        channel = build_channel("alertmanager", options_for("alertmanager", receiver.url))
+        channel.roll = roll
+        return channel
+
+    channel = make()
+    roll.firing.update(f"{i:016x}" for i in range(600))  # a message lists 20 of them
+    assert channel.send(note(count=600), 1, at) == Sent()
     channel.restore(channel.state())
+    roll.firing.remove(f"{7:016x}")  # it recovers, the others go on
     assert channel.tick(at + 60_000) and not channel.tick(at + 70_000) and channel.tick(at + 120_000)
     again = [b for _, _, b in receiver.seen]
-    assert [len(b) for b in again] == [3, 3, 3]
-    assert len({json.dumps([a["labels"] for a in b]) for b in again}) == 1, "the same labels are the same alert"
-    assert again[1][0]["endsAt"] > again[0][0]["endsAt"]
+    assert [len(b) for b in again] == [500, 100, 500, 99, 1, 500, 99], "all of them, and the end of one, once"
+    (over,) = again[4]
+    assert over["labels"]["driftd_alert"] == f"{7:016x}" and over["endsAt"] == "2026-09-21T14:15:21.000Z"
+    labels = [{json.dumps(a["labels"], sort_keys=True) for b in bodies for a in b} for bodies in (again[:2], again[2:5], again[5:])]
+    assert labels[0] == labels[1] >= labels[2], "the same labels are the same alert"
+    assert again[2][0]["endsAt"] > again[0][0]["endsAt"]
     other = make()
     other.restore(channel.state())
-    assert other.send(note("resolved", count=3), 1, at + 130_000) == Sent()
-    assert all(a["endsAt"] == "2026-09-21T14:16:31.000Z" for a in receiver.seen[-1][2]), receiver.seen[-1][2][0]["endsAt"]
-    assert not other.tick(at + 900_000) and other.firing == {}
+    roll.firing.clear()
+    assert other.send(note("resolved", count=600), 1, at + 130_000) == Sent()
+    ended = [a for _, _, b in receiver.seen[len(again) :] for a in b]
+    assert {a["endsAt"] for a in ended} == {"2026-09-21T14:16:31.000Z"} and {
+        json.dumps(a["labels"], sort_keys=True) for a in ended
+    } >= labels[2]
+    assert not other.tick(at + 900_000) and other.sent == {}
+
+
+def test_alertmanager_reads_what_an_older_release_kept_and_keeps_what_two_couriers_sent():
+    from alerts.channels.alertmanager import AlertmanagerChannel
+
+    channel = AlertmanagerChannel(None)
+    channel.restore(json.dumps({"version": 1, "firing": {"a": {"labels": {}, "group": "g:1"}}, "resent_ms": 5}).encode())
+    assert channel.sent == {"a": "g:1"} and channel.resent_ms == 5
+    other = AlertmanagerChannel(None, sent={"b": "g:2"}, resent_ms=7)
+    other.merge(channel.state())
+    assert other.sent == {"a": "g:1", "b": "g:2"} and other.resent_ms == 7
+
+
+class Roll:
+    """What a store would say: whoever is in `firing` fires; the others are over."""
+
+    def __init__(self, members):
+        self.like, self.firing = members[0], set()
+
+    def told(self, channel, model="", group=""):
+        return self.known(self.firing)
+
+    def known(self, marks):
+        return [Told({"model": "credit", "team": "risk"}, replace(self.like, alert=m, subject=f"s{m}")) for m in sorted(marks)]
 
 
 class Outbox:
@@ -342,20 +418,22 @@ class Outbox:
     def __init__(self):
         self.states = {}
 
-    def claim_due(self, now_ms, limit, lease_ms):
+    def waiting(self, now_ms):
         return []
 
     def load_channel_state(self, channel):
         return self.states.get(channel)
 
-    def save_channel_state(self, channel, blob):
+    def save_channel_state(self, channel, blob, was):
         self.states[channel] = blob
+        return True
 
 
 def test_the_courier_lets_a_channel_tick(receiver):
     receiver.check = check_alertmanager
     channel = build_channel("alertmanager", options_for("alertmanager", receiver.url))
     channel.send(note(), 1, 0)
+    channel.roll = Roll(note().members)
     ticked = threading.Event()
 
     class Quick(type(channel)):

@@ -314,8 +314,8 @@ def test_the_outbox_keeps_order_within_a_group_and_takes_a_key_once(store):
     box.mark_sent("2", 510)
     assert box.counts() == {"sent": 2, "dead": 1}
     assert box.load_channel_state("hook") is None
-    box.save_channel_state("hook", b"s")
-    box.save_channel_state("hook", b"t")
+    box.save_channel_state("hook", b"s", None)
+    box.save_channel_state("hook", b"t", b"s")
     assert box.load_channel_state("hook") == b"t"
 
 

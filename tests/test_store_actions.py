@@ -121,3 +121,30 @@ def test_the_trail_is_paged_and_old_entries_retire(store):
     assert [r["reason"] for r in [*first, *rest]] == ["r4", "r3", "r2", "r1", "r0"]
     store.retire(1_000_000, panes_ms=1, windows_ms=1000, dead_letters_ms=1)
     assert store.actions.audit() == [] and store.actions.list_silences(0) == []
+
+
+def test_what_was_kept_back_is_told_with_its_reason(store):
+    written(store)
+    store.outbox.mark_skipped(f"key-{ALERT}", "cooldown", 100)
+    (sent,) = store.actions.alert_detail(ALERT, 200)["sent"]
+    assert (sent["state"], sent["error"]) == ("skipped", "cooldown") and store.outbox.waiting(10**13) == []
+
+
+def test_a_channels_rows_are_claimed_alone(store):
+    written(store)
+    with store.publishing("credit") as tx:
+        tx.enqueue([OutboxRow(f"mail-{i}", "mail", f"m{i}", f"a{i}", "{}", 21) for i in range(3)])
+    assert sorted(store.outbox.waiting(100)) == ["mail", "slack"]
+    assert [row.channel for row in store.outbox.claim_due(100, 2, 1000, "mail")] == ["mail", "mail"]
+    assert [row.key for row in store.outbox.claim_due(100, 9, 1000)] == [f"key-{ALERT}", "mail-2"]
+
+
+def test_two_couriers_share_a_receivers_pace_and_neither_overwrites_the_others_state(store):
+    assert [store.outbox.take_turn("slack", 1000, 250) for _ in range(3)] == [1000, 1250, 1500]
+    store.outbox.rest("slack", 9000)
+    store.outbox.rest("slack", 5000)
+    assert store.outbox.take_turn("slack", 2000, 250) == 9000 and store.outbox.take_turn("slack", 20_000, 250) == 20_000
+    assert store.outbox.load_channel_state("slack") is None
+    assert store.outbox.save_channel_state("slack", b"1", None) and not store.outbox.save_channel_state("slack", b"2", None)
+    assert store.outbox.save_channel_state("slack", b"2", b"1") and not store.outbox.save_channel_state("slack", b"3", b"1")
+    assert store.outbox.load_channel_state("slack") == b"2"

@@ -58,6 +58,24 @@ def test_one_of_a_group_that_recovers_says_nothing(timeline):
     t.expect.between("12:05", "12:10").resolved("f1").stays("f2", "firing").silent()
 
 
+def test_the_store_knows_what_a_channel_was_told_of_and_still_fires(timeline):
+    t = timeline(DRIFT, features=FORTY)
+    t.feed.at("12:00").shift("f*", 0.6)
+    t.feed.at("12:05").shift("f07", 0.0)
+    t.feed.at("12:10").calm()
+    t.ops.at("12:08").restart()
+    roll = lambda *where: [told.member.subject for told in t.world.store.roll.told(*where)]  # noqa: E731
+    (message,) = t.expect.between("12:01", "12:04").messages("chat", "firing")
+    assert len(roll("chat")) == len(roll("chat", "credit", message["group"])) == 40 and len(message["members"]) == 20
+    assert roll("pager") == roll("chat", "other") == roll("chat", "credit", "another") == []
+    t.expect.between("12:05", "12:09").resolved("f07")
+    assert sorted(roll("chat")) == sorted({f"f{i:02d}" for i in range(40)} - {"f07"})
+    (told, *_) = t.world.store.roll.told("chat")
+    assert told.labels["rule"] == "drift" and told.labels["alert"] == told.member.alert and told.member.status == "firing"
+    t.expect.between("12:10", "12:15").resolved("f08")
+    assert roll("chat") == [] and len(t.world.store.roll.known([told.member.alert])) == 1
+
+
 def test_a_group_goes_on_where_one_ends_as_another_begins(timeline):
     t = timeline(DRIFT, features="f1: numeric, f2: numeric")
     t.feed.at("12:00").shift("f1", 0.6)

@@ -182,6 +182,13 @@ def test_without_an_acknowledgement_others_hear_of_it(timeline):
     t.expect.between("12:12", "12:30").notified("boss", "escalated", escalation=2).silent("pager")
 
 
+def test_a_rule_that_names_channels_escalates_as_the_root_does(timeline):
+    t = timeline(one_rule("channels: [boss]", route="{channels: [chat], repeat: 0s, escalate: [{after: 5m, channels: [pager]}]}"))
+    t.feed.at("12:00").shift("income", 0.5)
+    t.expect.between("12:01", "12:06").notified("boss", "firing").silent("pager").silent("chat")
+    t.expect.between("12:07", "12:12").notified("pager", "escalated").silent("boss")
+
+
 def test_an_acknowledgement_stops_the_escalation(timeline):
     t = timeline(one_rule(route=ESCALATING))
     t.feed.at("12:00").shift("income", 0.5)

@@ -46,9 +46,10 @@ class Channel(Protocol):
 
 @runtime_checkable
 class StatefulChannel(Protocol):
-    """A channel that remembers: restored before each send, saved after it."""
+    """A channel that remembers: restored before each send, saved after it; where another courier saved meanwhile, merged first."""
 
     def restore(self, blob: bytes | None) -> None: ...
+    def merge(self, blob: bytes | None) -> None: ...
     def state(self) -> bytes: ...
 
 

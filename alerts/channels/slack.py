@@ -112,6 +112,8 @@ class SlackBotChannel:
         n = notification
         try:
             first = self._threads.get(n.thread)
+            if first is not None and n.is_over and (late := self._update(n, first, now_ms)) is not None:
+                return late
             text, blocks = payload(n, self._uploaded(n) if first is None else "")
             thread: dict[str, Any] = {}
             if first is not None:  # what is new, and what nobody took, also shows in the channel
@@ -122,20 +124,27 @@ class SlackBotChannel:
             )  # fmt: skip
             if first is None:
                 self._remember(n, answer)
-            elif n.is_over:
-                self._client.chat_update(channel=first[0], ts=first[1], text=text, blocks=blocks)
         except SlackApiError as error:
             return self._refused(error, now_ms)
         except (OSError, HTTPException, SlackClientError, ValueError) as error:
             return Retry(None, f"Slack could not be reached: {type(error).__name__}")
         return Sent()
 
+    def _update(self, n: Notification, first: tuple[str, str], now_ms: int) -> Retry | None:
+        """Let an episode's first message say that it is over. Before the end is posted, so that a repeat of both posts it once; one
+        that is refused for good, as of a message that somebody deleted, keeps no end from being told."""
+        text, blocks = payload(n)
+        try:
+            self._client.chat_update(channel=first[0], ts=first[1], text=text, blocks=blocks)
+        except SlackApiError as error:
+            outcome = self._refused(error, now_ms)
+            return outcome if isinstance(outcome, Retry) else None
+        return None
+
     def _remember(self, n: Notification, answer: Any) -> None:
         ts, channel = answer.get("ts"), answer.get("channel")
         if isinstance(ts, str) and isinstance(channel, str) and n.status != "test" and not n.is_note and not n.is_over:
             self._threads[n.thread] = (channel, ts)
-            for old in list(self._threads)[: max(0, len(self._threads) - THREADS_MOST)]:
-                del self._threads[old]
 
     def _uploaded(self, n: Notification) -> str:
         """The id of the uploaded picture, "" where there is none or Slack does not take it."""
@@ -155,8 +164,14 @@ class SlackBotChannel:
             raise ValueError(f"slack state: version is {data.get('version')!r}, this program reads {STATE_VERSION}")
         self._threads = {name: (channel, ts) for name, channel, ts in data["threads"]}
 
+    def merge(self, blob: bytes | None) -> None:
+        """Also the threads that another courier began."""
+        mine = self._threads
+        self.restore(blob)
+        self._threads.update(mine)
+
     def state(self) -> bytes:
-        threads = [[name, *place] for name, place in self._threads.items()]
+        threads = [[name, *place] for name, place in list(self._threads.items())[-THREADS_MOST:]]
         return json.dumps({"version": STATE_VERSION, "threads": threads}).encode()
 
     @staticmethod

@@ -23,6 +23,7 @@ from monitor.store.publish import PublishingTransaction
 from monitor.store.reading import Reading
 from monitor.store.references import activate
 from monitor.store.retrains import Retrains
+from monitor.store.roll import AlertRoll
 from monitor.store.schema import alert, event_count, pane, reference, seen_ids, window
 from monitor.store.terms import Terms
 
@@ -64,6 +65,7 @@ class Store:
         self.reading = Reading(engine)
         self.retrains = Retrains(engine)
         self.digests = Digests(engine)
+        self.roll = AlertRoll(engine)
         self._on_close = on_close
 
     def close(self) -> None:
