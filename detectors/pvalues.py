@@ -10,30 +10,18 @@ from functools import lru_cache
 
 import numpy as np
 
+from detectors.kolmogorov import survival
+
 _SIGNIFICANCE = np.array([0.25, 0.1, 0.05, 0.025, 0.01, 0.005, 0.001])  # Scholz, Stephens 1987, table 1, as scipy extends it
 _B0 = np.array([0.675, 1.281, 1.645, 1.96, 2.326, 2.573, 3.085])
 _B1 = np.array([-0.245, 0.25, 0.678, 1.149, 1.822, 2.364, 3.615])
 _B2 = np.array([-0.105, -0.305, -0.362, -0.391, -0.396, -0.345, -0.154])
-EXACT_KOLMOGOROV = 10_000
 EXACT_SUMS = 20_000  # pooled rows up to which Anderson-Darling's variance is summed term by term
 
 
 def kolmogorov_smirnov_p(distance: float, n: int, m: int) -> float:
-    """Two-sided p-value, as scipy.stats.ks_2samp(method="asymp") has it.
-
-    Over EXACT_KOLMOGOROV effective rows scipy takes 14 ms and more, 1.4 s at a million, for what Kolmogorov's limit at a
-    corrected argument (Vrbik 2018, "Small-sample corrections to Kolmogorov-Smirnov test statistic") gives
-    to 3e-6 in a microsecond.
-    """
-    effective = max(1, round(float(n) * m / (n + m)))
-    if effective > EXACT_KOLMOGOROV:
-        from scipy.special import kolmogorov
-
-        x = math.sqrt(effective) * distance
-        return float(np.clip(kolmogorov(x + 1.0 / (6.0 * math.sqrt(effective)) + (x - 1.0) / (4.0 * effective)), 0.0, 1.0))
-    from scipy.stats import kstwo
-
-    return float(np.clip(kstwo.sf(distance, effective), 0.0, 1.0))
+    """Two-sided p-value, as scipy.stats.ks_2samp(method="asymp") has it, within 2e-6 (detectors/kolmogorov.py)."""
+    return survival(distance, max(1, round(float(n) * m / (n + m))))
 
 
 def kuiper_p(distance: float, n: int, m: int) -> float:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import erfc, gammaln, kolmogorov, ndtr, smirnov
+from scipy.special import erfc, gammaln, ndtr
 
 from detectors.calibrate.null import NullTable
 from detectors.columns import Floats
+from detectors.kolmogorov import survival
 
-STEPS = 160
+STEPS = 80
+KS_POINTS = 80
 FARTHEST = 7.5  # standard deviations to which the saddlepoint's curve is drawn
 EXACT_HITS = 2_000  # with more hits in both, the likelihood ratio's root is as good as the exact sum
 
@@ -21,20 +23,13 @@ def effective_rows(reference_rows: int, rows: int) -> float:
 def kolmogorov_smirnov(reference_rows: int, rows: int) -> NullTable:
     """Null of the two-sample distance; rows without ties (with ties it is less, so that limits are safe).
 
-    The exact one-sample law at the effective number of rows, as scipy.stats.ks_2samp(method="asymp") has it: its
-    tail is twice the one-sided one (Smirnov 1939), its middle is close to the limit law (Kolmogorov 1933).
+    The one-sample law at the effective number of rows (detectors/kolmogorov.py), as scipy.stats.ks_2samp(method="asymp") has it.
     """
     n = max(1, round(effective_rows(reference_rows, rows)))
-    distance = np.linspace(0.0, min(1.0, 5.2 / np.sqrt(n)), 400)[1:]
-    tail = 2.0 * smirnov(n, distance)
-    survival = np.where(
-        tail < 0.2,
-        tail,
-        np.maximum(np.minimum(1.0, kolmogorov(distance * (np.sqrt(n) + 0.12 + 0.11 / np.sqrt(n)))), tail * 0 + 0.2),
-    )
-    survival = np.minimum.accumulate(survival)
-    keep = survival > 1e-16
-    return NullTable.from_survival(distance[keep], np.log(survival[keep]))
+    distance = np.linspace(0.0, min(1.0, 5.0 / np.sqrt(n)), KS_POINTS + 1)[1:]
+    chances = np.minimum.accumulate([survival(float(d), n) for d in distance])
+    keep = chances > 1e-20
+    return NullTable.from_survival(distance[keep], np.log(chances[keep]))
 
 
 def rank_shift(shares: Floats, reference_rows: int, rows: int) -> NullTable:
@@ -49,8 +44,8 @@ def rank_shift(shares: Floats, reference_rows: int, rows: int) -> NullTable:
     up, log_up = _saddle(rank, shares, n)
     down, log_down = _saddle(-rank, shares, n)
     value = np.linspace(0.0, max(up[-1], down[-1]), 2 * STEPS)[1:]
-    survival = np.exp(_along(value, up, log_up)) + np.exp(_along(value, down, log_down))
-    return NullTable.from_survival(2.0 * value, np.log(np.minimum(survival, 1.0)))
+    either = np.exp(_along(value, up, log_up)) + np.exp(_along(value, down, log_down))
+    return NullTable.from_survival(2.0 * value, np.log(np.minimum(either, 1.0)))
 
 
 def _along(value: Floats, points: Floats, logs: Floats) -> Floats:
@@ -76,10 +71,10 @@ def _saddle(x: Floats, shares: Floats, n: float) -> tuple[Floats, Floats]:
     w = np.sqrt(np.maximum(2.0 * n * (theta * mean - cumulant), 1e-18))
     u = theta * np.sqrt(n * variance)
     density = np.exp(-(w**2) / 2.0) / np.sqrt(2.0 * np.pi)
-    survival = 0.5 * erfc(w / np.sqrt(2.0)) + density * (1.0 / u - 1.0 / w)
-    good = (survival > 1e-18) & (np.diff(mean, prepend=-1.0) > 1e-12)
-    mean, survival = mean[good], np.minimum.accumulate(np.minimum(survival[good], 0.5))
-    return np.concatenate([[0.0], mean]), np.concatenate([[np.log(0.5)], np.log(survival)])
+    chances = 0.5 * erfc(w / np.sqrt(2.0)) + density * (1.0 / u - 1.0 / w)
+    good = (chances > 1e-18) & (np.diff(mean, prepend=-1.0) > 1e-12)
+    mean, chances = mean[good], np.minimum.accumulate(np.minimum(chances[good], 0.5))
+    return np.concatenate([[0.0], mean]), np.concatenate([[np.log(0.5)], np.log(chances)])
 
 
 def share_root(hits: Floats, rows: Floats, reference_hits: Floats, reference_rows: Floats) -> Floats:

@@ -1,4 +1,4 @@
-"""The statistics that nulls are drawn for, for many draws at once: what detectors/drift.py computes for one pair.
+"""The statistics over bins, for many samples at once: what detectors/drift.py computes for one pair, and cells add up to.
 
 Each takes the shares of reference and window, shape (draws, cells), and their rows n and m, and gives shape (draws,).
 tests/test_calibrate.py holds that they equal the registry's.
@@ -73,12 +73,11 @@ def _against(p: Floats, q: Floats) -> Floats:
 class OverBins:
     """A statistic of unordered bins. power: it shrinks with (1/N + 1/M) to the power of half of this.
 
-    sum: it is a sum of one part a cell. root: its square is.
+    root: its square is a sum of one part a cell, as the others are themselves.
     """
 
     of: Statistic
     power: int = 1
-    sum: bool = True
     root: bool = False
 
 
@@ -88,7 +87,7 @@ OVER_BINS: dict[str, OverBins] = {
     "kl": OverBins(kullback_leibler, 2),
     "hellinger": OverBins(hellinger, root=True),
     "tv": OverBins(total_variation),
-    "linf": OverBins(l_infinity, sum=False),
+    "linf": OverBins(l_infinity),
     "chi2": OverBins(chi_square, 0),
     "g_test": OverBins(g_test, 0),
     "cramers_v": OverBins(cramers_v, root=True),

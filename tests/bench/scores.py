@@ -56,7 +56,7 @@ def made_nulls_ms(features: int, categories: int, rows: int) -> tuple[float, flo
         shares = rng.dirichlet(np.ones(categories))
         sides = ({f"v{i}": int(c) for i, c in enumerate(rng.multinomial(n, shares)) if c} for n in (50_000, rows))
         pairs.append(CategoryPair(*(CategorySummary(categories, side) for side in sides)))
-    for cache in (nulls._drawn, nulls._summed, sums._cells):
+    for cache in (nulls._of_shares, sums._block):
         cache.cache_clear()
     found = []
     for _ in range(2):

@@ -1,0 +1,80 @@
+"""The null of a weighted sum of absolute differences: of shares (total variation), of distribution functions (Wasserstein).
+
+Differences of two samples are normal, but for few rows. W = sum of w |D| then has a mean and a variance in closed form,
+
+    E |X| = s sqrt(2 / pi),    Cov(|X|, |Y|) = 2 / pi s t (sqrt(1 - r^2) + r asin r - 1)    (Nabeya 1951)
+
+and a tail as that of the widest sum of D with signs: log P(W > t) ~ -t^2 / 2 v, v its variance (Marcus, Shepp 1972). W^2 is taken
+as v (2 G + c), G of a gamma law: one of one degree of freedom where all differences move as one, and held to all three.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from scipy.special import chdtrc, chdtri, gammainccinv, gammaincinv
+
+from detectors.calibrate.closed import effective_rows
+from detectors.calibrate.greatest import greatest_change
+from detectors.calibrate.null import TAILS, NullTable
+from detectors.calibrate.sums import sum_null
+from detectors.columns import Floats
+
+MANY = 16  # bins: so many differences are nearly apart from each other
+FEW_ROWS = 4.0
+DIRECTIONS, POINTS, FARTHEST = 512, 32, 1e-12
+_SHAPES: Floats = np.geomspace(0.04, 80.0, 100).astype(np.float64)
+_NODES: Floats = np.linspace(1.0 / 96.0, 1.0 - 1.0 / 96.0, 48).astype(np.float64)
+
+
+def absolute_null(weights: Floats, covariance: Floats, widest: float) -> NullTable:
+    """weights: (k,) >= 0. covariance: (k, k) of the differences. widest: the greatest variance of a sum of w D with signs."""
+    std = weights * np.sqrt(np.maximum(np.diag(covariance), 0.0))
+    there = std > 0
+    std, weights = std[there], weights[there]
+    if not len(std):
+        return NullTable(np.linspace(0.0, 1e-9, len(TAILS)))
+    r = np.clip(covariance[np.ix_(there, there)] * np.outer(weights, weights) / np.outer(std, std), -1.0, 1.0)
+    mean = float(std.sum()) * np.sqrt(2.0 / np.pi)
+    variance = 2.0 / np.pi * float(std @ (np.sqrt(1.0 - r * r) + r * np.arcsin(r) - 1.0) @ std)
+    square = (mean * mean + variance) / (2.0 * widest)  # E W^2, where the gamma's scale is 1
+    able = _SHAPES <= square  # W^2 is not below 0
+    roots = np.sqrt(square - _SHAPES[able, None] + _gammas()[able]).mean(axis=1)  # E W falls as the shape grows
+    shape = float(np.exp(np.interp(-mean / np.sqrt(2.0 * widest), -roots, np.log(_SHAPES[able]))))
+    values = square - shape + gammainccinv(shape, np.minimum(TAILS, 1.0 - 1e-9))
+    return NullTable(np.sqrt(np.maximum(2.0 * widest * values, 0.0)))
+
+
+@lru_cache(maxsize=1)
+def _gammas() -> Floats:
+    """Gamma variates of every shape at equal probabilities, their mean made exact: (shapes, nodes)."""
+    found = gammaincinv(_SHAPES[:, None], _NODES[None, :])
+    return np.asarray(found * (_SHAPES / found.mean(axis=1))[:, None])
+
+
+def total_variation_null(shares: Floats, reference_rows: int, rows: int) -> NullTable:
+    """Of half the sum of |p - q| over bins of these shares (k,).
+
+    Up to three bins it is the greatest change of one. Many bins, or few rows in those that move most: a sum of cells. Else
+    normal differences lie in a direction apart from how far they lie, so P(tv > t) is the mean over directions u of
+    P(chi > t / tv(u)), with k - 1 degrees of freedom: few directions reach any tail.
+    """
+    std = np.sqrt(shares * (1.0 - shares))
+    if len(shares) <= 3:
+        return greatest_change(shares, reference_rows, rows)
+    if len(shares) > MANY or float(std[rows * shares < FEW_ROWS].sum()) >= 0.5 * float(std.sum()):
+        return sum_null("tv", shares, reference_rows, rows)
+    root = np.sqrt(shares)
+    way = _deviates()[:, : len(shares)]
+    way = way - (way @ root)[:, None] * root
+    of_one = np.abs(way * root).sum(axis=1) / (2.0 * np.sqrt((way**2).sum(axis=1) * effective_rows(reference_rows, rows)))
+    freedom = len(shares) - 1
+    at = np.sqrt(np.linspace(0.02, 1.0, POINTS) * float(chdtri(freedom, FARTHEST))) * float(of_one.max())
+    survival = chdtrc(freedom, (at[None, :] / of_one[:, None]) ** 2).mean(axis=0)
+    return NullTable.from_survival(at, np.log(np.maximum(survival, 1e-300)))
+
+
+@lru_cache(maxsize=1)
+def _deviates() -> Floats:
+    return np.random.default_rng(1).standard_normal((DIRECTIONS, MANY))
