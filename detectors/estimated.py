@@ -65,19 +65,19 @@ def score_estimated(
 
 def with_bands(
     values: Mapping[str, float], errors: Mapping[str, float], rows: int, reference: str, realised: Mapping[str, float],
-    ceiling: float = 1.0,
+    ceiling: float = 1.0, subject: str = SUBJECT, evidence: dict[str, object] | None = None,
 ) -> list[Score]:  # fmt: skip
     """Each value with its band, and its gap where the realised one is known."""
     out = []
     for name, value in values.items():
-        out.append(Score(SUBJECT, name, value, rows, reference))
+        out.append(Score(subject, name, value, rows, reference, evidence or {}))
         if name.endswith("_share"):  # cells of the confusion matrix, which the metrics' bands speak for
             continue
         band = BAND * errors.get(name, math.nan)
-        out.append(Score(SUBJECT, f"{name}_low", max(0.0, value - band) if band == band else math.nan, rows, reference))
-        out.append(Score(SUBJECT, f"{name}_high", min(ceiling, value + band) if band == band else math.nan, rows, reference))
+        out.append(Score(subject, f"{name}_low", max(0.0, value - band) if band == band else math.nan, rows, reference))
+        out.append(Score(subject, f"{name}_high", min(ceiling, value + band) if band == band else math.nan, rows, reference))
         if name in realised and math.isfinite(realised[name]):
-            out.append(Score(SUBJECT, f"{name}_gap", value - realised[name], rows, reference))
+            out.append(Score(subject, f"{name}_gap", value - realised[name], rows, reference))
     return out
 
 

@@ -88,6 +88,10 @@ def test_results_join_their_window_as_a_revision_judged_like_any_other(world):
     assert moved["value"] > 0.75 and moved["level"] == "breach" and moved["rows"] == 400
     assert [r["value"] < 1e-6 for r in found(store, "multivariate", "domain_auc_p")] == [False, True]
     assert [w["revision"] for w in store.windows("m")] == [2, 2]
+    subject = "estimated_performance_weighted"
+    value, low, high = (found(store, subject, f"accuracy{end}")[0]["value"] for end in ("", "_low", "_high"))
+    assert 0.0 < value - low < 0.15 and 0.0 < high - value < 0.15
+    assert "resembles too little" in found(store, subject, "accuracy")[1]["evidence"]
     states = store.rows(model_state.select().where(model_state.c.name.startswith("slow:")))
     assert len(states) == 2
     cfg = load_config(folder / "c.yaml")
@@ -379,6 +383,38 @@ def test_weighted_estimates_hold_where_calibration_depends_on_the_inputs():
     assert abs(found["accuracy"] - realised) < 0.05 < 0.1 < abs(plain_cbpe["accuracy"] - realised)
     few = score_weighted(reference, list(truth), window, np.where(np.arange(3000) < 50, 80.0, 0.0), "1", 1500, "r")
     assert all(math.isnan(s.value) and "are worth 50" in s.evidence["reason"] for s in few)
+
+
+def test_the_bands_of_weighted_estimates_hold_the_truth_as_often_as_they_say_and_are_no_wider():
+    """Under covariate shift that moves calibration, over windows of which all rows, or two in five, are in the sample."""
+    from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score, roc_auc_score
+
+    def draw(rng, n, shift):
+        x, z = rng.normal(shift, 1, n), rng.normal(size=n)
+        score_ = 1 / (1 + np.exp(-(x + z)))
+        truth = rng.random(n) < np.where(x > 0.5, 0.25 + 0.5 * score_, score_)
+        return plain({"x": x}, score_, np.where(score_ > 0.5, "1", "0")), truth
+
+    off = {}
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        shift, sampled = (0.0, 0.3, 0.6, 0.9)[seed % 4], 600 if seed % 2 else 1500
+        (reference, known), (window, later) = draw(rng, 2000, 0.0), draw(rng, 1500, shift)
+        weights = np.exp(shift * reference.numeric["x"])
+        seen = window.take(slice(0, sampled))
+        scores = score_weighted(reference, np.where(known, "1", "0").tolist(), seen, weights / weights.mean(), "1", 1500, "r")
+        found = {s.name: s.value for s in scores}
+        guess = window.score > 0.5
+        realised = {
+            "accuracy": accuracy_score(later, guess), "precision": precision_score(later, guess),
+            "recall": recall_score(later, guess), "f1": f1_score(later, guess),
+            "specificity": recall_score(~later, ~guess), "roc_auc": roc_auc_score(later, window.score),
+        }  # fmt: skip
+        for name, value in realised.items():
+            off.setdefault(name, []).append((found[name] - value) / ((found[f"{name}_high"] - found[f"{name}_low"]) / 6))
+    for name, errors in off.items():  # in standard errors
+        assert np.mean(np.abs(errors) <= 3) >= 0.95, (name, errors)
+        assert 0.7 < np.std(errors) < 1.35 and abs(np.mean(errors)) < 1, (name, np.mean(errors), np.std(errors))
 
 
 def test_dle_equals_nannymls_on_its_car_prices_within_its_sampling_error():
