@@ -19,11 +19,12 @@ import numpy as np
 
 from detectors.cbpe import BAND, binary_errors, binary_metrics, calibrations
 from detectors.estimated_value import SUBJECT, binary_value, expected_value, value_scores
+from detectors.labelled.folding import by_label
 from detectors.labelled.value import Worth
 from detectors.performance import PerformanceSummary
 from detectors.profile import Profile
 from detectors.score import Score
-from detectors.score_cells import NEGATIVE, PART, POSITIVE, ScoreCells, load_reference
+from detectors.score_cells import LABELS, NEGATIVE, OTHER, PART, POSITIVE, ScoreCells, load_reference
 
 CALIBRATION_LIMIT = 0.05
 BINARY = ("accuracy", "precision", "recall", "f1", "specificity", "roc_auc")
@@ -58,6 +59,8 @@ def score_estimated(
     else:
         expected, labels = _expected_confusion(cells, [c.probability for c in found], known)
         values = macro_metrics(expected)
+        if len(cells.labels) > LABELS:  # a mean over classes is one over all of them
+            values = {name: values[name] for name in ("accuracy",) if name in values}
         errors = multiclass_errors(known, rows)
         valued = expected_value(expected, labels, worth, known)
     return [error, *with_bands(values, errors, rows, profile.name, realised), *value_scores(valued, rows, profile.name, realised)]
@@ -103,14 +106,18 @@ def _expected_confusion(
     assert cells.counts is not None
     confusion = {} if reference is None else reference.confusion
     names = sorted({*cells.labels, *(name for pair in confusion for name in pair)})
+    if len(cells.labels) > LABELS:  # a class without cells of its own is one of the others
+        names = list(cells.labels)
     at = {name: i for i, name in enumerate(names)}
+    others = at.get(OTHER, 0)
+    mistaken = np.zeros((len(names), len(names)))
+    for (predicted, true), rows in confusion.items():
+        if predicted != true:
+            mistaken[at.get(predicted, others), at.get(true, others)] += rows
     out = np.zeros((len(names), len(names)))
     for label, counts, p in zip(cells.labels, cells.counts.astype(np.float64), probability, strict=True):
         right = float(counts @ p)
-        wrong = np.zeros(len(names))
-        for (predicted, true), rows in confusion.items():
-            if predicted == label and true != label:
-                wrong[at[true]] += rows
+        wrong = mistaken[at[label]]
         out[at[label], at[label]] += right
         missed = float(counts.sum()) - right
         share = (
@@ -144,14 +151,14 @@ def multiclass_errors(reference: PerformanceSummary | None, rows: int) -> dict[s
     if reference is None or not reference.confusion:
         return {}
     n = float(sum(reference.confusion.values()))
-    labels = sorted({name for pair in reference.confusion for name in pair})
+    of_predicted, of_true = (by_label(reference.confusion, side) for side in (0, 1))
+    labels = sorted({*of_predicted, *of_true})
     right = sum(c for (p, t), c in reference.confusion.items() if p == t)
     out = {"accuracy": math.sqrt(right * (n - right)) / n / math.sqrt(rows)}
     squares = {"precision": 0.0, "recall": 0.0, "f1": 0.0}
     for label in labels:
         hit = reference.confusion.get((label, label), 0)
-        predicted = sum(c for (p, _), c in reference.confusion.items() if p == label)
-        true = sum(c for (_, t), c in reference.confusion.items() if t == label)
+        predicted, true = of_predicted.get(label, 0), of_true.get(label, 0)
         relevant = predicted + true - hit
         for name, whole in (("precision", predicted), ("recall", true), ("f1", relevant)):
             if whole:

@@ -3,6 +3,7 @@
 What is counted depends on the task (detectors/labelled/): confusion counts, scores in fixed cells, sums of what a
 metric is the mean of. No rows are kept. Size: for binary 66 kB in memory, for multiclass 66 kB a class up to 16, 8.7 kB
 a class beyond, for regression 164 kB, else less than 2 kB a class or quantile; filled cells only where stored.
+Beside that at most 20,000 pairs of labels (detectors/labelled/folding.py).
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ import numpy as np
 
 from detectors import frame
 from detectors.columns import Ints, Outcomes, Schema
-from detectors.labelled.tally import LABELS, OTHER, Metric, Tally
+from detectors.labelled.tally import Metric, Tally
 from detectors.labelled.tasks import LABELLED
 from detectors.summaries import OUTCOME_PARTS, empty_parts, merge_parts, restore_parts
 
-FORMAT = 2
-__all__ = ["LABELS", "OTHER", "PerformanceSummary"]
+FORMAT = 3
+WITHOUT_FOLD = 2  # more than 100 labels shared "__other__", right or wrong
 
 
 @dataclass(slots=True)
@@ -55,10 +56,7 @@ class PerformanceSummary(Tally):
         return list(LABELLED[self.schema.task].metrics(self)) if self.rows > 0 else []
 
     def merge(self, other: PerformanceSummary) -> None:
-        for key, rows in other.confusion.items():
-            self.confusion[key] = self.confusion.get(key, 0) + rows
-            if self.confusion[key] == 0:
-                del self.confusion[key]
+        self.add_pairs(other)
         for name, value in other.sums.items():
             self.sums[name] += value
         for name, counts in other.arrays.items():
@@ -68,7 +66,7 @@ class PerformanceSummary(Tally):
     def to_bytes(self) -> bytes:
         confusion = sorted([*key, rows] for key, rows in self.confusion.items())
         shapes = {name: list(counts.shape) for name, counts in self.arrays.items()}
-        head = [confusion, list(self.sums), shapes, list(self.parts), _meaning(self.schema)]
+        head = [confusion, list(self.sums), shapes, list(self.parts), _meaning(self.schema), self.fold]
         out = [json.dumps(head).encode(), np.array(list(self.sums.values()), dtype="<f8").tobytes()]
         for counts in self.arrays.values():
             filled = np.flatnonzero(counts)
@@ -82,11 +80,12 @@ class PerformanceSummary(Tally):
 
         Raises ValueError for a format that this release does not know.
         """
-        if not data or data[0] != FORMAT:
-            raise ValueError(f"performance summary of format {data[:1]!r}: this release reads {FORMAT}.")
+        if not data or data[0] not in (WITHOUT_FOLD, FORMAT):
+            raise ValueError(f"performance summary of format {data[:1]!r}: this release reads {WITHOUT_FOLD} and {FORMAT}.")
         parts = frame.split(data[1:])
         out = PerformanceSummary.empty(schema)
-        confusion, names, shapes, others, meaning = json.loads(parts[0])
+        confusion, names, shapes, others, meaning, *fold = json.loads(parts[0])
+        out.fold = fold[0] if fold else 0
         out.confusion = {(predicted, true): rows for predicted, true, rows in confusion}
         found = dict(zip(names, np.frombuffer(parts[1], dtype="<f8").tolist(), strict=True))
         same = meaning == _meaning(schema)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from detectors.category import CategorySummary
 from detectors.choice import Choice
+from detectors.labelled.folding import by_label
 from detectors.labelled.tally import Metric
 from detectors.performance import PerformanceSummary
 from detectors.profile import PREDICTION, Profile
@@ -17,6 +18,7 @@ from detectors.window import Numeric, WindowSummary
 
 SHARES_MOST = 10  # values of a category whose share is a score of its own
 REFERENCE_SHARES_MOST = 50  # of a reference, so that what is frequent in a window is found there
+TARGET_SHARES_MOST = 100  # labels
 QUANTILES = {"p01": 0.01, "p05": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95, "p99": 0.99}
 
 
@@ -138,10 +140,9 @@ def score_performance(perf: PerformanceSummary) -> list[Score]:
     if n <= 0:
         return []
     out = list(metric_scores(perf.metrics()))
-    totals: dict[str, int] = {}
-    for (_, true), rows in perf.confusion.items():
-        totals[true] = totals.get(true, 0) + rows
-    out.extend(Score("target", f"share:{label}", rows / n, n) for label, rows in sorted(totals.items()))
+    totals = by_label(perf.confusion, 1)
+    shown = heapq.nsmallest(TARGET_SHARES_MOST, totals, key=lambda label: (-totals[label], label))
+    out.extend(Score("target", f"share:{label}", totals[label] / n, n) for label in sorted(shown))
     return out
 
 

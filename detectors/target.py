@@ -15,6 +15,7 @@ from detectors.buckets import to_keys
 from detectors.category import CategorySummary
 from detectors.choice import Choice
 from detectors.float_cells import BITS, HIGH, LOW
+from detectors.labelled.folding import by_label, folded
 from detectors.labelled.regression import TRUTH
 from detectors.moments import Moments
 from detectors.pairs import CategoryPair, NumericPair, Pair
@@ -29,7 +30,7 @@ SHIFT = 52 - BITS
 def target_drift(current: PerformanceSummary, reference: PerformanceSummary, name: str, choice: Choice) -> Iterator[Score]:
     """Scores of the labels of a window; name is the reference's. Nothing for a task whose labels are no classes or numbers."""
     if current.confusion or reference.confusion:
-        yield from category_drift(SUBJECT, _classes(current), _classes(reference), name, choice)
+        yield from category_drift(SUBJECT, *_classes(current, reference), name, choice)
     elif TRUTH in current.arrays and current.rows > 0:
         numbers = _numbers(current), _numbers(reference)
         if all(summary.rows for summary in numbers):
@@ -42,17 +43,19 @@ def target_drift(current: PerformanceSummary, reference: PerformanceSummary, nam
 def target_pair(current: PerformanceSummary, reference: PerformanceSummary) -> Pair | None:
     """Both sides' labels side by side, None where they are neither classes nor numbers."""
     if current.confusion or reference.confusion:
-        return CategoryPair(_classes(reference), _classes(current))
+        of_window, of_reference = _classes(current, reference)
+        return CategoryPair(of_reference, of_window)
     if TRUTH in current.arrays:
         return NumericPair(_numbers(reference), _numbers(current))
     return None
 
 
-def _classes(summary: PerformanceSummary) -> CategorySummary:
-    out = CategorySummary()
-    for (_, true), rows in sorted(summary.confusion.items()):
-        out.counts[true] = out.counts.get(true, 0) + rows
-    return out
+def _classes(current: PerformanceSummary, reference: PerformanceSummary) -> tuple[CategorySummary, CategorySummary]:
+    """Both sides' classes by the same names."""
+    level = max(current.fold, reference.fold)
+    counts = (by_label(folded(side.confusion, level), 1) for side in (current, reference))
+    of_window, of_reference = (CategorySummary(counts=dict(sorted(side.items()))) for side in counts)
+    return of_window, of_reference
 
 
 def _numbers(summary: PerformanceSummary) -> AdaptiveSummary:

@@ -18,6 +18,7 @@ from dataclasses import replace
 from detectors.float_cells import quantile
 from detectors.label_bias import Compared, bias, of_counts, of_scores
 from detectors.label_spread import LABELS, SCORES
+from detectors.labelled.folding import by_label, keeps_name, with_names
 from detectors.limits import Limit
 from detectors.score import Finding, Score
 from monitor.panes import Group
@@ -68,11 +69,10 @@ def _compared(view: WindowView, group: Group, part: GroupView) -> Iterable[Compa
     found = (
         [of_scores(part.performance.parts[LABELS].scores, part.inputs.parts[SCORES].scores)] if SCORES in part.inputs.parts else []
     )
-    predicted: dict[str, int] = {}
-    for (label, _), rows in part.performance.confusion.items():
-        predicted[label] = predicted.get(label, 0) + rows
-    if predicted:
-        found.append(of_counts("predicted label", predicted, part.inputs.label.counts))
+    if predicted := by_label(part.performance.confusion, 0):
+        every = part.inputs.label.counts
+        names = [label for label in every if keeps_name(label, part.performance.fold)]
+        found.append(of_counts("predicted label", with_names(predicted, names), with_names(every, names)))
     segments: dict[str, tuple[dict[str, int], dict[str, int]]] = {}
     for (version, segment), other in sorted(view.groups.items()):
         if version == group[0] and segment:

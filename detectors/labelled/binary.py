@@ -35,8 +35,8 @@ def add(tally: Tally, o: Outcomes) -> None:
 
 
 def metrics(tally: Tally) -> Sequence[Metric]:
-    labels, m = confusion.matrix(tally)
-    out = [confusion.accuracy(m), *confusion.positive_class(labels, m, tally.schema.positive_label), confusion.mcc(m)]
+    m = confusion.matrix(tally)
+    out = [confusion.accuracy(m), *confusion.positive_class(m, tally.schema.positive_label), confusion.mcc(m)]
     scored = int(tally.sums["scored"])
     if scored <= 0:
         return out

@@ -72,7 +72,7 @@ def _add_chances(tally: Tally, chances: Matrix, place: np.ndarray, weight: np.nd
 
 
 def metrics(tally: Tally) -> Sequence[Metric]:
-    labels, m = confusion.matrix(tally)
+    m = confusion.matrix(tally)
     out = [confusion.accuracy(m), *confusion.macro(m), confusion.mcc(m)]
     scored = int(tally.sums["scored"])
     if scored > 0:
@@ -82,7 +82,7 @@ def metrics(tally: Tally) -> Sequence[Metric]:
         out += [Metric(name, *mean_of(tally, name, scored), scored) for name in ("log_loss", "brier")]
     found = calibration(tally.arrays["confidence"], EDGES)
     out += [metric for metric in found if metric.name in ("ece", "mce")]
-    return [*out, *confusion.each_class(labels, m, EACH)]
+    return [*out, *confusion.each_class(m, EACH)]
 
 
 def _areas(tally: Tally, scored: int) -> list[Metric]:

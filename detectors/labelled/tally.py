@@ -5,7 +5,7 @@ Linear is what makes them merge in any order and lets a row be taken back: it is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from detectors.columns import Bools, DictColumn, Ints, Outcomes, Schema
+from detectors.labelled.folding import Pairs, added, keeps_name
 
-LABELS = 100  # more classes share OTHER
-OTHER = "__other__"
+DENSE = 65_536  # pairs of values that are counted in an array of all of them
 
 
 class Metric(NamedTuple):
@@ -31,10 +31,11 @@ class Metric(NamedTuple):
 
 @dataclass(slots=True)
 class Tally:
-    """confusion counts (predicted, true) labels; arrays hold whole numbers."""
+    """confusion counts (predicted, true) labels, at the level `fold` of folding.py; arrays hold whole numbers."""
 
     schema: Schema
-    confusion: dict[tuple[str, str], int] = field(default_factory=dict)
+    confusion: Pairs = field(default_factory=dict)
+    fold: int = 0
     sums: dict[str, float] = field(default_factory=dict)
     arrays: dict[str, Ints] = field(default_factory=dict)
 
@@ -60,26 +61,30 @@ class Tally:
         counts += np.bincount(flat, weights=weights, minlength=counts.size).astype(np.int64).reshape(counts.shape)
 
     def add_confusion(self, predicted: DictColumn, true: DictColumn, there: Bools, weight: Ints) -> None:
-        """Count pairs of labels, of the rows that have both. At most LABELS labels are counted by name."""
+        """Count pairs of labels, of the rows that have both."""
         width = max(1, len(true.values))
         pair = predicted.codes[there].astype(np.int64) * width + true.codes[there]
-        tally = np.zeros(max(1, len(predicted.values)) * width, dtype=np.int64)
-        np.add.at(tally, pair, weight[there])
-        known = {name for key in self.confusion for name in key}
-        for at in np.flatnonzero(tally).tolist():
-            key = (_name(predicted.values[at // width], known), _name(true.values[at % width], known))
-            self.confusion[key] = self.confusion.get(key, 0) + int(tally[at])
-            if self.confusion[key] == 0:
-                del self.confusion[key]
+        size = max(1, len(predicted.values)) * width
+        if size <= DENSE:
+            tally = np.bincount(pair, weights=weight[there], minlength=size)
+            codes = np.flatnonzero(tally)
+            tally = tally[codes]
+        else:
+            codes, place = np.unique(pair, return_inverse=True)
+            tally = np.bincount(place, weights=weight[there], minlength=len(codes))
+        found: Pairs = {}
+        for at, rows in zip(codes.tolist(), tally.astype(np.int64).tolist(), strict=True):
+            key = (predicted.values[at // width], true.values[at % width])
+            found[key] = found.get(key, 0) + rows
+        self.confusion, self.fold = added(self.confusion, self.fold, found, 0)
 
+    def add_pairs(self, other: Tally) -> None:
+        """Those that another one counted."""
+        self.confusion, self.fold = added(self.confusion, self.fold, other.confusion, other.fold)
 
-def _name(label: str, known: set[str]) -> str:
-    """The label, or OTHER where there is no room for one more among those known."""
-    if label not in known:
-        if len(known) >= LABELS:
-            return OTHER
-        known.add(label)
-    return label
+    def names_all(self, labels: Iterable[str]) -> bool:
+        """Whether pairs of these labels, and of each with any other, are counted by name."""
+        return all(keeps_name(label, self.fold) for label in labels)
 
 
 @dataclass(frozen=True, slots=True)
