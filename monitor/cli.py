@@ -88,11 +88,11 @@ def check(config_path: str, connect: bool, quiet: bool) -> None:
     if not quiet:
         click.echo(effective(cfg))
     if connect:
-        from monitor.connect import try_all
+        from monitor.connect import NOT_TRIED, try_all
 
         failed = 0
         for name, problem in try_all(cfg):
-            failed += problem is not None
+            failed += problem not in (None, NOT_TRIED)
             click.echo(f"{name}: {problem or 'ok'}")
         if failed:
             sys.exit(EXIT_UNREACHABLE)

@@ -10,15 +10,17 @@ from urllib.parse import urlsplit
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from alerts.channels.registry import CHANNELS, check_address
 from monitor.config import Config
 from monitor.config.model import ChannelSettings, SourceSettings
 from monitor.config.secret import SecretMissing
 
 TIMEOUT_S = 8.0
+NOT_TRIED = "not tried: it connects to nowhere"
 
 
 def try_all(cfg: Config) -> Iterator[tuple[str, str | None]]:
-    """(what, what is wrong with it or None) for the store, each source and each channel."""
+    """(what, what is wrong with it, None, or NOT_TRIED) for the store, each source and each channel."""
     yield "store", _try_store(cfg)
     for source in cfg.sources:
         if source.type == "kafka":
@@ -84,12 +86,16 @@ def _try_channel(channel: ChannelSettings) -> str | None:
         options = channel.options()
     except SecretMissing as error:
         return str(error)
-    if channel.type == "log":
-        return None
-    parts = urlsplit(options.get("url") or options.get("webhook_url") or "https://slack.com")
+    url = CHANNELS[channel.type].address(options)
+    if not url:
+        return NOT_TRIED
+    parts = urlsplit(url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
     try:
+        check_address(channel.type, options)
         with socket.create_connection((parts.hostname or "", port), timeout=TIMEOUT_S):
             return None
+    except ValueError as error:
+        return str(error)
     except OSError as error:
         return f"{parts.hostname}:{port} does not answer: {error.strerror or error}"

@@ -76,18 +76,21 @@ def test_the_signature_equals_the_standards_own_vector():
 def test_an_answer_decides_between_sent_retry_and_failed(server, answer, expected):
     for channel in (
         WebhookChannel(Poster(server.url, 0.3, allow_private=True), (SECRET,)),
-        SlackWebhookChannel(server.url, 1),
+        SlackWebhookChannel(Poster(server.url, 0.3, allow_private=True)),
     ):
-        if isinstance(channel, SlackWebhookChannel) and answer[0] in (204, 302):
-            continue
         server.script[:] = [answer]
         assert isinstance(channel.send(note(), 1, 0), expected)
+
+
+def test_slacks_webhook_reaches_no_private_address_unless_allowed(server):
+    outcome = build_channel("slack", {"webhook_url": server.url}).send(note(), 1, 0)
+    assert isinstance(outcome, Failed) and "not a public address: set allow_private" in outcome.error and server.seen == []
 
 
 def test_retry_after_reaches_the_outcome(server):
     server.script[:] = [(429, {"Retry-After": "7"})] * 3
     assert WebhookChannel(Poster(server.url, 1, True)).send(note(), 1, 0).after_ms == 7000
-    assert SlackWebhookChannel(server.url).send(note(), 1, 0).after_ms == 7000
+    assert SlackWebhookChannel(Poster(server.url, 1, True)).send(note(), 1, 0).after_ms == 7000
     assert SlackBotChannel("xoxb-1", "#c", base_url=server.url + "api/").send(note(), 1, 0).after_ms == 7000
 
 

@@ -196,7 +196,7 @@ def test_exit_codes_and_messages(tmp_path):
     assert "bad.yaml:1: models[0].task" in out and "did you mean 'binary'?" in out
     good = config(tmp_path / "x")
     assert "valid" in run("check", good) and f"schema version {LATEST}" in run("migrate", "-c", good)
-    assert "channel console: ok" in run("check", good, "--connect", "--quiet")
+    assert "channel console: not tried: it connects to nowhere" in run("check", good, "--connect", "--quiet")
     away = tmp_path / "away.yaml"
     away.write_text('store: {url: "postgresql+psycopg://u@127.0.0.1:1/d"}\nsources: [{name: h, type: http}]\nmodels: [{name: m}]\n')
     assert "store:" in run("export", "windows", "-c", away, code=3)

@@ -420,6 +420,7 @@ def test_the_request_carries_where_the_model_and_the_rows_come_from():
     ("yaml", "says"),
     [
         ("models: [{name: m, rows_query: 'x {nope}'}]", "nope"),
+        ("models: [{name: m, rows_query: 'x {from_ms:zz}'}]", r"write \{from_ms\}, values go in as they are"),
         ("alerts: {channels: {r: {type: retrain, adapter: airfow, url: 'https://x.example'}}}", "there is no retrain adapter"),
         ("alerts: {channels: {r: {type: retrain}}}", "url is missing"),
         (
@@ -441,8 +442,9 @@ def test_the_check_says_what_is_wrong(yaml, says):
 
 def test_unknown_fields_of_a_template():
     assert unknown_fields("{from} {x} {{y}}") == ["x"]
-    with pytest.raises(ValueError):
-        unknown_fields("{from")
+    for bad in ("{from", "{from:{foo}}", "{model!x}", "{from_ms:zz}", "{version!r}", "{to:>10}"):
+        with pytest.raises(ValueError):
+            unknown_fields(bad)
 
 
 def signed(body, secret=SECRET, at=T0 // 1000, message_id="m"):

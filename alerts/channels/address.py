@@ -49,6 +49,17 @@ def resolve(host: str, port: int) -> list[str]:
     return [str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
 
 
+def check_host(host: str, port: int, allow_private: bool, resolve: Resolve = resolve) -> list[str]:
+    """The host's addresses. Raises UnsafeAddress where one is private, OSError where the name does not resolve."""
+    addresses = resolve(host, port)
+    if not addresses:
+        raise OSError(f"{host} has no address")
+    inside = next((ip for ip in addresses if not is_public(ip)), None)
+    if inside is not None and not allow_private:
+        raise UnsafeAddress(f"{host} is {inside}, not a public address: set allow_private: true to allow it")
+    return addresses
+
+
 def check_target(url: str, allow_private: bool, resolve: Resolve = resolve) -> Target:
     """The checked destination of an http(s) URL.
 
@@ -61,14 +72,8 @@ def check_target(url: str, allow_private: bool, resolve: Resolve = resolve) -> T
         raise UnsafeAddress("url holds a user or password: give the secret with secret_env instead")
     tls = parts.scheme == "https"
     port = parts.port or (443 if tls else 80)
-    addresses = resolve(parts.hostname, port)
-    if not addresses:
-        raise OSError(f"{parts.hostname} has no address")
-    if not allow_private:
-        if not tls:
-            raise UnsafeAddress(f"{parts.hostname}: http is not encrypted: use https, or set allow_private: true")
-        for ip in addresses:
-            if not is_public(ip):
-                raise UnsafeAddress(f"{parts.hostname} is {ip}, not a public address: set allow_private: true to allow it")
+    addresses = check_host(parts.hostname, port, allow_private, resolve)
+    if not allow_private and not tls:
+        raise UnsafeAddress(f"{parts.hostname}: http is not encrypted: use https, or set allow_private: true")
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return Target(tls, parts.hostname, addresses[0], port, path)

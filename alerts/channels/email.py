@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from email.message import EmailMessage
 from email.utils import formatdate
 
-from alerts.channels.address import Resolve, is_public, resolve
+from alerts.channels.address import Resolve, UnsafeAddress, check_host, resolve
 from alerts.channels.base import Failed, Outcome, Retry, Sent
 from alerts.notification import Notification
 from alerts.plot import bar_plot
@@ -76,12 +76,11 @@ class EmailChannel:
 
     def send(self, notification: Notification, attempt: int, now_ms: int) -> Outcome:
         try:
-            addresses = self.resolve(self.host, self.port)
+            addresses = check_host(self.host, self.port, self.allow_private, self.resolve)
+        except UnsafeAddress as error:
+            return Failed(str(error))
         except (OSError, UnicodeError) as error:
             return Retry(None, f"cannot resolve {self.host}: {error}")
-        inside = [ip for ip in addresses if not is_public(ip)]
-        if inside and not self.allow_private:
-            return Failed(f"{self.host} is {inside[0]}, not a public address: set allow_private: true to allow it")
         message = compose(notification, self.sender, self.recipients, now_ms)
         try:
             with self._connect(addresses[0]) as server:

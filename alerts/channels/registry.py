@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import urlsplit
 
 from alerts.channels import opsgenie, pagerduty
+from alerts.channels.address import Resolve, check_host, check_target, resolve
 from alerts.channels.alertmanager import AlertmanagerChannel
 from alerts.channels.base import Channel
 from alerts.channels.discord import DiscordChannel
@@ -22,7 +24,7 @@ from alerts.channels.retrain import RetrainChannel
 from alerts.channels.slack import SlackBotChannel, SlackWebhookChannel
 from alerts.channels.teams import TeamsChannel
 from alerts.channels.webhook import WebhookChannel, decode_secret
-from alerts.retraining.adapters import build_adapter
+from alerts.retraining.adapters import ADAPTERS, build_adapter
 from alerts.retraining.policy import RetrainPolicy
 
 Options = Mapping[str, Any]
@@ -35,6 +37,7 @@ class ChannelType:
     build: Callable[[Options], Channel]
     options: tuple[str, ...] = ()
     pace_ms: int = 0  # between two messages, by the receiver's documented limit
+    address: Callable[[Options], str] = lambda options: ""  # where it connects to: a URL, smtp://HOST:PORT, or "" for nowhere
 
 
 def _timeout_s(options: Options) -> float:
@@ -48,8 +51,8 @@ def _need(options: Options, name: str, what: str) -> Any:
 
 
 def _slack(options: Options) -> Channel:
-    if url := options.get("webhook_url"):
-        return SlackWebhookChannel(url, _timeout_s(options))
+    if options.get("webhook_url"):
+        return SlackWebhookChannel(_hidden(options, "slack"))
     if (token := options.get("bot_token")) and (channel := options.get("channel")):
         return SlackBotChannel(token, channel, _timeout_s(options), picture=bool(options.get("picture", False)))
     raise ValueError("slack channel: give webhook_url_env, or bot_token_env and channel")
@@ -109,11 +112,23 @@ def _email(options: Options) -> Channel:
         raise ValueError(
             "email channel: security: none sends all in the clear: only without username, and with allow_private: true"
         )
-    port = int(options.get("port") or {"starttls": 587, "tls": 465, "none": 25}[security])
     return EmailChannel(
-        host, port, sender, recipients, options.get("username") or "", options.get("password") or "", security,
+        host, _smtp_port(options), sender, recipients, options.get("username") or "", options.get("password") or "", security,
         _timeout_s(options), bool(options.get("allow_private", False)),
     )  # fmt: skip
+
+
+def _smtp_port(options: Options) -> int:
+    return int(options.get("port") or {"starttls": 587, "tls": 465, "none": 25}[options.get("security", "starttls")])
+
+
+def _retrain_address(options: Options) -> str:
+    kind = ADAPTERS.get(options.get("adapter") or "webhook")
+    return "" if kind is None else kind.address({"url": options.get("url"), **(options.get("adapter_options") or {})})
+
+
+def _given(name: str, default: str = "") -> Callable[[Options], str]:
+    return lambda options: str(options.get(name) or default)
 
 
 def _alertmanager(options: Options) -> Channel:
@@ -124,21 +139,38 @@ def _alertmanager(options: Options) -> Channel:
 
 CHANNELS: dict[str, ChannelType] = {
     "log": ChannelType(lambda options: LogChannel()),
-    "slack": ChannelType(_slack, ("webhook_url", "bot_token", "channel", "picture"), 1_000),
-    "webhook": ChannelType(lambda o: WebhookChannel(_poster(o), _secrets(o)), ("url", "secret", "old_secret", "allow_private")),
-    "pagerduty": ChannelType(_pagerduty, ("routing_key", "url", "allow_private"), 500),
-    "opsgenie": ChannelType(_opsgenie, ("api_key", "url", "allow_private"), 250),
-    "teams": ChannelType(lambda o: TeamsChannel(_hidden(o, "teams")), ("webhook_url", "allow_private"), 250),
-    "discord": ChannelType(lambda o: DiscordChannel(_hidden(o, "discord")), ("webhook_url", "allow_private"), 2_000),
+    "slack": ChannelType(_slack, ("webhook_url", "bot_token", "channel", "picture", "allow_private"), 1_000,
+                         _given("webhook_url", "https://slack.com")),
+    "webhook": ChannelType(lambda o: WebhookChannel(_poster(o), _secrets(o)), ("url", "secret", "old_secret", "allow_private"),
+                           address=_given("url")),
+    "pagerduty": ChannelType(_pagerduty, ("routing_key", "url", "allow_private"), 500, _given("url", pagerduty.URL)),
+    "opsgenie": ChannelType(_opsgenie, ("api_key", "url", "allow_private"), 250, _given("url", opsgenie.URL)),
+    "teams": ChannelType(lambda o: TeamsChannel(_hidden(o, "teams")), ("webhook_url", "allow_private"), 250,
+                         _given("webhook_url")),
+    "discord": ChannelType(lambda o: DiscordChannel(_hidden(o, "discord")), ("webhook_url", "allow_private"), 2_000,
+                           _given("webhook_url")),
     "email": ChannelType(
-        _email, ("host", "port", "sender", "recipients", "username", "password", "security", "allow_private")
+        _email, ("host", "port", "sender", "recipients", "username", "password", "security", "allow_private"),
+        address=lambda o: f"smtp://{o['host']}:{_smtp_port(o)}" if o.get("host") else "",
     ),
-    "alertmanager": ChannelType(_alertmanager, ("url", "token", "allow_private")),
+    "alertmanager": ChannelType(_alertmanager, ("url", "token", "allow_private"), address=_given("url")),
     "retrain": ChannelType(
         _retrain,
         ("adapter", "url", "secret", "old_secret", "options", "policy", "cooldown_ms", "max_per_day", "allow_private"),
+        address=_retrain_address,
     ),
 }  # fmt: skip
+
+
+def check_address(type_name: str, options: Options, resolve: Resolve = resolve) -> None:
+    """Raises UnsafeAddress (which tells the host, never a secret URL) for where a channel must not connect to; OSError, ValueError."""
+    url = CHANNELS[type_name].address(options)
+    allowed = bool({**options, **(options.get("adapter_options") or {})}.get("allow_private"))
+    if url.startswith("smtp://"):
+        parts = urlsplit(url)
+        check_host(parts.hostname or "", parts.port or 25, allowed, resolve)
+    elif url:
+        check_target(url, allowed, resolve)
 
 
 def build_channel(type_name: str, options: Options) -> Channel:

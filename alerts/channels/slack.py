@@ -12,11 +12,12 @@ from collections.abc import Mapping
 from http.client import HTTPException
 from typing import Any
 
-from slack_sdk import WebClient, WebhookClient
+from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackClientError
 
 from alerts.backoff import parse_retry_after
-from alerts.channels.base import Failed, Outcome, Retry, Sent, outcome_of_status
+from alerts.channels.base import Failed, Outcome, Retry, Sent
+from alerts.channels.post import Poster
 from alerts.notification import Notification
 from alerts.plot import bar_plot
 from alerts.words import FIELD_CAP, bars, clean, facts, headline, mark, member_lines, plot_lines
@@ -81,18 +82,15 @@ def _buttons(n: Notification) -> Blocks:
 
 
 class SlackWebhookChannel:
-    """An incoming webhook. The URL is a secret and is in none."""
+    """An incoming webhook. poster.url is a secret."""
 
-    def __init__(self, webhook_url: str, timeout_s: float = 10.0) -> None:
-        self._client = WebhookClient(webhook_url, timeout=max(1, int(timeout_s)), retry_handlers=[])
+    def __init__(self, poster: Poster) -> None:
+        self._poster = poster
 
     def send(self, notification: Notification, attempt: int, now_ms: int) -> Outcome:
         text, blocks = payload(notification)
-        try:
-            response = self._client.send(text=text, blocks=blocks, unfurl_links=False, unfurl_media=False)
-        except (OSError, HTTPException, SlackClientError) as error:
-            return Retry(None, f"Slack could not be reached: {type(error).__name__}")
-        return outcome_of_status(response.status_code, _retry_after(response.headers, now_ms))
+        body = {"text": text, "blocks": blocks, "unfurl_links": False, "unfurl_media": False}
+        return self._poster.post(json.dumps(body).encode(), {"Content-Type": "application/json"}, now_ms)
 
 
 class SlackBotChannel:

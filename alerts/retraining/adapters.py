@@ -44,6 +44,7 @@ class AdapterType:
     required: tuple[str, ...] = ()
     once: str = ""
     polled: str = "yes"
+    address: Callable[[Options], str] = lambda options: str(options.get("url") or "")  # where it connects to, "" for nowhere
 
 
 ADAPTERS: dict[str, AdapterType] = {
@@ -70,11 +71,12 @@ ADAPTERS: dict[str, AdapterType] = {
     ),
     "github": AdapterType(
         github.build, ("url", "repository", "workflow", "event_type", "ref", "parameters", "token"), ("token",),
-        ("repository", "token"), "`run-name` must hold the id",
+        ("repository", "token"), "`run-name` must hold the id", address=lambda o: str(o.get("url") or github.URL),
     ),
     "gitlab": AdapterType(
         gitlab.build, ("url", "project", "ref", "parameters", "trigger_token", "token"), ("trigger_token", "token"),
         ("project", "trigger_token", "token"), "`workflow:name` must hold `$DRIFTD_RETRAIN_ID`",
+        address=lambda o: str(o.get("url") or gitlab.URL),
     ),
     "jenkins": AdapterType(
         jenkins.build, ("url", "job", "parameters", "username", "token"), ("token",), ("url", "job", "username", "token"),
@@ -84,10 +86,12 @@ ADAPTERS: dict[str, AdapterType] = {
         sagemaker.build,
         ("url", "pipeline", "region", "parameters", "access_key_id", "secret_access_key", "session_token"),
         ("secret_access_key", "session_token"), ("pipeline", "region"), "`ClientRequestToken`",
+        address=lambda o: str(o.get("url") or f"https://api.sagemaker.{o.get('region')}.amazonaws.com"),
     ),
     "vertex": AdapterType(
         vertex.build, ("url", "project", "region", "template", "output", "service_account", "parameters", "token"), ("token",),
         ("project", "region", "template", "output"), "`pipelineJobId`",
+        address=lambda o: str(o.get("url") or vertex.url_of(str(o.get("region")))),
     ),
     "dagster": AdapterType(
         dagster.build, ("url", "location", "repository", "job", "config_path", "parameters", "token"), ("token",),

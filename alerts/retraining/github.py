@@ -18,6 +18,7 @@ from alerts.retraining.client import Client, Reply, dig, items, name_of, segment
 from alerts.retraining.options import DEFAULT_PARAMETERS, Options, client_of, mapped, mapping_of, shrunk, text_of
 from alerts.retraining.request import RetrainRequest
 
+URL = "https://api.github.com"
 VERSION = {"X-GitHub-Api-Version": "2022-11-28"}
 PAYLOAD_BYTES_MOST = 65_000  # GitHub refuses 64 KB and more of inputs or client_payload
 TITLE = "title:"  # what begins the name of a run whose number GitHub did not tell
@@ -153,5 +154,5 @@ def build(options: Options) -> GitHubAdapter:
     inputs = mapping_of(options, DEFAULT_PARAMETERS, r"[A-Za-z_][A-Za-z0-9_-]*")
     if len(inputs) > 25:
         raise ValueError(f"adapter github: parameters has {len(inputs)} entries, a workflow takes 25 inputs")
-    client = client_of(options, "GitHub", "https://api.github.com", {"Accept": "application/vnd.github+json"})
+    client = client_of(options, "GitHub", URL, {"Accept": "application/vnd.github+json"})
     return GitHubAdapter(client, repository, workflow, event_type, text_of(options, "ref", "main"), inputs)

@@ -15,6 +15,7 @@ from alerts.retraining.client import Client, Reply, dig, items, name_of, segment
 from alerts.retraining.options import Options, client_of, mapped, mapping_of, text_of
 from alerts.retraining.request import RetrainRequest
 
+URL = "https://gitlab.com"
 ID_VARIABLE = "DRIFTD_RETRAIN_ID"  # always sent: pipelines are told apart by it
 
 
@@ -67,7 +68,7 @@ class GitLabAdapter:
 
 def build(options: Options) -> GitLabAdapter:
     given = dict(options)
-    client = client_of({**given, "token": None}, "GitLab", "https://gitlab.com", {"PRIVATE-TOKEN": str(given["token"])})
+    client = client_of({**given, "token": None}, "GitLab", URL, {"PRIVATE-TOKEN": str(given["token"])})
     variables = mapping_of(options, {"DRIFTD_REQUEST": "request"}, r"[A-Za-z_][A-Za-z0-9_]*")
     project, ref = text_of(options, "project"), text_of(options, "ref", "main")
     return GitLabAdapter(client, project, ref, str(given["trigger_token"]), variables)

@@ -106,6 +106,10 @@ class VertexAdapter:
         return f"/v1/projects/{segment(self.project)}/locations/{segment(self.region)}/pipelineJobs"
 
 
+def url_of(region: str) -> str:
+    return f"https://{region}-aiplatform.googleapis.com"
+
+
 def build(options: Options) -> VertexAdapter:
     region = text_of(options, "region")
     output = text_of(options, "output")
@@ -114,7 +118,7 @@ def build(options: Options) -> VertexAdapter:
     template = text_of(options, "template")
     if not template.startswith("https://"):
         raise ValueError(f"adapter vertex: template is {template!r}, must be in Artifact Registry: https://REGION-kfp.pkg.dev/...")
-    client = client_of(options, "Vertex AI", f"https://{region}-aiplatform.googleapis.com")
+    client = client_of(options, "Vertex AI", url_of(region))
     if not options.get("token"):
         for module in ("google.auth", "requests"):
             need_package(module, "vertex", ", or give token_file")

@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from monitor.config.channels import address_problems
 from monitor.config.cross import FIELD_OF, cross_problems
 from monitor.config.lines import Document, Path, YamlProblem, parse
 from monitor.config.model import Config, SourceSettings
@@ -97,7 +98,7 @@ def parse_config(text: str, name: str) -> Config:
 
 
 def missing_secrets(cfg: Config, name: str, text: str = "") -> list[Problem]:
-    """The secrets that the config names and that are not there. text: the file's, for lines."""
+    """The secrets that the config names and that are not there, or are an address that is not allowed. text: the file's, for lines."""
     document = parse(text) if text else Document({})
     wanted: list[tuple[Path, Any]] = [(("store",), cfg.store.sqlalchemy_url), (("http",), cfg.http.token_values)]
     wanted += [(("sources", i), s.client_options) for i, s in enumerate(cfg.sources)]
@@ -108,6 +109,8 @@ def missing_secrets(cfg: Config, name: str, text: str = "") -> list[Problem]:
             read()
         except SecretMissing as error:
             out.append(Problem(name, document.line(path), _dotted(path), "", str(error), ""))
+    for path, what in address_problems(cfg.alerts.channels):
+        out.append(Problem(name, document.line(path), _dotted(path), "", what, ""))
     return out
 
 

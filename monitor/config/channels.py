@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+import contextlib
+import socket
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from alerts.channels.address import check_target, resolve
-from alerts.channels.registry import CHANNELS, build_channel
+from alerts.channels.registry import CHANNELS, build_channel, check_address
 from alerts.retraining.adapters import ADAPTERS
 from monitor.config.lines import Path
 from monitor.config.model import ChannelSettings
+from monitor.config.secret import SecretMissing
 from monitor.config.suggest import nearest
 
 STAND_IN = "whsec_" + "A" * 32
@@ -54,14 +56,34 @@ def channel_problems(name: str, channel: Any, channels: Collection[str]) -> Iter
             plain[key] = "https://hooks.slack.com/services/T/B/x"
     try:
         build_channel(kind, plain)
-        if options.get("url"):
-            check_target(options["url"], bool(options.get("allow_private")), _literal)
+        check_address(kind, plain, _literal)
     except (ValueError, OSError) as error:
-        field = "url" if "url" in options else "type"
-        yield (*path, field), str(error), "see alerts.channels in config.yaml"
+        yield (*path, *_address_field(channel)), str(error), "see alerts.channels in config.yaml"
+
+
+def address_problems(channels: Mapping[str, ChannelSettings]) -> Iterator[tuple[Path, str]]:
+    """Where channels whose address is a secret must not connect to; the address itself is in no text."""
+    for name, settings in channels.items():
+        with contextlib.suppress(SecretMissing):  # said elsewhere
+            options = settings.options()
+            try:
+                check_address(settings.type, options, _literal)
+            except (ValueError, OSError) as error:
+                yield ("alerts", "channels", name, *_address_field(settings.model_dump(exclude_none=True))), str(error)
+
+
+def _address_field(channel: Mapping[str, Any]) -> Path:
+    """The key that says where a channel connects to."""
+    if isinstance(inner := channel.get("options", channel.get("adapter_options")), dict) and "url" in inner:
+        return ("options", "url")
+    return (next((k for k in ("url", "webhook_url_env", "webhook_url_file", "host") if channel.get(k)), "type"),)
 
 
 def _literal(host: str, port: int) -> list[str]:
-    """The address that a host is, where that is plain; names are resolved when they are used, and checked then."""
-    plain = host == "localhost" or host[:1].isdigit() or ":" in host
-    return resolve(host, port) if plain else ["8.8.8.8"]
+    """The address that a host is, where it is written as a number; names are resolved when they are used, and checked then."""
+    if host.lower().rstrip(".").endswith("localhost"):
+        return ["127.0.0.1"]
+    try:
+        return [str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)]
+    except socket.gaierror:
+        return ["8.8.8.8"]
