@@ -129,11 +129,11 @@ class Desk:
                 continue
             if any(not why and mark not in group.told for mark, why in group.members.items()):
                 due.append(group.told_ms + 2 * target.interval_ms)
-            if group.acknowledged or all(group.members.values()):
+            if all(group.members.values()):
                 continue
-            if target.repeat_ms:
+            if target.repeat_ms and _hears_repeats(group, policy):
                 due.append(group.told_ms + target.repeat_ms)
-            if group.step < len(target.escalate):
+            if group.step < len(target.escalate) and not group.acknowledged:
                 due.append(group.first_ms + target.escalate[group.step].after_ms)
         if self.groups:
             due += [at for s in silences for at in (s.starts_ms, s.ends_ms) if at > now_ms]
@@ -198,7 +198,7 @@ def _settle_group(group: AlertGroup, target: Target, scene: Scene, out: Effects)
     _tell_flapping(group, scene, out)
     if fresh and (fresh := [mark for mark in fresh if mark not in group.told]):
         _tell_fresh(group, target, scene, fresh, released, out)
-    if group.announced and not group.acknowledged:
+    if group.announced:
         _tell_in_time(group, target, scene, out)
 
 
@@ -302,16 +302,22 @@ def _tell_in_time(group: AlertGroup, target: Target, scene: Scene, out: Effects)
     rule = scene.policy.rule(scene.alight[audible][1][0])
     if rule is not None and rule.schedule is not None and not rule.schedule.is_open(scene.now_ms):
         return
-    while group.step < len(target.escalate):
+    while group.step < len(target.escalate) and not group.acknowledged:
         step = target.escalate[group.step]
         if scene.now_ms - group.first_ms < step.after_ms:
             break
         group.step += 1
         group.channels = list(dict.fromkeys([*group.channels, *step.channels]))
         _send(group, scene, "escalated", str(Reason.NOT_ACKNOWLEDGED), group.step, step.channels, out, step.severity)
-    if target.repeat_ms and scene.now_ms - group.told_ms >= target.repeat_ms:
+    hearing = _hears_repeats(group, scene.policy)
+    if hearing and target.repeat_ms and scene.now_ms - group.told_ms >= target.repeat_ms:
         group.repeats += 1
-        _send(group, scene, "repeat", str(Reason.REPEAT_DUE), group.repeats, group.channels, out)
+        _send(group, scene, "repeat", str(Reason.REPEAT_DUE), group.repeats, hearing, out)
+
+
+def _hears_repeats(group: AlertGroup, policy: Policy) -> list[str]:
+    """Nobody is told again of what somebody has taken; a retrain that was refused is asked for again."""
+    return [c for c in group.channels if c in policy.asking] if group.acknowledged else group.channels
 
 
 def _resolve(group: AlertGroup, target: Target, scene: Scene, over: list[str], out: Effects) -> None:

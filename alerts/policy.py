@@ -14,7 +14,8 @@ from alerts.rules import Rule
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """tags: labels of the model that every alert of it carries, `team` among them."""
+    """tags: labels of the model that every alert of it carries, `team` among them. asking: channels that ask for something
+    to be done: an alert that somebody has taken goes on asking there."""
 
     rules: tuple[Rule, ...] = ()
     route: Route | None = None
@@ -22,6 +23,7 @@ class Policy:
     flapping: Flapping = field(default_factory=Flapping)
     tags: Mapping[str, str] = field(default_factory=dict)
     public_url: str = ""
+    asking: frozenset[str] = frozenset()
 
     def labels(self, group: tuple[str, str, str], name: tuple[str, str, str], mark: str) -> dict[str, str]:
         """What an alert is called by: see alerts/matchers.py."""

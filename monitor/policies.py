@@ -36,6 +36,7 @@ def policy_of(cfg: Config, model: ModelSettings, labels_come: bool) -> Policy:
         flapping=Flapping(alerts.flapping.times, alerts.flapping.windows),
         tags={**model.tags, **team},
         public_url=cfg.http.public_url or "",
+        asking=frozenset(_retraining(alerts)),
     )
 
 

@@ -73,3 +73,19 @@ def test_somebody_hears_of_retrains_whatever_the_config_says(route, retrain, tol
 def test_without_a_retrain_channel_nothing_can_stop():
     cfg = parse_config("models: [{name: credit}]\nalerts: {channels: {chat: {type: log}}}", "t")
     assert RETRAINING_STOPPED not in {rule.name for rule in policy_of(cfg, cfg.models[0], labels_come=True).rules}
+
+
+def test_who_takes_an_alert_is_left_in_peace_while_its_retrain_is_asked_for_again(tmp_path):
+    alerts = f"""
+rules: [{DRIFT}]
+route: {{channels: [chat, retrain], repeat: 10m}}
+channels: {{chat: {{type: log}}, {RETRAIN % ""}}}
+"""
+    timeline = Timeline(tmp_path, alerts)
+    try:
+        timeline.feed.at("12:00").shift("income", 0.5)
+        timeline.ops.at("12:04").ack("income", "ada", "looking")
+        timeline.expect.between("12:07", "12:30").stays("income", "acknowledged").silent("chat")
+        timeline.expect.between("12:07", "12:30").notified("retrain", "repeat", 2)
+    finally:
+        timeline.close()
