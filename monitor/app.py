@@ -36,6 +36,7 @@ from monitor.loop import DataLoop, LoopSettings
 from monitor.metrics import Metrics
 from monitor.model import Model
 from monitor.performance_pane import leaves_payload
+from monitor.policies import tags_of
 from monitor.publish import Published
 from monitor.resources.build import build_sources as build_resources
 from monitor.resources.collector import Collector
@@ -158,6 +159,7 @@ def run(
                 config=effective(cfg),
                 version=installed("driftd"),
                 retrain_secrets=lambda name: retrain_secrets(cfg, name),
+                tags=tags_of(cfg),
             ),
         )
         web.start()

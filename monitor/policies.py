@@ -40,6 +40,11 @@ def policy_of(cfg: Config, model: ModelSettings, labels_come: bool) -> Policy:
     )
 
 
+def tags_of(cfg: Config) -> set[str]:
+    """The labels that alerts carry beside alerts.matchers.LABELS."""
+    return {tag for model in cfg.models for tag in model.tags}
+
+
 def all_rules(alerts: AlertSettings) -> tuple[Rule, ...]:
     """The config's rules beside those of the preset, and that of retrains which do not help."""
     written = tuple(rule_from(rule) for rule in alerts.rules)

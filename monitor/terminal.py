@@ -213,10 +213,10 @@ def print_silences(rows: list[dict[str, Any]]) -> None:
     out.print(made)
 
 
-def print_retrains(rows: list[dict[str, Any]]) -> None:
+def print_retrains(rows: list[dict[str, Any]], status: str | None = None) -> None:
     out = console()
     if not rows:
-        out.print("no retrain was ever asked for")
+        out.print(f"no retrain is {status}" if status else "no retrain was ever asked for")
         return
     made = table("id", "requested", "model", "version", "status", "verdict", "new version", "reason")
     for r in rows:

@@ -86,7 +86,7 @@ def loop_of(store, pipeline=None, **policy):
 
 
 def newest(store):
-    return store.retrains.listed("credit")[0]
+    return store.retrains.listed("credit")[0][0]
 
 
 # what may begin
@@ -177,7 +177,7 @@ def test_the_loop_closes(store):
     row = newest(store)
     assert row["verdict"] == "helped" and row["verdict_detail"]["paired"] and row["verdict_detail"]["metric"] == "accuracy"
     assert [r.name for r in store.references("credit") if r.active] == ["fresh"]
-    kinds = [a["kind"] for a in reversed(store.actions.audit(limit=20))]
+    kinds = [a["kind"] for a in reversed(store.actions.audit(limit=20)[0])]
     assert kinds == ["retrain_waiting", "retrain_started", "retrain_succeeded", "retrain_verdict", "retrain_reference_switched"]
     told = [json.loads(r.body) for r in store.outbox.claim_due(T0 + DAY, 100, 1)]
     assert [t["reason"] for t in told] == ["retrain_started", "retrain_succeeded", "retrain_helped"]
@@ -312,6 +312,17 @@ def test_a_proposal_expires_and_an_approved_one_has_its_time_from_the_approval_o
         store.retrains.approve("second-one", "ada", "go", T0 + 3 * DAY)
     channel.send(note("third-one"), 1, T0 + 3 * DAY + 1)
     assert newest(store)["status"] == "proposed", "an expired one stands in nobody's way"
+
+
+def test_pages_lose_none_of_those_that_were_asked_for_at_once(store):
+    for i in range(7):
+        channel, _ = loop_of(store)
+        channel.send(replace(note(f"k{i}"), model=f"m{i}"), 1, T0)
+    seen, after = [], None
+    while not seen or after is not None:
+        rows, after = store.retrains.listed(limit=3, after=after)
+        seen += [r["id"] for r in rows]
+    assert seen == [f"k{i}" for i in range(7)]
 
 
 def labelled(store, labels, size_ms=60_000, slide_ms=60_000, start=T0):

@@ -76,17 +76,32 @@ def test_a_silence_has_a_life_of_its_own(store):
     made = store.actions.silence({**MODEL, "subject": ["in*", "age"]}, 100, 200, "ada", "retraining", 50)
     assert made["state"] == "pending"
     for now, state in ((50, "pending"), (100, "active"), (199, "active"), (200, "expired")):
-        assert [s["state"] for s in store.actions.list_silences(now)] == [state]
-        assert [s["id"] for s in store.actions.list_silences(now, state)] == [made["id"]]
+        assert [s["state"] for s in store.actions.list_silences(now)[0]] == [state]
+        assert [s["id"] for s in store.actions.list_silences(now, state)[0]] == [made["id"]]
     assert [s["id"] for s in store.actions.alert_detail(ALERT, 150)["silences"]] == [made["id"]]
     assert store.actions.alert_detail(ALERT, 250)["silences"] == []
     ended = store.actions.unsilence(made["id"], "bob", "done", 150)
     assert (ended["state"], ended["ends_ms"]) == ("expired", 150)
     assert store.actions.unsilence(made["id"], "bob", "again", 160)["ends_ms"] == 150
-    trail = [(r["kind"], r["author"], r["reason"]) for r in store.actions.audit()]
+    trail = [(r["kind"], r["author"], r["reason"]) for r in store.actions.audit()[0]]
     assert trail == [("unsilence", "bob", "done"), ("silence", "ada", "retraining")]
     early = store.actions.silence(MODEL, 500, 600, "ada", "x", 300)
     assert store.actions.unsilence(early["id"], "ada", "", 310)["state"] == "expired"
+
+
+def test_pages_of_silences_lose_none_that_were_made_at_once(store):
+    made = {store.actions.silence(MODEL, 100, 200, "ada", f"r{i}", 50)["id"] for i in range(7)}
+    seen, after = [], None
+    while not seen or after is not None:
+        rows, after = store.actions.list_silences(60, limit=3, after=after)
+        seen += [r["id"] for r in rows]
+    assert len(seen) == 7 and set(seen) == made
+
+
+def test_a_silence_names_labels_that_alerts_have(store):
+    with pytest.raises(ValueError, match="'modle' is no label of any alert; did you mean 'model'"):
+        store.actions.silence({"modle": "credit"}, 100, 200, "ada", "r", 50, known={"region"})
+    assert store.actions.silence({"region": "eu"}, 100, 200, "ada", "r", 50, known={"region"})["state"] == "pending"
 
 
 @pytest.mark.parametrize(
@@ -108,7 +123,7 @@ def test_a_silence_that_cannot_be_is_refused(store, changes, words):
     given = {"matchers": MODEL, "starts_ms": 100, "ends_ms": 200, "author": "ada", "reason": "r", "now_ms": 50, **changes}
     with pytest.raises(ValueError, match=words):
         store.actions.silence(**given)
-    assert store.actions.list_silences(0) == [] and store.actions.audit() == []
+    assert store.actions.list_silences(0) == store.actions.audit() == ([], None)
     with pytest.raises(UnknownSilence):
         store.actions.unsilence("none", "ada", "", 1)
 
@@ -116,11 +131,11 @@ def test_a_silence_that_cannot_be_is_refused(store, changes, words):
 def test_the_trail_is_paged_and_old_entries_retire(store):
     for i in range(5):
         store.actions.silence(MODEL, 100, 200 + i, "ada", f"r{i}", 50 + i)
-    first = store.actions.audit(limit=2)
-    rest = store.actions.audit(before_id=first[-1]["id"], limit=9)
-    assert [r["reason"] for r in [*first, *rest]] == ["r4", "r3", "r2", "r1", "r0"]
+    first, following = store.actions.audit(limit=2)
+    rest, last = store.actions.audit(after=following, limit=9)
+    assert last is None and [r["reason"] for r in [*first, *rest]] == ["r4", "r3", "r2", "r1", "r0"]
     store.retire(1_000_000, panes_ms=1, windows_ms=1000, dead_letters_ms=1)
-    assert store.actions.audit() == [] and store.actions.list_silences(0) == []
+    assert store.actions.audit() == store.actions.list_silences(0) == ([], None)
 
 
 def test_what_was_kept_back_is_told_with_its_reason(store):

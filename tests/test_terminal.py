@@ -109,7 +109,7 @@ def test_alerts_are_taken_silenced_and_given_back_while_the_daemon_has_the_file(
         assert number in run("alerts", "silences") and "deploy" in run("alerts", "silences")
         assert "is over" in run("alerts", "unsilence", number)
         assert "no silence" in run("alerts", "silences") and number in run("alerts", "silences", "--all")
-        kinds = [r["kind"] for r in daemon.actions.audit(limit=10)]
+        kinds = [r["kind"] for r in daemon.actions.audit(limit=10)[0]]
         assert kinds[:4] == ["unsilence", "silence", "unack", "ack"]
     finally:
         daemon.close()

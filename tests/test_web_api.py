@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import Future
 
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
+from hypothesis.errors import Unsatisfiable
+from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 from starlette.testclient import TestClient
 
@@ -28,11 +31,11 @@ def shown(tmp_path_factory):
     store.close()
 
 
-def app_of(shown, access=None):
+def app_of(shown, access=None, submit=None):
     health = Health()
     for say in (health.set_store, health.set_assigned, health.set_lag_known):
         say(True)
-    return build_app(Metrics(), health, None, access or Access(allow_actions=True), 10_000, shown)
+    return build_app(Metrics(), health, submit, access or Access(allow_actions=True), 10_000, shown)
 
 
 @pytest.fixture
@@ -163,20 +166,45 @@ def test_a_forged_cursor_is_refused(client, cursor):
     assert "cursor" in get(client, "/v1/models/credit/scores", 400, cursor=cursor)["error"]
 
 
+@pytest.mark.parametrize(
+    ("path", "params"),
+    [("/v1/alerts", {"status": "bogus"}), ("/v1/retrains", {"status": "bogus"}), ("/v1/silences", {"state": "bogus"})],
+)
+def test_a_status_that_does_not_exist_is_refused(client, path, params):
+    assert "Input should be" in get(client, path, 422, **params)["error"]
+
+
+def test_a_silence_by_a_label_that_no_alert_has_is_refused(client):
+    body = {"matchers": {"modle": "credit"}, "ends_ms": NOW + 1000, "reason": "deploy", "author": "ada"}
+    answer = client.post("/v1/silences", json=body)
+    assert answer.status_code == 400 and "did you mean 'model'" in answer.json()["error"]
+
+
+def accepted(role, values):
+    done = Future()
+    done.set_result(len(values))
+    return done
+
+
 @pytest.mark.timeout(300)
-def test_the_api_keeps_its_own_description(shown):
+@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["good", "bad"])
+def test_the_api_keeps_its_own_description(shown, mode):
     """Schemathesis makes requests from the description, good and bad, and holds every answer against it."""
-    app = app_of(shown, Access(allow_actions=True, hosts=["testserver"]))
+    app = app_of(shown, Access(allow_actions=True, hosts=["testserver"]), submit=accepted)
     schema = schemathesis.openapi.from_asgi("/v1/openapi.json", app)
     checked = 0
     for operation in schema.get_all_operations():
 
-        @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None)
-        @given(case=operation.ok().as_strategy())
+        @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None)
+        @given(case=operation.ok().as_strategy(generation_mode=mode))
         def holds(case):
             # that cursors are opaque and times have an order is beyond a schema
             case.call_and_validate(excluded_checks=[positive_data_acceptance])
 
-        holds()
+        try:
+            holds()
+        except Unsatisfiable:
+            assert mode is GenerationMode.NEGATIVE, "everything that is sent there is good"
+            continue
         checked += 1
     assert checked >= 15

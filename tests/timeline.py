@@ -291,7 +291,7 @@ class _OpsAt:
     def unsilence(self) -> None:
         def act() -> None:
             now, actions = ms(self.time), self.timeline.world.store.actions
-            for silence in actions.list_silences(now, "active"):
+            for silence in actions.list_silences(now, "active")[0]:
                 actions.unsilence(silence["id"], "bob", "over", now)
 
         self.timeline.act(self.time, act)

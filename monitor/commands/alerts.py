@@ -131,6 +131,7 @@ def silence(
     """Keep alerts quiet that match all the given labels. They are computed and stored all the same."""
     from monitor.config.units import parse_duration
     from monitor.export import parse_time
+    from monitor.policies import tags_of
 
     at_ms = now_ms()
     try:
@@ -140,7 +141,8 @@ def silence(
     except ValueError as error:
         click.echo(str(error), err=True)
         sys.exit(EXIT_USAGE)
-    made = of_store(config_path, lambda s: s.actions.silence(matchers, starts_ms, ends_ms, author or user(), reason, at_ms))
+    tags = tags_of(load(config_path))
+    made = of_store(config_path, lambda s: s.actions.silence(matchers, starts_ms, ends_ms, author or user(), reason, at_ms, tags))
     click.echo(f"silence {made['id']} is {made['state']}; end it with: driftd alerts unsilence {made['id']}")
 
 
@@ -172,7 +174,7 @@ def silences(config_path: str, all_: bool) -> None:
     """List the silences."""
     from monitor.terminal import print_silences
 
-    found = of_store(config_path, lambda s: s.actions.list_silences(now_ms()), read_only=True)
+    found, _ = of_store(config_path, lambda s: s.actions.list_silences(now_ms()), read_only=True)
     print_silences([s for s in found if all_ or s["state"] != "expired"])
 
 

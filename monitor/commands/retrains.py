@@ -6,8 +6,9 @@ import json
 
 import click
 
+from alerts.retraining.policy import STATUSES
 from monitor.commands.alerts import AUTHOR, JSON, now_ms, of_store, user
-from monitor.commands.common import CONFIG, inherit_config
+from monitor.commands.common import CONFIG, inherit_config, load, require_model
 
 
 @click.group()
@@ -21,17 +22,22 @@ def retrains(context: click.Context, config_path: str) -> None:
 @retrains.command("list")
 @CONFIG
 @click.option("--model", default=None, help="Only this model.")
-@click.option("--status", default=None, help="Only this status, as in proposed or started.")
+@click.option("--status", default=None, type=click.Choice(STATUSES), help="Only this status.")
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 1000), help="So many at most.")
 @JSON
-def list_(config_path: str, model: str | None, status: str | None, as_json: bool) -> None:
+def list_(config_path: str, model: str | None, status: str | None, limit: int, as_json: bool) -> None:
     """List the retrains, newest first."""
     from monitor.terminal import print_retrains
 
-    rows = of_store(config_path, lambda s: s.retrains.listed(model, status), read_only=True)
+    rows, following = of_store(config_path, lambda s: s.retrains.listed(model, status, limit), read_only=True)
+    if not rows:
+        require_model(load(config_path), model)
     if as_json:
         click.echo(json.dumps(rows, indent=2))
     else:
-        print_retrains(rows)
+        print_retrains(rows, status)
+    if following is not None:
+        click.echo(f"there are older ones: the newest {limit} are shown, --limit shows more", err=True)
 
 
 @retrains.command()

@@ -36,7 +36,7 @@ class Story:
         self.resolved = sum(row["status"] == "resolved" for row in rows)
         for row in self.alerts:
             self._once(f"alert {row['alert']}", f"alert: {row['rule']}: {row['subject']} {row['score']}, version {row['version']}")
-        self.retrain = next(iter(store.retrains.listed(limit=1)), None)
+        self.retrain = next(iter(store.retrains.listed(limit=1)[0]), None)
         if self.retrain is None:
             return
         self._follow(store, self.retrain, page, now_ms)

@@ -5,14 +5,14 @@
     silence(matchers, starts_ms, ends_ms, author, reason, now_ms) -> the new silence, as a dict
         matchers: {"model": "credit", "subject": ["income", "age*"], "severity": "!info"}, see alerts/matchers.py
     unsilence(silence_id, author, reason, now_ms)            -> the silence, ended now
-    list_silences(now_ms, state=None, limit=1000)            -> dicts with id, matchers, starts_ms, ends_ms, author,
+    list_silences(now_ms, state=None, limit=1000, after=None) -> a page of dicts with id, matchers, starts_ms, ends_ms, author,
         reason, created_ms, state ("pending" | "active" | "expired"), newest first
     alert_detail(alert, now_ms)                              -> {"alert", "history", "audit", "sent", "silences", "ack"}
         why it fired (history rows carry reason, value, threshold, evidence), who acted, what was sent where and how
         that went (state, attempts, error), which silences cover it now. `alert` may be a unique prefix of 6 or more
-    audit(alert=None, model=None, before_id=None, limit=100) -> rows, newest first: id, at_ms, kind, alert, grp, model,
+    audit(alert=None, model=None, limit=100, after=None)     -> a page, newest first: id, at_ms, kind, alert, grp, model,
         author, reason, detail (a dict). kinds: ack, unack, silence, unsilence, notified, silenced, inhibited, released,
-        flapping, rested, escalated
+        flapping, rested, and the steps of a retrain
 
 Raises UnknownAlert, UnknownSilence (no such thing), ValueError (what was given cannot be), NotFiring (nothing to
 acknowledge). An acknowledgement holds for the episode in which it was given, and for the group that the alert is in.
@@ -22,14 +22,16 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from sqlalchemy import Connection, and_, delete, insert, or_, select, text, update
 
-from alerts.matchers import Matcher
+from alerts.matchers import LABELS, Matcher
 from alerts.silences import AUTHOR_CHARS_MOST, REASON_CHARS_MOST, Silence, require_words
+from monitor.config.suggest import nearest
 from monitor.store.errors import StoreError
+from monitor.store.paging import Page, page, unpack
 from monitor.store.schema import alert, alert_ack, alert_audit, alert_history, outbox
 from monitor.store.schema import silence as silence_table
 from monitor.store.transactions import Transactions
@@ -94,9 +96,15 @@ class Actions(Transactions):
         tell_publisher(conn)
 
     def silence(
-        self, matchers: Mapping[str, Any], starts_ms: int, ends_ms: int, author: str, reason: str, now_ms: int
-    ) -> dict[str, Any]:
-        """Keep what matches quiet from starts_ms until before ends_ms. Raises ValueError for what cannot be."""
+        self, matchers: Mapping[str, Any], starts_ms: int, ends_ms: int, author: str, reason: str, now_ms: int,
+        known: Collection[str] | None = None,
+    ) -> dict[str, Any]:  # fmt: skip
+        """Keep what matches quiet from starts_ms until before ends_ms. Raises ValueError for what cannot be.
+
+        known: tags of the models, which alerts carry beside LABELS; None: any label may be named.
+        """
+        if known is not None:
+            _require_labels(matchers, {*LABELS, *known})
         if ends_ms <= now_ms:
             raise ValueError(f"a silence that ended at {ends_ms} (ms) is over already: it is {now_ms}")
         made = Silence(uuid.uuid4().hex[:12], Matcher.of(matchers), starts_ms, ends_ms, author, reason, now_ms)
@@ -131,8 +139,8 @@ class Actions(Transactions):
                 tell_publisher(conn)
         return _silence_dict(silence_of(found), now_ms)
 
-    def list_silences(self, now_ms: int, state: str | None = None, limit: int = 1000) -> list[dict[str, Any]]:
-        """Silences, newest first; state: "pending", "active", "expired", or None for all."""
+    def list_silences(self, now_ms: int, state: str | None = None, limit: int = 1000, after: str | None = None) -> Page:
+        """A page of silences, newest first; state: "pending", "active", "expired", or None for all."""
         c = silence_table.c
         where = {
             "pending": c.starts_ms > now_ms,
@@ -141,10 +149,15 @@ class Actions(Transactions):
         }
         if state is not None and state not in where:
             raise ValueError(f"state is {state!r}, must be one of {', '.join(where)}")
-        query = select(silence_table).order_by(c.created_ms.desc(), c.id).limit(limit)
+        query = select(silence_table).order_by(c.created_ms.desc(), c.id)
+        if state is not None:
+            query = query.where(where[state])
+        if after is not None:
+            at_ms, name = unpack(after, 2)
+            query = query.where((c.created_ms < at_ms) | and_(c.created_ms == at_ms, c.id > name))
         with self._reading() as conn:
-            rows = conn.execute(query if state is None else query.where(where[state])).mappings().all()
-        return [_silence_dict(silence_of(row), now_ms) for row in rows]
+            rows, following = page(conn, query, limit, ("created_ms", "id"))
+        return [_silence_dict(silence_of(row), now_ms) for row in rows], following
 
     def alert_detail(self, alert_id: str, now_ms: int) -> dict[str, Any]:
         """Everything about one alert: why it fired, who did what, what was sent where."""
@@ -166,24 +179,25 @@ class Actions(Transactions):
                 "history": [_with_evidence(r) for r in history.mappings()],
                 "audit": trail,
                 "sent": [dict(r) for r in sent.mappings()],
-                "silences": [s for s in self.list_silences(now_ms, "active") if _covers(s, row)],
+                "silences": [s for s in self.list_silences(now_ms, "active")[0] if _covers(s, row)],
                 "ack": None if acked is None else dict(acked),
             }
 
     def audit(
-        self, alert_id: str | None = None, model: str | None = None, before_id: int | None = None, limit: int = 100
-    ) -> list[dict[str, Any]]:
-        """The trail, newest first. before_id: the last id of the page before this one."""
+        self, alert_id: str | None = None, model: str | None = None, limit: int = 100, after: str | None = None
+    ) -> Page:  # fmt: skip
+        """A page of the trail, newest first."""
         a = alert_audit.c
-        query = select(alert_audit).order_by(a.id.desc()).limit(limit)
+        query = select(alert_audit).order_by(a.id.desc())
         if alert_id is not None:
             query = query.where(a.alert == alert_id)
         if model is not None:
             query = query.where(a.model == model)
-        if before_id is not None:
-            query = query.where(a.id < before_id)
+        if after is not None:
+            query = query.where(a.id < unpack(after, 1)[0])
         with self._reading() as conn:
-            return [_audit_dict(r) for r in conn.execute(query).mappings()]
+            rows, following = page(conn, query, limit, ("id",))
+        return [_audit_dict(r) for r in rows], following
 
 
 def silence_of(row: Any) -> Silence:
@@ -241,3 +255,9 @@ def tell_publisher(conn: Connection) -> None:
 def _require_short(name: str, value: str) -> None:
     if len(value) > REASON_CHARS_MOST:
         raise ValueError(f"{name} has {len(value)} characters, at most {REASON_CHARS_MOST} are kept")
+
+
+def _require_labels(matchers: Mapping[str, Any], known: Collection[str]) -> None:
+    for name in matchers:
+        if name not in known:
+            raise ValueError(f"{str(name)[:100]!r} is no label of any alert; {nearest(str(name), known)}")

@@ -1,13 +1,10 @@
 """What people look at: models, windows, scores and alerts, in pages. `store.reading` has these; times are ms since 1970 UTC.
 
-A page is a list of rows and the cursor of the next one (None at the end). Cursors are opaque; they stay valid while new
-rows come.
+See monitor/store/paging.py for pages and their cursors.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import contextlib
 import json
 from collections.abc import Iterator
@@ -17,15 +14,9 @@ from sqlalchemy import Connection, Engine, Select, and_, func, select, tuple_
 
 from monitor.checkpoint import EVERY_SEGMENT
 from monitor.store.errors import DATABASE_ERRORS, classify
+from monitor.store.paging import PAGE_MOST, Page, page, unpack
 from monitor.store.publish import PublishingTransaction
 from monitor.store.schema import alert, cursor, dead_letter, event_count, outbox, reference_score, score, window
-
-PAGE_MOST = 1000
-Page = tuple[list[dict[str, Any]], str | None]
-
-
-class BadCursor(ValueError):
-    """A cursor that no page gave."""
 
 
 class Reading:
@@ -82,7 +73,7 @@ class Reading:
         if to_ms is not None:
             query = query.where(c.start_ms < to_ms)
         if after is not None:
-            query = query.where(c.start_ms < _unpack(after, 1)[0])
+            query = query.where(c.start_ms < unpack(after, 1)[0])
         rows, following = self._page(query, limit, ("start_ms",))
         return [{k: v for k, v in r.items() if k != "inputs"} for r in rows], following
 
@@ -100,7 +91,7 @@ class Reading:
         if to_ms is not None:
             query = query.where(c.window_start_ms < to_ms)
         if after is not None:
-            query = query.where(tuple_(*(c[k] for k in keys)) > tuple_(*_unpack(after, len(keys))))
+            query = query.where(tuple_(*(c[k] for k in keys)) > tuple_(*unpack(after, len(keys))))
         rows, following = self._page(query, limit, keys)
         return [{**r, "evidence": json.loads(r["evidence"]) if r["evidence"] else {}} for r in rows], following
 
@@ -185,7 +176,7 @@ class Reading:
         if model is not None:
             query = query.where(c.model == model)
         if after is not None:
-            at_ms, name = _unpack(after, 2)
+            at_ms, name = unpack(after, 2)
             query = query.where((c.at_ms < at_ms) | and_(c.at_ms == at_ms, c.alert > name))
         rows, following = self._page(query, limit, ("at_ms", "alert"))
         parsed = ({**r, **{k: json.loads(r[k] or "{}") for k in ("evidence", "labels") if k in r}} for r in rows)
@@ -239,11 +230,8 @@ class Reading:
         return {"partitions": partitions, "counts": counts, "outbox": states}
 
     def _page(self, query: Select[Any], limit: int, keys: tuple[str, ...]) -> Page:
-        limit = max(1, min(limit, PAGE_MOST))
         with self._conn() as conn:
-            rows = [dict(r) for r in conn.execute(query.limit(limit + 1)).mappings()]
-        following = _pack([rows[limit - 1][k] for k in keys]) if len(rows) > limit else None
-        return rows[:limit], following
+            return page(conn, query, limit, keys)
 
 
 def _first_start(conn: Connection, model: str, windows: int) -> int:
@@ -273,21 +261,3 @@ def _reference_values(
 
 SUBJECTS_MOST = 500
 LEVELS = ("ok", "unsure", "warn", "breach")
-
-
-def _pack(values: list[Any]) -> str:
-    return base64.urlsafe_b64encode(json.dumps(values).encode()).decode().rstrip("=")
-
-
-def _unpack(text: str, length: int) -> list[Any]:
-    """Raises BadCursor."""
-    try:
-        values: Any = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-    except (binascii.Error, ValueError) as error:
-        raise BadCursor("cursor: give the `next` of the page before, as it stands") from error
-    good = isinstance(values, list) and len(values) == length and all(isinstance(v, int | str) for v in values)
-    if not good or isinstance(values[0], str) or any(isinstance(v, int) and abs(v) > 2**62 for v in values):
-        raise BadCursor("cursor: give the `next` of the page before, as it stands")
-    if not all(isinstance(v, str) for v in values[1:]) or any("\0" in v for v in values[1:]):
-        raise BadCursor("cursor: give the `next` of the page before, as it stands")
-    return list(values)

@@ -5,7 +5,7 @@
     reject(id, author, reason, now_ms)            -> the record, over
     report(id, status, now_ms, version, detail, reference, author) -> the record, as the job says: started, succeeded, failed
     reset(model, author, reason, now_ms)          -> None: retrains that did not help count no more
-    get(id), listed(model, status, limit, before) -> dicts; times are ms since 1970 UTC, -1 where it never was
+    get(id), listed(model, status, limit, after)  -> a dict, a page of them; times are ms since 1970 UTC, -1 where it never was
     claim(now_ms, lease_ms, limit), move(...)     -> for monitor/retraining.py
 
 Status: proposed (waits for approval), waiting (for labels or the end of quiet hours), due, started, succeeded, failed, rejected,
@@ -27,6 +27,7 @@ from alerts.silences import AUTHOR_CHARS_MOST, REASON_CHARS_MOST, require_words
 from monitor.checkpoint import OutboxRow
 from monitor.store.actions import tell_publisher
 from monitor.store.errors import StoreError
+from monitor.store.paging import Page, page, unpack
 from monitor.store.publish import enqueue
 from monitor.store.references import activate
 from monitor.store.retrain_stop import RESET, past_of, reset_ms
@@ -189,18 +190,20 @@ class Retrains(Transactions):
             return _dict(_found(conn, retrain_id))
 
     def listed(
-        self, model: str | None = None, status: str | None = None, limit: int = 100, before_ms: int | None = None
-    ) -> list[dict[str, Any]]:
-        """Newest first."""
+        self, model: str | None = None, status: str | None = None, limit: int = 100, after: str | None = None
+    ) -> Page:  # fmt: skip
+        """A page, newest first."""
         c = retrain.c
-        query = select(retrain).order_by(c.requested_ms.desc(), c.id).limit(limit)
+        query = select(retrain).order_by(c.requested_ms.desc(), c.id)
         for column, value in ((c.model, model), (c.status, status)):
             if value is not None:
                 query = query.where(column == value)
-        if before_ms is not None:
-            query = query.where(c.requested_ms < before_ms)
+        if after is not None:
+            at_ms, name = unpack(after, 2)
+            query = query.where((c.requested_ms < at_ms) | and_(c.requested_ms == at_ms, c.id > name))
         with self._reading() as conn:
-            return [_dict(row) for row in conn.execute(query).mappings()]
+            rows, following = page(conn, query, limit, ("requested_ms", "id"))
+        return [_dict(row) for row in rows], following
 
     def claim(self, now_ms: int, lease_ms: int, limit: int = 20) -> list[dict[str, Any]]:
         """Records that something must be done about, under a lease."""

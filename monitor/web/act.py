@@ -1,6 +1,6 @@
 """POST and DELETE /v1/…: what people do. Each needs the scope `act`, and leaves a row in the audit trail."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path
@@ -8,14 +8,16 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from monitor.store.actions import NotFiring, UnknownAlert, UnknownSilence
 from monitor.web.access import Caller
-from monitor.web.refusal import Refusal
+from monitor.web.refusal import Refusal, refusals
 
 AlertId = Annotated[str, Path(max_length=64)]
-_ANSWERS: dict[int | str, dict[str, Any]] = {
-    400: {"description": "What was given cannot be."},
-    404: {"description": "There is no such thing."},
-    409: {"description": "It is not in a state for that."},
-}
+_ANSWERS = refusals(
+    {
+        400: "What was given cannot be.",
+        404: "There is no such thing.",
+        409: "It is not in a state for that.",
+    }
+)
 
 
 class Words(BaseModel):
@@ -37,8 +39,10 @@ class NewSilence(BaseModel):
     reason: str = Field(min_length=1, max_length=2000)
 
 
-def act_routes(store: Any, clock: Callable[[], int], caller: Callable[..., Caller], guards: list[Any]) -> APIRouter:
-    """caller: the dependency that admits and names who asks."""
+def act_routes(
+    store: Any, clock: Callable[[], int], tags: Collection[str], caller: Callable[..., Caller], guards: list[Any]
+) -> APIRouter:  # fmt: skip
+    """tags: of the models, by which alerts can be silenced too. caller: the dependency that admits and names who asks."""
     router = APIRouter(prefix="/v1", tags=["act"], dependencies=guards, responses=_ANSWERS)
     Asks = Annotated[Caller, Depends(caller)]
 
@@ -58,7 +62,7 @@ def act_routes(store: Any, clock: Callable[[], int], caller: Callable[..., Calle
         now_ms = clock()
         starts_ms = now_ms if new.starts_ms is None else new.starts_ms
         author = _author(who, new.author)
-        return _done(lambda: store.actions.silence(new.matchers, starts_ms, new.ends_ms, author, new.reason, now_ms))
+        return _done(lambda: store.actions.silence(new.matchers, starts_ms, new.ends_ms, author, new.reason, now_ms, tags))
 
     @router.delete("/silences/{silence}")
     def unsilence(silence: Annotated[str, Path(max_length=64)], who: Asks) -> dict[str, Any]:

@@ -14,22 +14,26 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 
 from monitor.sources.http_queue import QueueFull
-from monitor.web.refusal import Refusal
+from monitor.web.refusal import Refusal, refusals
 
 DURABLE_S = 60.0  # how long a request waits for its rows to be durable
 READ_S = 15.0
 RETRY_AFTER_S = 2
 Submit = Callable[[str, list[bytes]], "Future[int]"]
 _BODY = {"content": {"application/json": {"schema": {}}, "application/x-ndjson": {"schema": {"type": "string"}}}, "required": True}
-_ANSWERS: dict[int | str, dict[str, Any]] = {
+_ANSWERS = {
     202: {"description": "The rows are durable."},
-    400: {"description": "The body cannot be read."},
-    404: {"description": "The config has no source of type http."},
-    408: {"description": "The body did not arrive in time."},
-    413: {"description": "The body is larger than http.body_bytes."},
-    415: {"description": "The content encoding is not supported."},
-    429: {"description": "The queue is full; see Retry-After."},
-    503: {"description": "The rows are not durable yet; see Retry-After."},
+    **refusals(
+        {
+            400: "The body cannot be read.",
+            404: "The config has no source of type http.",
+            408: "The body did not arrive in time.",
+            413: "The body is larger than http.body_bytes.",
+            415: "The content encoding is not supported.",
+            429: "The queue is full; see Retry-After.",
+            503: "The rows are not durable yet; see Retry-After.",
+        }
+    ),
 }
 
 

@@ -5,7 +5,7 @@ Annotations are evaluated here, as FastAPI needs those that name local dependenc
 
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Path, Query
 from pydantic import BaseModel
@@ -14,8 +14,8 @@ from monitor.health import Health
 from monitor.looking import distribution
 from monitor.model import Model
 from monitor.store.actions import UnknownAlert
-from monitor.store.reading import PAGE_MOST, BadCursor
-from monitor.web.refusal import Refusal
+from monitor.store.paging import PAGE_MOST
+from monitor.web.refusal import Refusal, refusals
 from monitor.window_rows import ROWS_MOST, window_rows
 
 Name = Annotated[str, Path(max_length=200, description="A model of the config.")]
@@ -23,6 +23,7 @@ Limit = Annotated[int, Query(ge=1, le=PAGE_MOST, description="Rows a page.")]
 Cursor = Annotated[str | None, Query(max_length=2000, description="The `next` of the page before.")]
 FromMs = Annotated[int | None, Query(ge=0, le=2**53, description="Windows that start at this time or later, ms since 1970 UTC.")]
 ToMs = Annotated[int | None, Query(ge=0, le=2**53, description="Windows that start before this time, ms since 1970 UTC.")]
+AlertStatus = Literal["pending", "firing", "acknowledged", "resolved"]
 Text = Annotated[str | None, Query(max_length=300)]
 
 
@@ -82,8 +83,8 @@ def read_routes(
     clock: Callable[[], int], guards: list[Any],
 ) -> APIRouter:  # fmt: skip
     """config: the effective one, secrets masked. segments: the dimensions of each model."""
-    missing: dict[int | str, dict[str, Any]] = {404: {"description": "There is no such thing."}}
-    router = APIRouter(prefix="/v1", tags=["read"], dependencies=guards, responses={400: {"description": "A bad cursor."}})
+    missing = refusals({404: "There is no such thing."})
+    router = APIRouter(prefix="/v1", tags=["read"], dependencies=guards, responses=refusals({400: "A bad cursor."}))
     reading = store.reading
 
     def known(model: Name) -> Model:
@@ -115,7 +116,7 @@ def read_routes(
     @router.get("/models/{model}/windows", responses=missing)
     def windows(found: Known, from_ms: FromMs = None, to_ms: ToMs = None, limit: Limit = 100, cursor: Cursor = None) -> Page:
         """Windows, newest first."""
-        return _page(reading.windows(found.name, from_ms, to_ms, limit, cursor))
+        return page_of(reading.windows(found.name, from_ms, to_ms, limit, cursor))
 
     @router.get("/models/{model}/scores", responses=missing)
     def scores(
@@ -123,7 +124,7 @@ def read_routes(
         version: Text = None, segment: Text = None, subject: Text = None, score: Text = None, level: Text = None,
     ) -> Page:  # fmt: skip
         """Scores by window and name; filters are exact."""
-        return _page(
+        return page_of(
             reading.scores(
                 found.name, from_ms, to_ms, limit, cursor,
                 version=version, segment=segment, subject=subject, score=score, level=level,
@@ -178,11 +179,11 @@ def read_routes(
 
     @router.get("/alerts")
     def alerts(
-        status: Annotated[list[str] | None, Query(max_length=10)] = None, model: Text = None, limit: Limit = 100,
+        status: Annotated[list[AlertStatus] | None, Query(max_length=10)] = None, model: Text = None, limit: Limit = 100,
         cursor: Cursor = None,
     ) -> Page:  # fmt: skip
         """Alerts, those that moved last first."""
-        return _page(reading.alerts(status, model, limit, cursor))
+        return page_of(reading.alerts(status, model, limit, cursor))
 
     @router.get("/alerts/{alert}", responses=missing)
     def alert(alert: Annotated[str, Path(max_length=64)]) -> dict[str, Any]:
@@ -194,17 +195,18 @@ def read_routes(
             raise Refusal(404, str(error)) from error
 
     @router.get("/silences")
-    def silences(state: Annotated[str | None, Query(pattern="^(pending|active|expired)$")] = None, limit: Limit = 500) -> Rows:
+    def silences(
+        state: Literal["pending", "active", "expired"] | None = None, limit: Limit = 500, cursor: Cursor = None
+    ) -> Page:  # fmt: skip
         """Silences, newest first."""
-        return Rows(rows=store.actions.list_silences(clock(), state, limit))
+        return page_of(store.actions.list_silences(clock(), state, limit, cursor))
 
     @router.get("/audit")
     def audit(
-        alert: Annotated[str | None, Query(max_length=64)] = None, model: Text = None,
-        before_id: Annotated[int | None, Query(ge=0, le=2**53)] = None, limit: Limit = 100,
-    ) -> Rows:  # fmt: skip
+        alert: Annotated[str | None, Query(max_length=64)] = None, model: Text = None, limit: Limit = 100, cursor: Cursor = None,
+    ) -> Page:  # fmt: skip
         """Who did what, and what was sent or kept back, newest first."""
-        return Rows(rows=store.actions.audit(alert, model, before_id, limit))
+        return page_of(store.actions.audit(alert, model, limit, cursor))
 
     @router.get("/status")
     def status() -> Status:
@@ -216,8 +218,8 @@ def read_routes(
     return router
 
 
-def _page(found: tuple[list[dict[str, Any]], str | None]) -> Page:
+def page_of(found: tuple[list[dict[str, Any]], str | None]) -> Page:
     return Page(rows=found[0], next=found[1])
 
 
-__all__ = ["BadCursor", "Page", "Rows", "read_routes"]
+__all__ = ["Page", "Rows", "page_of", "read_routes"]

@@ -10,23 +10,26 @@ import hmac
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import APIRouter, Depends, Path, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from alerts.channels.webhook import decode_secret
 from monitor.store.retrains import UnknownRetrain, WrongState
 from monitor.web.access import Access, Caller
 from monitor.web.act import Words
-from monitor.web.read import Rows
-from monitor.web.refusal import Refusal
+from monitor.web.read import Cursor, Limit, Page, Text, page_of
+from monitor.web.refusal import Refusal, refusals
 
+RetrainStatus = Literal["proposed", "waiting", "due", "started", "succeeded", "failed", "rejected", "expired", "dry_run", "blocked"]
 RetrainId = Annotated[str, Path(max_length=64)]
 SIGNED_WITHIN_S = 300
-_ANSWERS: dict[int | str, dict[str, Any]] = {
-    400: {"description": "What was given cannot be."},
-    404: {"description": "There is no such retrain."},
-    409: {"description": "It is not in a state for that."},
-}
+_ANSWERS = refusals(
+    {
+        400: "What was given cannot be.",
+        404: "There is no such retrain.",
+        409: "It is not in a state for that.",
+    }
+)
 
 
 class Report(BaseModel):
@@ -55,11 +58,10 @@ def retrain_routes(
 
     @router.get("", dependencies=[Depends(reads)])
     def retrains(
-        model: Annotated[str | None, Query(max_length=200)] = None, status: Annotated[str | None, Query(max_length=20)] = None,
-        limit: Annotated[int, Query(ge=1, le=1000)] = 100, before_ms: Annotated[int | None, Query(ge=0, le=2**53)] = None,
-    ) -> Rows:  # fmt: skip
+        model: Text = None, status: RetrainStatus | None = None, limit: Limit = 100, cursor: Cursor = None
+    ) -> Page:  # fmt: skip
         """Retrains, newest first."""
-        return Rows(rows=ledger.listed(model, status, limit, before_ms))
+        return page_of(ledger.listed(model, status, limit, cursor))
 
     @router.get("/{retrain}", dependencies=[Depends(reads)])
     def one(retrain: RetrainId) -> dict[str, Any]:

@@ -11,26 +11,27 @@ import asyncio
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
 import uvicorn
 from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from monitor.health import Health
 from monitor.metrics import Metrics
 from monitor.model import Model
 from monitor.store.errors import StoreError, StoreUnavailable
-from monitor.store.reading import BadCursor
+from monitor.store.paging import BadCursor
 from monitor.web.access import Access, Caller
 from monitor.web.act import act_routes
 from monitor.web.page import page_routes
 from monitor.web.push import Submit, push_routes
 from monitor.web.read import read_routes
-from monitor.web.refusal import Refusal
+from monitor.web.refusal import Refusal, refusals
 from monitor.web.retrains import reset_route, retrain_routes
 
 MAX_ERRORS = 10
@@ -53,6 +54,7 @@ class Shown:
     config: str = ""
     version: str = ""
     retrain_secrets: Callable[[str], tuple[str, ...]] = lambda channel: ()
+    tags: Collection[str] = ()
 
 
 class WebServer:
@@ -109,6 +111,8 @@ def build_app(
     app = FastAPI(
         title="driftd", version=version or "0", openapi_url="/v1/openapi.json", docs_url=None, redoc_url=None,
         description="What driftd shows and what people do with it. Times are milliseconds since 1970 UTC.",
+        responses=refusals({401: "A token is needed.", 403: "The token may not, or acting is off.", 421: "No host that is served.",
+                            422: "A value cannot be.", 503: "The store is away; see Retry-After."}),
     )  # fmt: skip
 
     def guard(scope: str) -> Callable[..., Caller]:
@@ -125,7 +129,7 @@ def build_app(
         s = shown
         routes = read_routes(s.store, s.models, s.segments, health, version, s.config, s.clock, [Depends(reads)])
         app.include_router(routes)
-        app.include_router(act_routes(s.store, s.clock, acts, [Depends(acts)]))
+        app.include_router(act_routes(s.store, s.clock, s.tags, acts, [Depends(acts)]))
         app.include_router(retrain_routes(s.store, s.clock, access, s.retrain_secrets, reads, acts))
         app.include_router(page_routes())
         app.include_router(reset_route(s.store, s.clock, set(s.models), acts))
@@ -184,12 +188,19 @@ def _invalid(request: Request, error: Exception) -> Response:
     return JSONResponse({"error": "; ".join(places), "detail": places}, 422)
 
 
+def _plain(request: Request, error: Exception) -> Response:
+    """What the framework refuses: no such path or method, a body that is no JSON."""
+    assert isinstance(error, HTTPException)
+    return JSONResponse({"error": str(error.detail)}, error.status_code, headers=error.headers)
+
+
 def _away(request: Request, error: Exception) -> Response:
     return JSONResponse({"error": "the store is away; try again"}, 503, headers={"Retry-After": "2"})
 
 
 _ERRORS: dict[type[Exception], Callable[[Request, Exception], Response]] = {
     Refusal: _refused,
+    HTTPException: _plain,
     RequestValidationError: _invalid,
     BadCursor: lambda request, error: JSONResponse({"error": str(error)}, 400),
     StoreUnavailable: _away,
