@@ -57,11 +57,26 @@ class Cutting:
         if self.edges is None:
             out += [(f"{name} == {value!r}", _mask(i, i)) for i, value in enumerate(self.names)]
             return [*out, (f"{name} not in {list(self.names)!r}", _mask(NAMED, NAMED))] if self.names else out
-        edges = [float(e) for e in self.edges]
-        out += [(f"{name} < {edge:.6g}", _mask(0, i)) for i, edge in enumerate(edges)]
-        out += [(f"{name} >= {edge:.6g}", _mask(i + 1, len(edges))) for i, edge in enumerate(edges)]
+        edges = [_number(float(e)) for e in self.edges]
+        out += [(f"{name} < {edge}", _mask(0, i)) for i, edge in enumerate(edges)]
+        out += [(f"{name} >= {edge}", _mask(i + 1, len(edges))) for i, edge in enumerate(edges)]
         pairs = list(itertools.pairwise(edges))
-        return out + [(f"{low:.6g} <= {name} < {high:.6g}", _mask(i + 1, i + 1)) for i, (low, high) in enumerate(pairs)]
+        return out + [(f"{low} <= {name} < {high}", _mask(i + 1, i + 1)) for i, (low, high) in enumerate(pairs)]
+
+    def cells(self) -> list[str]:
+        """What each cell holds, for people; shape (CELLS,)."""
+        if self.edges is None:
+            return [*self.names, *[""] * (NAMED - len(self.names)), "others", "missing"]
+        edges = [_number(float(e)) for e in self.edges]
+        inner = [f"{low} to {high}" for low, high in itertools.pairwise(edges)]
+        found = [f"below {edges[0]}", *inner, f"from {edges[-1]}"] if edges else ["all"]
+        return [*found, *[""] * (MISSING - len(found)), "missing"]
+
+
+def _number(edge: float) -> str:
+    """As short as says exactly where a cell ends."""
+    short = f"{edge:.6g}"
+    return short if float(short) == edge else repr(edge)
 
 
 def cuttings_of(features: tuple[str, ...], profile: Any) -> dict[str, Cutting]:
@@ -107,9 +122,12 @@ def add_cells(singles: Floats, pairs: Floats, codes: list[npt.NDArray[np.int64] 
 
 
 def segments_of(
-    features: tuple[str, ...], cuttings: dict[str, Cutting], singles: Floats, pairs: Floats
+    features: tuple[str, ...], cuttings: dict[str, Cutting], singles: Floats, pairs: Floats | None
 ) -> tuple[list[tuple[str, ...]], Floats, Floats]:
-    """The conditions of every segment, its sums (segments, sums), and the sums of all rows (sums,)."""
+    """The conditions of every segment, its sums (segments, sums), and the sums of all rows (sums,).
+
+    pairs: None where only single features were counted: then segments have one condition.
+    """
     known = {f: cuttings[f].conditions(f) for f in features if f in cuttings}
     width = singles.shape[-1]
     names: list[tuple[str, ...]] = []
@@ -118,8 +136,8 @@ def segments_of(
         if feature in known:
             names += [(text,) for text, _ in known[feature]]
             sums.append(np.stack([mask for _, mask in known[feature]]) @ singles[i])
-    for i, (a, b) in enumerate(itertools.combinations(features, 2)):
-        if a in known and b in known:
+    for i, (a, b) in enumerate(itertools.combinations(features, 2) if pairs is not None else ()):
+        if pairs is not None and a in known and b in known:
             names += [(x, y) for x, _ in known[a] for y, _ in known[b]]
             left, right = (np.stack([mask for _, mask in known[f]]) for f in (a, b))
             sums.append(np.einsum("ak,bl,kls->abs", left, right, pairs[i], optimize=True).reshape(-1, width))

@@ -22,6 +22,7 @@ from detectors.columns import Floats, Ints
 from detectors.error_cells import ErrorCells
 from detectors.feature_errors import Groups
 
+REST = "the rest"
 LEAST_ROWS = 50  # of the reference in a group of cells
 LEAST_EXPECTED = 20  # rows of either side in a group whose rates are compared
 
@@ -140,7 +141,7 @@ class Share:
 def segment_shares(reference: Mapping[str, tuple[float, float]], window: Mapping[str, tuple[float, float]]) -> list[Share]:
     """The segments of one dimension, greatest part first; they add up to the change of the mean error.
 
-    Both map a segment to (rows, sum of errors), and "" to those of all rows: what the segments leave is `the rest`.
+    Both map a segment to (rows, sum of errors), and "" to those of all rows: what the segments leave is REST.
     """
     m, wrong_m = reference[""]
     n, wrong_n = window[""]
@@ -150,9 +151,9 @@ def segment_shares(reference: Mapping[str, tuple[float, float]], window: Mapping
     for side, total in ((reference, (m, wrong_m)), (window, (n, wrong_n))):
         known = {name: side.get(name, (0.0, 0.0)) for name in names}
         rest = tuple(t - sum(values[i] for values in known.values()) for i, t in enumerate(total))
-        sides.append({**known, "the rest": rest})
+        sides.append({**known, REST: rest})
     out = []
-    for name in [*names, "the rest"]:
+    for name in [*names, REST]:
         (rows_m, errors_m), (rows_n, errors_n) = sides[0][name], sides[1][name]
         if rows_m <= 0 and rows_n <= 0:
             continue

@@ -184,6 +184,14 @@ WORST = {
     "segment_accuracy_gap_p": Doc("its p-value, corrected for all segments that were looked at", "below"),
     "segment_mae_gap": Doc("mean absolute error inside the segment less that of all other labelled rows (regression)"),
     "segment_mae_gap_p": Doc("its p-value, corrected for all segments that were looked at", "below"),
+    "segment_accuracy_drop": Doc(
+        "fall of the accuracy inside the segment that fell behind most since the reference, beyond what all others' change explains (classification)"
+    ),
+    "segment_accuracy_drop_p": Doc("its p-value (Zelen's exact test), corrected for all segments that were looked at", "below"),
+    "segment_mae_rise": Doc(
+        "rise of the mean absolute error inside the segment that fell behind most, beyond what all others' change explains (regression)"
+    ),
+    "segment_mae_rise_p": Doc("its p-value, corrected for all segments that were looked at", "below"),
     "latency_gap_ms_p": Doc("its p-value, corrected for all segments that were looked at", "below"),
 }
 FAIRNESS = {

@@ -99,7 +99,7 @@ def score_worst(part: WorstCells, least_rows: int) -> Iterator[Score]:
     """
     names, sums, total = part.segments()
     if not names:
-        why: dict[str, object] = {"reason": "cells come from a built reference: driftd reference build"}
+        why: dict[str, object] = {"reason": "cells of failures come from a built reference: driftd reference build"}
         yield Score("worst_segment", "error_gap", math.nan, 0, evidence=why)
         return
     with np.errstate(divide="ignore", invalid="ignore"):

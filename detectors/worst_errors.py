@@ -1,44 +1,36 @@
-"""The worst segment of a window by what labels show: an optional part over coarse cells, as detectors/worst.py's.
+"""Errors by what the features said, as labels come: the worst segment, which rows got labels, what a change came from.
 
 A label comes without features, so each prediction leaves its cells behind when it waits (monitor/waiting_cells.py), and an
 outcome brings them in vectors["worst_cells"], shape (n, 1 + features): which of the part's `marks` the codes were made
 with, then a code a feature; NaN where there is none. Rows that waited while another reference was active keep its cells:
 counts are kept apart by mark, and only those of the window's own reference are searched.
 
-    segment_accuracy_gap   classification: accuracy of all other rows less that inside the segment
-    segment_mae_gap        regression: mean absolute error inside the segment less that of all other rows
+Rows of panes without a built reference have the mark FREE and codes that need none (detectors/free_cells.py): sums are kept
+of single features, and cut into cells when the window closes.
 
-Size: 69 kB for eight features, about 10 kB as bytes, for each reference that rows of the pane were counted against: nearly always one.
+What is found in them: detectors/worst_drop.py.
+
+Size: 69 kB for eight features, about 10 kB as bytes, for each reference that rows of the pane were counted against: nearly always
+one; without a reference at most 66 kB, about 20 kB as bytes.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from detectors import frame
-from detectors.coarse_cells import (
-    add_cells,
-    best,
-    counted_features,
-    cuttings_of,
-    empty_cells,
-    mark_of,
-    means,
-    proportions,
-    segments_of,
-)
-from detectors.columns import Floats, Outcomes, Schema
-from detectors.score import Score
+from detectors.coarse_cells import add_cells, counted_features, cuttings_of, empty_cells, mark_of
+from detectors.columns import Columns, Floats, Outcomes, Schema
+from detectors.free_cells import CodeSums
 from detectors.trace import row_errors
 
-FORMAT = 1
+FORMAT = 2  # 1 had no sums by free codes
+FREE = -1  # in place of the number of a mark
 SUMS = 3  # rows, sum of errors, sum of their squares
 PART = "worst_errors"
 VECTOR = "worst_cells"
@@ -46,12 +38,16 @@ VECTOR = "worst_cells"
 
 @dataclass(slots=True)
 class WorstErrors:
-    """counts: by mark, sums of each feature's cells (features, CELLS, SUMS) and of each pair's (pairs, CELLS, CELLS, SUMS)."""
+    """counts: by mark, sums of each feature's cells (features, CELLS, SUMS) and of each pair's (pairs, CELLS, CELLS, SUMS).
+
+    free: of rows without a reference, sums by each feature's codes; () while there are none.
+    """
 
     task: str
     features: tuple[str, ...]
     marks: tuple[int, ...]
     counts: dict[int, tuple[Floats, Floats]] = field(default_factory=dict)
+    free: tuple[CodeSums, ...] = ()
 
     @staticmethod
     def empty(schema: Schema) -> WorstErrors:
@@ -67,11 +63,17 @@ class WorstErrors:
         for number in np.unique(cells[there, 0]).astype(np.int64).tolist():
             rows = there & (cells[:, 0] == number)
             columns = cells[rows, 1:].T
-            codes = [None if np.isnan(column).any() else column.astype(np.int64) for column in columns]
             weight = outcomes.weight[rows].astype(np.float64)
             off = errors[rows]
+            weights: list[Any] = [weight, off * weight, off * off * weight]
+            if number == FREE:
+                self.free = self.free or tuple(CodeSums() for _ in self.features)
+                for sums, column in zip(self.free, columns, strict=True):
+                    sums.add(np.column_stack([column, *weights]))
+                continue
+            codes = [None if np.isnan(column).any() else column.astype(np.int64) for column in columns]
             singles, pairs = self._of(self.marks[number])
-            add_cells(singles, pairs, codes, [weight, off * weight, off * off * weight])
+            add_cells(singles, pairs, codes, weights)
             self._forget(self.marks[number])
 
     def merge(self, other: WorstErrors) -> None:
@@ -83,6 +85,10 @@ class WorstErrors:
             mine[0][...] += singles
             mine[1][...] += pairs
             self._forget(mark)
+        if other.free:
+            self.free = self.free or tuple(CodeSums() for _ in self.features)
+            for sums, theirs in zip(self.free, other.free, strict=True):
+                sums.merge(theirs)
 
     def _of(self, mark: int) -> tuple[Floats, Floats]:
         if mark not in self.counts:
@@ -98,7 +104,7 @@ class WorstErrors:
         marks = sorted(self.counts)
         head = json.dumps([list(self.features), marks]).encode()
         parts = [head, *(sums.astype("<f8").tobytes() for mark in marks for sums in self.counts[mark])]
-        return bytes([FORMAT]) + zlib.compress(frame.join(parts), 1)
+        return bytes([FORMAT]) + zlib.compress(frame.join([*parts, *(sums.to_bytes() for sums in self.free)]), 1)
 
     @staticmethod
     def from_bytes(data: bytes, schema: Schema) -> WorstErrors:
@@ -106,8 +112,8 @@ class WorstErrors:
 
         Raises ValueError for a format that this release does not know, or for damaged bytes.
         """
-        if not data or data[0] != FORMAT:
-            raise ValueError(f"worst errors of format {data[:1]!r}: this release reads {FORMAT}. Upgrade driftd.")
+        if not data or data[0] not in (1, FORMAT):
+            raise ValueError(f"worst errors of format {data[:1]!r}: this release reads 1 and {FORMAT}. Upgrade driftd.")
         try:
             head, *sums = frame.split(zlib.decompress(data[1:]))
         except zlib.error as error:
@@ -118,29 +124,17 @@ class WorstErrors:
             for i, mark in enumerate(marks):
                 for mine, stored in zip(out._of(mark), sums[2 * i : 2 * i + 2], strict=True):
                     mine[...] = np.frombuffer(stored, dtype="<f8").reshape(mine.shape)
+            out.free = tuple(CodeSums.from_bytes(stored) for stored in sums[2 * len(marks) :])
         return out
 
 
-def score_worst_errors(part: WorstErrors, profile: Any, least_rows: int) -> Iterator[Score]:
-    """The segment whose predictions are most often wrong, or farthest off, among the labelled rows.
-
-    profile: the reference that the window's inputs count in, None without one. Both sides of a comparison have at least
-    `least_rows` labelled rows; rows is the segment's.
-    """
-    name = "segment_mae_gap" if part.task == "regression" else "segment_accuracy_gap"
-    if profile is None:
-        why: dict[str, object] = {"reason": "cells come from a built reference: driftd reference build"}
-        yield Score("worst_segment", name, math.nan, 0, evidence=why)
-        return
-    cuttings = cuttings_of(part.features, profile)
-    found = part.counts.get(mark_of(part.features, cuttings))
-    if found is None:
-        return
-    names, sums, total = segments_of(part.features, cuttings, *found)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        if part.task == "regression":
-            yield from best(name, names, *means(sums, total, least_rows), "mean absolute error")
-            return
-        for score in best(name, names, *proportions(sums, total, least_rows), "accuracy"):
-            right = {side: round(1.0 - float(str(score.evidence[side])), 6) for side in ("inside", "outside")}
-            yield replace(score, evidence={**score.evidence, **right})
+def errors_of_reference(profile: Any, columns: Columns, outcomes: Outcomes, schema: Schema) -> WorstErrors:
+    """The same of a reference's labelled rows, in its own cells. columns: with what is derived, row by row beside outcomes."""
+    features = counted_features(schema, PART)
+    cuttings = cuttings_of(features, profile)
+    out = WorstErrors(schema.task, features, (mark_of(features, cuttings),))
+    cells = np.zeros((columns.rows, 1 + len(features)), dtype=np.float32)
+    for i, feature in enumerate(features):
+        cells[:, 1 + i] = cuttings[feature].codes(columns, feature) if feature in cuttings else np.nan
+    out.add(replace(outcomes, vectors={VECTOR: cells}))
+    return out

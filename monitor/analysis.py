@@ -30,6 +30,7 @@ from monitor.resource_scores import resources
 from monitor.slow_scores import slow_scores
 from monitor.target import target
 from monitor.view import GroupView, Memory, WindowView
+from monitor.worst_segments import worst_segments
 from monitor.worth import worth
 
 GroupAnalyser = Callable[[GroupView], Iterable[Score]]
@@ -66,6 +67,7 @@ GROUP_ANALYSERS: dict[str, GroupAnalyser] = {
 WINDOW_ANALYSERS: dict[str, WindowAnalyser] = {
     "labels": labels,
     "schema_drift": schema_drift,
+    "worst_segments": worst_segments,
     "fairness": fairness,
     "cost_budget": cost_budget,
     "resources": resources,

@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from detectors.joint import P_VALUES
+from detectors.joint import P_VALUES as OF_ALL_FEATURES
+from detectors.worst_drop import P_VALUES as OF_SEGMENTS
 
 WEEK_MS = 7 * 86_400_000
 LOOSEST = 0.2  # a window is never allowed more chance than this, however few there are in a week
 WARN_TIMES = 10.0  # a score that would alarm at so many times the budget warns
+P_VALUES = {**OF_ALL_FEATURES, **OF_SEGMENTS}  # scores that are p-values, and the least effect that anybody would act on
 
 AUTOMATIC = ("drift", "js", "rank_shift", "missing_share", "accuracy", "roc_auc", "mae", "subset_accuracy", "ndcg_at_k", "pinball",
-             "rows", "error_share", "latency_p95_ms", *P_VALUES)  # fmt: skip
+             "rows", "error_share", "latency_p95_ms", "error_gap", "latency_gap_ms", *P_VALUES)  # fmt: skip
 # Differences that are real and that nobody would act on. Below half of the random scatter of 100,000 rows.
 LEAST_EFFECT = {"js": 0.01, "ks": 0.01, "rank_shift": 0.01, "psi": 0.0005, "missing_share": 0.001,
                 "accuracy": 0.005, "roc_auc": 0.005, "hellinger": 0.01, "tv": 0.01, "linf": 0.005, "cramers_v": 0.01, **P_VALUES}  # fmt: skip

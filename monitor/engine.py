@@ -51,7 +51,7 @@ from monitor.panes import Pane
 from monitor.payload import pack
 from monitor.performance_pane import add_outcomes
 from monitor.segments import with_derived
-from monitor.waiting_cells import WIDTH, has_cells, heads_of, with_heads
+from monitor.waiting_cells import has_cells, heads_of, with_heads
 from monitor.waiting_requests import has_requests
 from monitor.waiting_requests import heads_of as heads_of_requests
 from monitor.watermark import clock_before
@@ -301,12 +301,14 @@ class Engine:
     def _cells_before(self, payload: Ragged | None, part: Partition, model: Model, columns: Columns, starts: Ints) -> Ragged | None:
         if not has_cells(model.schema):
             return payload
-        heads = np.zeros((columns.rows, WIDTH), dtype=np.uint8)
         for pane_start in np.unique(starts).tolist():
             rows = starts == pane_start
             profile = model.profile_named(part.panes[model.name, pane_start].profile)
-            heads[rows] = heads_of(model.schema, profile, columns.take(rows))
-        return with_heads(payload, heads)
+            mine = heads_of(model.schema, profile, columns if rows.all() else columns.take(rows))
+            heads = np.zeros((columns.rows, mine.shape[1]), dtype=np.uint8)
+            heads[rows] = mine
+            payload = with_heads(payload, heads)
+        return payload
 
     def _refuse_late(self, part: Partition, model: Model, batch: EventBatch, start: Ints, late: np.ndarray, clock: Ints) -> None:
         rows = np.flatnonzero(late)

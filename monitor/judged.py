@@ -4,7 +4,9 @@
     missing_share, accuracy               shares of rows against the reference's: exact two-sample tail
     roc_auc, mae, ...                     against the reference's by the intervals of both, and a heavy tail
     mmd_p, correlation_p, ...             p-values of features together (detectors/joint.py), with a heavy tail
-    rows, error_share, latency_p95_ms     the model's own past windows, by hour and weekday;
+    segment_accuracy_drop_p, ..._rise_p   the segment that fell behind most (detectors/worst_drop.py): exact, and with a heavy tail
+    rows, error_share, latency_p95_ms,
+    error_gap, latency_gap_ms             the model's own past windows, by hour and weekday;
                                           so too any score that `calibration: {series: [...]}` names
 
 Each becomes a Judged: how far out the score lies (`out`, on the scale of its null table), and how to say a place on
@@ -26,7 +28,6 @@ from detectors.calibrate.null import NullTable
 from detectors.calibrate.nulls import CALIBRATED, NORMAL, NORMAL_EITHER, STUDENT, pair_null
 from detectors.calibrate.series import SERIES, Series, deviate_at, deviates, probability, series_of, width
 from detectors.category import CategorySummary
-from detectors.joint import P_VALUES
 from detectors.pairs import CategoryPair, Numeric, NumericPair, Pair
 from detectors.performance import PerformanceSummary
 from detectors.profile import PREDICTION
@@ -34,14 +35,16 @@ from detectors.score import Score
 from detectors.score_names import FAMILIES
 from detectors.target import SUBJECT as TARGET
 from detectors.target import target_pair
-from monitor.budget import Calibration
+from monitor.budget import P_VALUES, Calibration
 from monitor.label_scores import PERFORMANCE, labelled_share
-from monitor.learned_outcomes import Reference
+from monitor.learned_outcomes import Reference, reference_of
 from monitor.model import Model
 from monitor.panes import Group
 from monitor.view import GroupView, WindowView
 
+OWN_PAST = ("traffic", "latency", "worst_segment")  # subjects
 LEAST_P = 1e-300  # smaller ones have no deviate
+EXACT = ("segment_accuracy_drop_p",)  # p-values that are true far into the tail
 HEADLINE = "drift"  # the score that speaks for a feature; its evidence names the statistic
 INTERVAL = 1.959964  # standard errors on either side of a metric's interval
 SCORES = {name: doc for family in FAMILIES.values() for name, doc in family.items()}
@@ -109,7 +112,7 @@ class Judged:
 
 def judged(view: WindowView, calibration: Calibration) -> Iterator[Judged]:
     """Every score of the window that has a calibrated limit, in the order of groups and scores."""
-    outcomes = Reference(view)
+    outcomes = reference_of(view)
     for group, scores in sorted(view.scores.items()):
         part = view.groups.get(group)
         names = {(s.subject, s.name): s.value for s in scores}
@@ -117,7 +120,7 @@ def judged(view: WindowView, calibration: Calibration) -> Iterator[Judged]:
         for at, score in enumerate(scores):
             if not calibration.judges(score.name) or score.name in view.model.thresholds:
                 continue
-            if score.name in calibration.series or (score.name in SERIES and score.subject in ("traffic", "latency")):
+            if score.name in calibration.series or (score.name in SERIES and score.subject in OWN_PAST):
                 yield _series(group, at, score, part, view.model, calibration)
             elif part is None:
                 continue
@@ -185,8 +188,8 @@ def _p_value(group: Group, at: int, score: Score, part: GroupView, calibration: 
     known = 0 if part.profile is None else part.profile.rows
     effect = score.evidence.get("effect", math.inf)
     return Judged(
-        group, at, score, -float(ndtri(min(max(score.value, LEAST_P), 0.5))) if math.isfinite(score.value) else math.nan, STUDENT,
-        lambda place: float(ndtr(-place)), effect=float(effect) if isinstance(effect, int | float) else math.inf,
+        group, at, score, -float(ndtri(min(max(score.value, LEAST_P), 0.5))) if math.isfinite(score.value) else math.nan,
+        NORMAL if score.name in EXACT else STUDENT, lambda place: float(ndtr(-place)), effect=float(effect) if isinstance(effect, int | float) else math.inf,
         floor=calibration.least_effect(score.name), reference_rows=known,
         settled=_few(score.rows, calibration.min_rows) if math.isfinite(score.value) else "it is not defined for these rows",
     )  # fmt: skip

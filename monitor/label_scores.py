@@ -3,7 +3,8 @@
     coverage                       labelled rows / rows, of every version and segment
     delay_p50_seconds, ...         time from the prediction to its label, within 1 %
     unusable                       labels that came, but say nothing for the task (a word where a number was due)
-    label_bias, label_bias_p       see detectors/label_bias.py; a warning from 0.1 on where the config gives no limit
+    label_bias, label_bias_p       see detectors/label_bias.py: 0 but where the p-value is under what the budget of false alarms
+                                   leaves a window; a warning from 0.1 on where the config gives no limit
 
 Performance is `unsure` while fewer rows than labels.min_coverage have their label: those that come first are seldom
 like those that come last.
@@ -16,11 +17,12 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from detectors.float_cells import quantile
-from detectors.label_bias import Compared, bias, of_counts, of_scores
+from detectors.label_bias import LEVEL, Compared, bias, of_counts, of_scores
 from detectors.label_spread import LABELS, SCORES
 from detectors.labelled.folding import by_label, keeps_name, with_names
 from detectors.limits import Limit
 from detectors.score import Finding, Score
+from monitor.label_inputs import compared_inputs
 from monitor.panes import Group
 from monitor.view import GroupView, WindowView
 
@@ -55,7 +57,9 @@ def _of_version(view: WindowView, group: Group, part: GroupView) -> Iterable[Sco
         yield Score(SUBJECT, name, quantile(spread.delays, q), spread.rows)
     yield Score(SUBJECT, "unusable", float(spread.rows - part.performance.rows), spread.rows)
     tests = list(_compared(view, group, part))
-    effect, p, evidence = bias(tests)
+    calibration = view.model.calibration
+    budget = calibration.window_level(view.model.slide_ms) if calibration.false_alarms_per_week > 0 else LEVEL
+    effect, p, evidence = bias(tests, budget)
     if tests:
         yield Score(SUBJECT, "label_bias", effect, spread.rows, evidence=evidence)
         yield Score(SUBJECT, "label_bias_p", p, spread.rows)
@@ -80,6 +84,7 @@ def _compared(view: WindowView, group: Group, part: GroupView) -> Iterable[Compa
             came, every = segments.setdefault(dimension, ({}, {}))
             came[value], every[value] = other.performance.rows if other.performance is not None else 0, other.rows
     found += [of_counts(f"segment {dimension}", came, every) for dimension, (came, every) in segments.items()]
+    found += compared_inputs(part)
     yield from (test for test in found if test is not None)
 
 

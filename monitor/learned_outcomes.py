@@ -25,26 +25,34 @@ class Reference:
 
     def __init__(self, view: WindowView) -> None:
         profile = next((g.profile for g in view.groups.values() if g.profile is not None), None)
-        self._summaries = dict(profile.performance) if profile is not None else _learned(view)
+        self.by_segment = dict(profile.performance) if profile is not None else _learned(view)
         self._metrics: dict[str, Metrics] = {}
 
     def summary(self, group: GroupView) -> PerformanceSummary | None:
         """What a group is compared with: its own segment where that is known, else all rows; None while it is learned from."""
-        found = self._summaries.get(group.segment, self._summaries.get(""))
+        found = self.by_segment.get(group.segment, self.by_segment.get(""))
         return None if found is None or found.rows <= 0 or group.reference == LEARNING else found
 
     def has_segment(self, group: GroupView) -> bool:
         """Whether a group is compared with its own kind, not with all rows in place of its segment."""
-        return group.segment in self._summaries
+        return group.segment in self.by_segment
 
     def metric(self, group: GroupView, name: str) -> Metric | None:
         summary = self.summary(group)
         if summary is None:
             return None
-        key = group.segment if group.segment in self._summaries else ""
+        key = group.segment if group.segment in self.by_segment else ""
         if key not in self._metrics:
             self._metrics[key] = {metric.name: metric for metric in summary.metrics()}
         return self._metrics[key].get(name)
+
+
+def reference_of(view: WindowView) -> Reference:
+    """The one of a window, made when it is first asked for."""
+    if "outcomes" not in view.shared:
+        view.shared["outcomes"] = Reference(view)
+    found: Reference = view.shared["outcomes"]
+    return found
 
 
 def _learned(view: WindowView) -> dict[str, PerformanceSummary]:

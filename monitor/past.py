@@ -31,6 +31,7 @@ from detectors.calibrate.episodes import usual
 from detectors.calibrate.history import LEAST_WINDOWS, Learned, learn
 from detectors.columns import Bools, Floats, Ints
 from detectors.target import SUBJECT as TARGET
+from detectors.worst_drop import P_VALUES as OF_SEGMENTS
 from monitor.judged import Judged
 from monitor.label_scores import PERFORMANCE
 from monitor.stale import outdate
@@ -44,7 +45,7 @@ CHUNK = 32
 MAX_SCORES = 2000
 REFERENCES = 2  # memories of older references are dropped
 OF_LABELS = (*PERFORMANCE, TARGET)  # subjects
-SLOW = ("domain_auc_p",)
+NOT_YET = ("domain_auc_p", *OF_SEGMENTS)  # scores that a slow detector or labels bring
 _CACHED = 64
 _HEAD = struct.Struct("<BII")
 
@@ -252,7 +253,7 @@ class Remembered:
 def rests_on_inputs(item: Judged) -> bool:
     """Whether a score is a function of the window's inputs, which are there when it is first published: not one of labels or
     of a detector that takes its time."""
-    return item.score.subject not in OF_LABELS and item.score.name not in SLOW
+    return item.score.subject not in OF_LABELS and item.score.name not in NOT_YET
 
 
 def forget_old_references(memory: Memory, keep: str) -> None:

@@ -18,7 +18,7 @@ from monitor.checkpoint import JoinedRows, PaneBlob, ReadPane
 from monitor.model import Model
 from monitor.panes import Group
 from monitor.payload import has_payload, unpack
-from monitor.waiting_cells import cells_of, has_cells, split_heads
+from monitor.waiting_cells import cells_of, has_cells, split_cells, split_heads
 from monitor.waiting_requests import MAGIC as REQUEST_MAGIC
 from monitor.waiting_requests import has_requests, requests_of
 
@@ -100,8 +100,8 @@ def _vectors(model: Model, rows: JoinedRows) -> dict[str, Matrix]:
         return {}
     none = Ragged.missing(rows.rows, np.uint8)
     payload, requests = split_heads(rows.payload or none, REQUEST_MAGIC)
-    payload, cells = split_heads(payload)
-    found: dict[str, Matrix] = {WORST_CELLS: cells_of(model.schema, cells)} if has_cells(model.schema) else {}
+    payload, heads, free = split_cells(payload)
+    found: dict[str, Matrix] = {WORST_CELLS: cells_of(model.schema, heads, free)} if has_cells(model.schema) else {}
     if has_requests(model.schema):
         found[REQUEST] = requests_of(requests)
     if not has_payload(model.schema):

@@ -11,14 +11,9 @@ from detectors.outliers import OutlierCount, score_outliers
 from detectors.quality import score_quality
 from detectors.rules import RuleSummary, feature_rules, score_rules
 from detectors.score import Score
-from detectors.worst import PART as WORST
-from detectors.worst import WorstCells, score_worst
-from detectors.worst_errors import PART as WORST_ERRORS
-from detectors.worst_errors import WorstErrors, score_worst_errors
 from monitor.config.model import ModelSettings
 from monitor.intake import DEFAULT_LIMITS as INTAKE_LIMITS
 from monitor.intake import score_intake
-from monitor.label_scores import is_mature
 from monitor.operations import WHOLE
 from monitor.panes import Group
 from monitor.view import GroupView, WindowView
@@ -29,9 +24,6 @@ DEFAULT_LIMITS = {"absent": Limit(breach=1.0), "constant": Limit(warn=1.0), **IN
 
 def quality(view: GroupView) -> Iterable[Score]:
     """Scores of one group's columns and rules."""
-    errors = None if view.performance is None else view.performance.parts.get(WORST_ERRORS)
-    if isinstance(errors, WorstErrors) and view.segment == "" and is_mature(view):
-        yield from score_worst_errors(errors, view.profile, view.model.min_rows)
     if view.inputs is None:
         return
     yield from score_quality(view.inputs, view.profile, view.learned, view.reference)
@@ -41,9 +33,6 @@ def quality(view: GroupView) -> Iterable[Score]:
     count = view.inputs.parts.get(OUTLIERS)
     if isinstance(count, OutlierCount) and view.segment == "":
         yield from score_outliers(count, count.fit, view.reference)
-    worst = view.inputs.parts.get(WORST)
-    if isinstance(worst, WorstCells) and view.segment == "":
-        yield from score_worst(worst, view.model.min_rows)
 
 
 def schema_drift(view: WindowView) -> Iterable[tuple[Group, Score]]:

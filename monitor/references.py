@@ -20,6 +20,8 @@ from detectors.kinds import PART as VOCABULARY
 from detectors.performance import PerformanceSummary
 from detectors.profile import PREDICTION, Profile
 from detectors.scoring import score_performance
+from detectors.worst_errors import PART as WORST_ERRORS
+from detectors.worst_errors import errors_of_reference
 from monitor.config import Config
 from monitor.config.model import ModelSettings
 from monitor.panes import OTHER
@@ -50,6 +52,9 @@ def build_reference(cfg: Config, store: Any, model: str, path: Path, types: tupl
         columns, _rows_of(segments), settings.reference.segments, settings.reference.segment_rows
     )
     profile = replace(profile, performance=performance, extras=fit_all(columns, outcomes, schema) | texts)
+    if outcomes is not None and WORST_ERRORS in schema.parts:
+        errors = errors_of_reference(profile, columns, outcomes, schema)
+        profile = replace(profile, extras=profile.extras | {WORST_ERRORS: errors.to_bytes()})
     blob = profile.to_bytes()
     now_ms = time.time_ns() // 1_000_000
     store.save_reference(StoredReference(model, name, profile.rows, now_ms, False, blob))

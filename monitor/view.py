@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from detectors.performance import PerformanceSummary
 from detectors.profile import Profile
@@ -62,3 +62,4 @@ class WindowView:
     scores: dict[Group, list[Score]]
     intake: Intake = field(default_factory=Intake)
     learned_from: frozenset[int] = frozenset()  # starts of the windows that the model's own reference is made of, so far
+    shared: dict[str, Any] = field(default_factory=dict)  # what several analysers need, computed once

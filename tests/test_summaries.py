@@ -23,6 +23,7 @@ from detectors.adaptive import AdaptiveSummary
 from detectors.category import CategorySummary
 from detectors.columns import Columns, DictColumn, Outcomes, Schema
 from detectors.fits import fit_all
+from detectors.free_cells import CodeSums
 from detectors.labelled.tasks import LABELLED
 from detectors.latency import LatencySummary
 from detectors.moments import Moments
@@ -32,6 +33,7 @@ from detectors.profile import Profile
 from detectors.request_errors import halves
 from detectors.summaries import INPUT_PARTS, OUTCOME_PARTS
 from detectors.window import WindowSummary
+from detectors.worst_errors import FREE
 
 # options of each part, as monitor/parts.py would make them of a config
 MULTIVARIATE = {"pca": True, "mahalanobis": True, "mmd": ["features", "e"], "pairs": [["x", "y"]], "strong": 0.1, "limit": 5}
@@ -105,6 +107,8 @@ def some_cells(rng: np.random.Generator, n: int) -> np.ndarray:
     """Codes of three features against either of two references, some rows without."""
     out = np.column_stack([rng.integers(0, 2, n), rng.integers(0, 10, (n, 3))]).astype(np.float32)
     out[out[:, 0] == 1, 2] = np.nan  # a feature that the second one has no cells of
+    out[rng.random(n) < 0.3, 0] = FREE  # rows of panes without a reference
+    out[out[:, 0] == FREE, 1:] = rng.choice([32767, 32768, 49025, 49026, 65535], ((out[:, 0] == FREE).sum(), 3))
     out[rng.random(n) < 0.1] = np.nan
     return out
 
@@ -137,6 +141,12 @@ def some_outcomes(rng: np.random.Generator, n: int) -> Outcomes:
         label_ts_ms=rng.integers(1_700_000_060_000, 1_700_000_900_000, n),
         vectors=vectors,
     )
+
+
+def some_codes(rng: np.random.Generator, n: int) -> np.ndarray:
+    """Codes of a value, some missing, with a weight, an error and its square."""
+    off = rng.normal(size=n)
+    return np.column_stack([np.where(rng.random(n) < 0.1, 0xFFFF, rng.integers(30_000, 36_000, n)), np.ones(n), off, off * off])
 
 
 def taken(rows: Any, index: np.ndarray) -> Any:
@@ -186,6 +196,7 @@ SUMMARIES: dict[str, Kind] = {
     "AdaptiveSummary": Kind(AdaptiveSummary, numbers, AdaptiveSummary.from_bytes),
     "CategorySummary": Kind(CategorySummary, lambda rng, n: texts(rng, n, "abcdefgh"), CategorySummary.from_bytes),
     "LatencySummary": Kind(LatencySummary, lambda rng, n: rng.lognormal(size=n), LatencySummary.from_bytes),
+    "CodeSums": Kind(CodeSums, some_codes, CodeSums.from_bytes),
     "WindowSummary": window({}, False),
     "WindowSummary on a grid": window({}, True),
     "WindowSummary with all parts": window(INPUT_OPTIONS, True),

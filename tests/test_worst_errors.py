@@ -16,8 +16,10 @@ from detectors.columns import Columns, DictColumn, Outcomes, Schema
 from detectors.expression import fields_of, parse_expression
 from detectors.profile import Profile
 from detectors.ragged import Ragged
+from detectors.score import Score
 from detectors.truth import TRUE
-from detectors.worst_errors import PART, VECTOR, WorstErrors, score_worst_errors
+from detectors.worst_drop import counted, score_segments
+from detectors.worst_errors import PART, VECTOR, WorstErrors
 from monitor.performance_pane import leaves_payload
 from monitor.references import build_reference
 from monitor.runtime import build_models
@@ -58,6 +60,11 @@ def outcomes(cells: np.ndarray, wrong: np.ndarray) -> Outcomes:
         true_label=DictColumn(np.zeros(n, dtype=np.int32), ["a"]), true_value=np.full(n, np.nan),
         weight=np.ones(n, dtype=np.int64), vectors={VECTOR: cells},
     )  # fmt: skip
+
+
+def score_worst_errors(part: WorstErrors, profile: Profile | None, least_rows: int) -> list[Score]:
+    found = counted(part, profile, None, {})
+    return [] if found is None else list(score_segments(part, found, least_rows, "r"))
 
 
 def inside(columns: Columns, evidence: dict[str, object]) -> np.ndarray:
@@ -128,7 +135,7 @@ def test_what_is_taken_back_was_never_there_and_other_references_are_kept_apart(
     part = WorstErrors.empty(both)
     for made_with in (profile, later):
         part.add(outcomes(cells_of(both, heads_of(both, made_with, columns)), wrong))
-    assert len(part.counts) == 2 and {x.rows for x in score_worst_errors(part, None, 5)} == {0}
+    assert len(part.counts) == 2 and score_worst_errors(part, None, 5) == []
     assert cells_of(s, heads_of(s, later, columns))[:, 0].tolist() == pytest.approx([np.nan] * 300, nan_ok=True)
 
 

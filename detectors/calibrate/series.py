@@ -83,6 +83,8 @@ LATENCY = Series(_log, _exp, False, lambda rows: max(0.02, 3.0 / np.sqrt(max(row
 SERIES: dict[str, Series] = {
     "rows": Series(_log, _exp, True, lambda rows: max(0.01, 1.0 / np.sqrt(max(rows, 1)))),
     "error_share": Series(_arcsine, _share, False, lambda rows: 1.0 / np.sqrt(max(rows, 1))),
+    "error_gap": Series(_same, _same, False, lambda rows: 0.1 / np.sqrt(max(rows, 1))),
+    "latency_gap_ms": LATENCY,
     "latency_p50_ms": LATENCY,
     "latency_p95_ms": LATENCY,
     "latency_p99_ms": LATENCY,

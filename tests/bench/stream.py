@@ -1,6 +1,6 @@
 """From Kafka to committed results on PostgreSQL, beside what fetching alone and decoding alone can do.
 
-    python -m tests.bench.stream [--events 3000000] [--labels] [--client confluent|kafka-python]
+    python -m tests.bench.stream [--events 3000000] [--labels] [--also LINE] [--client confluent|kafka-python]
 
 Broker, database and daemon share two cores (taskset), as in production on one small box.
 """
@@ -49,6 +49,7 @@ models:
     features: {features}
     window: {{size: 10s, allowed_lateness: 2s}}
     reference: {{first_windows: 2}}
+    {also}
     dedup: {{horizon: 5s}}
 checkpoint: {{interval: 2s}}
 log: {{format: json, level: info}}
@@ -145,7 +146,9 @@ def cpu_seconds(pid: int) -> float:
     return total
 
 
-def daemon(kafka: Kafka, postgres: Postgres, count: int, with_labels: bool, client: str, group: str) -> dict[str, float]:
+def daemon(
+    kafka: Kafka, postgres: Postgres, count: int, with_labels: bool, client: str, group: str, also: str
+) -> dict[str, float]:  # fmt: skip
     """Events/s of the daemon from its first assignment until all offsets are committed; its peak memory.
 
     cpu_*: microseconds of CPU an event, of the daemon, the broker and the database meanwhile.
@@ -160,7 +163,7 @@ def daemon(kafka: Kafka, postgres: Postgres, count: int, with_labels: bool, clie
     text = CONFIG.format(
         store=url, kafka=kafka.bootstrap, group=group, client=client, labels=labels if with_labels else "",
         task="binary" if with_labels else "none", positive="positive_label: default" if with_labels else "",
-        features=json.dumps(features),
+        features=json.dumps(features), also=also,
     )  # fmt: skip
     (folder / "c.yaml").write_text(text)
     log = folder / "log"
@@ -206,6 +209,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--events", type=int, default=3_000_000)
     parser.add_argument("--labels", action="store_true")
+    parser.add_argument("--also", default="", help="a line of the model's config: what something costs, with and without it")
     parser.add_argument("--client", default="confluent")
     parser.add_argument("--runs", type=int, default=3)
     arguments = parser.parse_args()
@@ -225,7 +229,7 @@ def main() -> None:
         print(f"decode alone        {decode:12,.0f} events/s (pyarrow.json)")
         found = []
         for run in range(arguments.runs):
-            one = daemon(kafka, postgres, arguments.events, arguments.labels, arguments.client, f"g{run}")
+            one = daemon(kafka, postgres, arguments.events, arguments.labels, arguments.client, f"g{run}", arguments.also)
             found.append(one)
             cpu = ", ".join(f"{name} {one['cpu_' + name]:.2f}" for name in ("daemon", "broker", "database"))
             print(
