@@ -82,11 +82,16 @@ def run(config_path: str) -> None:
 def check(config_path: str, connect: bool, quiet: bool) -> None:
     """Explain every mistake of a configuration at once, then print it as it takes effect."""
     from monitor.config import effective
+    from monitor.policies import never_called
 
     cfg = load(config_path)
     require_named(cfg, config_path)
     if not quiet:
         click.echo(effective(cfg))
+    for name in never_called(cfg.alerts):
+        click.echo(
+            f"alerts.channels.{name}: no rule and no route names it, so it is never called; name it in channels of one", err=True
+        )
     if connect:
         from monitor.connect import NOT_TRIED, try_all
 

@@ -66,6 +66,17 @@ def _retraining(alerts: AlertSettings) -> list[str]:
     return [name for name, channel in alerts.channels.items() if channel.type in ACTING]
 
 
+def never_called(alerts: AlertSettings) -> list[str]:
+    """Channels that act only where they are named, and are not."""
+    named = {name for rule in alerts.rules for name in rule.channels}
+    waiting: list[RouteSettings | ChildRouteSettings] = [] if alerts.route is None else [alerts.route]
+    while waiting:
+        route = waiting.pop()
+        named.update(route.channels or (), *(step.channels for step in route.escalate or ()))
+        waiting += route.routes
+    return [name for name in _retraining(alerts) if name not in named]
+
+
 def _hear_of_stops(alerts: AlertSettings) -> tuple[str, ...]:
     """() where the routes reach somebody and no channel says who is told of its retrains."""
     named = any(p.tell for name in _retraining(alerts) if (p := alerts.channels[name].policy) is not None)

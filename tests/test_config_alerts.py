@@ -6,9 +6,9 @@ import pytest
 
 from alerts.presets import DEFAULT
 from monitor.config import ConfigError, effective, parse_config
-from monitor.policies import all_rules, policy_of, route_of
+from monitor.policies import all_rules, never_called, policy_of, route_of
 
-HEAD = "models: [{name: credit, task: binary, positive_label: y, team: risk, tags: {tier: gold}}]\nalerts:\n"
+HEAD = "models: [{name: credit, task: binary, positive_label: y, team: risk, tags: {tier: gold}, features: {income: numeric, age: numeric}, segments: [channel]}]\nalerts:\n"
 CHANNELS = "  channels: {chat: {type: log}, pager: {type: log}}\n"
 
 
@@ -25,6 +25,9 @@ def problems(alerts, channels=CHANNELS):
         ("  rules: [{name: r, scores: [pssi]}]", "alerts.rules[0].scores[0]", "did you mean 'psi'?"),
         ("  rules: [{name: r, scores: ['x*']}]", "alerts.rules[0].scores[0]", "no score matches 'x*'"),
         ("  rules: [{name: r, models: [kredit]}]", "alerts.rules[0].models[0]", "did you mean 'credit'?"),
+        ("  rules: [{name: r, subjects: [latenzy]}]", "alerts.rules[0].subjects[0]", "did you mean 'latency'?"),
+        ("  rules: [{name: r, subjects: [age, incom]}]", "alerts.rules[0].subjects[1]", "did you mean 'income'?"),
+        ("  rules: [{name: r, segments: ['chanel=web']}]", "alerts.rules[0].segments[0]", "did you mean 'channel'?"),
         ("  rules: [{name: a}, {name: r, all_of: [a, bb]}]", "alerts.rules[1].all_of[1]", "there is no rule 'bb'"),
         ("  rules: [{name: r, any_of: [r]}]", "alerts.rules[0].any_of[0]", "made of itself"),
         ("  rules: [{name: a}, {name: b, all_of: [a]}, {name: c, all_of: [b]}]", "alerts.rules[2].all_of[0]", "combination itself"),
@@ -63,6 +66,26 @@ def test_what_cannot_be_is_refused(alerts, path, words):
 def test_a_rule_needs_somebody_who_hears_of_it():
     found = problems("  rules: [{name: r}]\n", "  channels: {again: {type: retrain, url: 'https://e.example/x'}}\n")
     assert [text for _, path, text in found if path == "alerts.rules[0]" and "tells nobody" in text]
+
+
+def test_subjects_and_segments_that_may_be_are_taken():
+    config(
+        "  rules: [{name: r, subjects: ['check:*', latency, income, 'check:one', anything], segments: ['channel=web', '*', '']}]\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("more", "called"),
+    [
+        ("", False),
+        ("  rules: [{name: r, channels: [again]}]\n", True),
+        ("  route: {channels: [chat], routes: [{match: {kind: performance}, channels: [again]}]}\n", True),
+        ("  route: {channels: [chat], escalate: [{after: 1h, channels: [again]}]}\n", True),
+    ],
+)
+def test_a_retrain_channel_that_nothing_names_is_told(more, called):
+    channels = "  channels: {chat: {type: log}, again: {type: retrain, url: 'https://e.example/x'}}\n"
+    assert never_called(parse_config(HEAD + channels + more, "c.yaml").alerts) == ([] if called else ["again"])
 
 
 def config(alerts):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from alerts.matchers import LABELS, Matcher
 from alerts.presets import PRESETS
+from alerts.retraining.request import KINDS
 from alerts.rules import SEVERITIES
 from alerts.standing import RETRAINING_STOPPED
 from detectors.score_names import SCORE_NAMES
@@ -20,6 +22,7 @@ from monitor.config.suggest import nearest
 
 Found = Iterator[tuple[Path, str, str]]  # path, what is wrong, what to do
 ROUTES_DEEP = 10
+SUBJECTS = (*KINDS, "schema", "worst_segment")  # besides features
 DYNAMIC_SCORES = ("share:",)  # beginnings of scores that are named after a value
 
 
@@ -52,6 +55,9 @@ def rule_problems(alerts: dict[str, Any], models: list[Any]) -> Found:
         yield from _patterns(
             rule.get("scores"), (*path, "scores"), "score", {*SCORE_NAMES, *(name for m in models for name in custom_names(m))}
         )
+        of_rule = [m for m in models if isinstance(m, dict) and _hears(rule, str(m.get("name")))]
+        yield from _subjects(rule.get("subjects"), (*path, "subjects"), of_rule)
+        yield from _segments(rule.get("segments"), (*path, "segments"), of_rule)
         for field in ("all_of", "any_of"):
             yield from _combined(rule, field, path, written, preset_rules)
         schedule = rule.get("schedule")
@@ -103,6 +109,34 @@ def _patterns(value: Any, path: Path, what: str, known: Any) -> Found:
             yield (*path, j), f"no {what} matches {pattern!r}", f"allowed: {', '.join(sorted(map(str, known))[:30])}"
         elif not glob and pattern not in known:
             yield (*path, j), f"there is no {what} {pattern!r}", nearest(pattern, known)
+
+
+def _hears(rule: dict[str, Any], model: str) -> bool:
+    patterns = [p for p in _list(rule.get("models")) if isinstance(p, str)]
+    return not patterns or any(fnmatchcase(model, p) for p in patterns)
+
+
+def _subjects(value: Any, path: Path, models: list[dict[str, Any]]) -> Found:
+    """A subject that is nearly one that there is. Others may be: subjects have parts, as in check:NAME, and kinds derive some."""
+    known = set(SUBJECTS).union(*(m["features"] for m in models if isinstance(m.get("features"), dict)))
+    for j, name in enumerate(_list(value)):
+        if isinstance(name, str) and name not in known and not set(name) & set("*?[:."):
+            close = get_close_matches(name, sorted(map(str, known)), n=1, cutoff=0.8)
+            if close:
+                yield (*path, j), f"no model has a feature or subject {name!r}", f"did you mean {close[0]!r}?"
+
+
+def _segments(value: Any, path: Path, models: list[dict[str, Any]]) -> Found:
+    known = {
+        s if isinstance(s, str) else str(s.get("name"))
+        for m in models
+        for s in _list(m.get("segments"))
+        if isinstance(s, str | dict)
+    }
+    for j, pattern in enumerate(_list(value)):
+        name, sign, _ = pattern.partition("=") if isinstance(pattern, str) else ("", "", "")
+        if sign and name not in known and not set(name) & set("*?[!"):
+            yield (*path, j), f"no model of the rule has a segment {name!r}", nearest(name, known)
 
 
 def _combined(rule: dict[str, Any], field: str, path: Path, written: dict[str, Any], preset: list[str]) -> Found:
