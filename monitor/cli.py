@@ -180,6 +180,9 @@ def replay(file: str, config_path: str, labels: str | None, model: str | None, s
         f"{report.messages} messages, {report.windows} windows published, {report.scores} scores, "
         f"{report.notifications} notifications"
     )
+    for reason, count in sorted(report.dropped.items()):
+        click.echo(f"dropped {count:,}: {reason}, first {report.examples[reason]}" if reason in report.examples
+                   else f"dropped {count:,}: {reason}", err=True)  # fmt: skip
 
 
 @main.command()

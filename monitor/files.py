@@ -29,6 +29,7 @@ from monitor.tabular_lists import FileProblem
 
 LINES = 20_000
 SOURCE = "replay"
+NOT_RECORDED_MS = -1
 Pieces = Iterator[ReplayBatch]
 
 
@@ -88,8 +89,8 @@ def _first_line(path: Path) -> dict[str, object]:
 
 
 def _lines(path: Path, role: str, key: PartitionKey) -> Pieces:
-    """JSON lines as messages, recorded now; offsets are line numbers from 0."""
-    now_ms = time.time_ns() // 1_000_000
+    """JSON lines as messages; offsets are line numbers from 0. Nobody recorded when a label's line came: it must say so itself."""
+    now_ms = NOT_RECORDED_MS if role == "labels" else time.time_ns() // 1_000_000
     values: list[bytes | None] = []
     offsets: list[int] = []
     with path.open("rb") as file:

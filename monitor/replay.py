@@ -10,12 +10,12 @@ is idle and all windows close.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from monitor.checkpoint import PartitionCut
 from monitor.engine import Engine
-from monitor.events import Decoded, PartitionKey, RawBatch
+from monitor.events import REASONS, Decoded, PartitionKey, RawBatch
 from monitor.model import Model
 from monitor.publish import Published, publish_due
 from monitor.watermark import FAR_FUTURE_MS
@@ -38,6 +38,17 @@ class ReplayReport:
     windows: int = 0
     notifications: int = 0
     scores: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)  # by reason, see monitor.events.REASONS
+    examples: dict[str, str] = field(default_factory=dict)  # by reason: what was wrong with the first such message, and where
+
+    def note(self, cuts: Iterable[PartitionCut]) -> None:
+        """Count what pieces that were written dropped."""
+        for cut in cuts:
+            for reason in REASONS:
+                if cut.counts.get(reason):
+                    self.dropped[reason] = self.dropped.get(reason, 0) + cut.counts[reason]
+            for letter in cut.dead:
+                self.examples.setdefault(letter.reason, f"{cut.key.topic}, message {letter.offset}: {letter.detail}")
 
 
 def replay(
@@ -69,10 +80,10 @@ def replay(
         report.messages += batch.raw.rows
         progress(batch.raw.rows)
         if engine.rows_since_cut >= checkpoint_rows:
-            _write(engine, store, engine.cut(now_ms))
+            _write(engine, store, engine.cut(now_ms), report)
     for key in claimed:
         engine.set_idle(key, True)
-    _write(engine, store, engine.cut(now_ms))
+    _write(engine, store, engine.cut(now_ms), report)
     for model in engine.models.values():
         while True:
             with store.publishing(model.name) as tx:
@@ -92,9 +103,10 @@ class FencedReplay(RuntimeError):
     """Another process reads the same partitions into the same store."""
 
 
-def _write(engine: Engine, store: Any, cuts: list[PartitionCut]) -> None:
+def _write(engine: Engine, store: Any, cuts: list[PartitionCut], report: ReplayReport) -> None:
     fenced = store.checkpoint(cuts, engine.absorb)
     if fenced:
         names = ", ".join(f"{k.source}/{k.topic}/{k.partition}" for k in sorted(fenced))
         raise FencedReplay(f"another process claimed {names} in this store; stop it or replay into another store")
+    report.note(cuts)
     engine.committed(cuts)

@@ -118,6 +118,20 @@ def test_every_format_gives_the_same_windows(tmp_path, table):
     assert all(w["rows"] == w["labelled_rows"] == 300 for w in found["events.csv"]["windows"].values())
 
 
+def test_what_a_replay_drops_is_told_with_its_reason(tmp_path, table):
+    events, labels = native(table)
+    for label in labels[:100]:
+        del label["label_ts"]
+    labels[100]["label_ts"] += 30 * 86_400_000
+    (tmp_path / "e.jsonl").write_text("\n".join(map(json.dumps, [*events, events[-1]])))
+    (tmp_path / "l.jsonl").write_text("\n".join(map(json.dumps, labels)))
+    path = config(tmp_path / "d")
+    said = run("replay", tmp_path / "e.jsonl", "-c", path, "--labels", tmp_path / "l.jsonl")
+    assert "dropped 1: duplicate" in said and "dropped 1: label_expired" in said
+    assert "dropped 100: missing_field, first l.jsonl#labels, message 0: label_ts is missing" in said
+    assert sum(w["labelled_rows"] for w in results(f"sqlite:///{tmp_path}/d/d.db")["windows"].values()) == 2899
+
+
 def test_a_reference_is_built_listed_shown_and_used(tmp_path, table):
     path = config(tmp_path / "r")
     pq.write_table(table.slice(0, 1500), tmp_path / "train.parquet")

@@ -189,6 +189,27 @@ def test_pages_of_the_other_servers(server, labels, expected):
     assert probe.sample(2.0) == pytest.approx(expected)
 
 
+def test_what_cadvisor_says_of_a_pod_and_of_its_containers_counts_once():
+    pod = 'namespace="ml",pod="credit-0"'
+    page = f"""# TYPE container_cpu_usage_seconds_total counter
+container_cpu_usage_seconds_total{{container="",cpu="total",{pod}}} %d
+container_cpu_usage_seconds_total{{container="POD",cpu="total",{pod}}} 0
+container_cpu_usage_seconds_total{{container="model",cpu="total",{pod}}} %d
+# TYPE container_memory_working_set_bytes gauge
+container_memory_working_set_bytes{{container="",{pod}}} 1010
+container_memory_working_set_bytes{{container="POD",{pod}}} 10
+container_memory_working_set_bytes{{container="model",{pod}}} 900
+container_memory_working_set_bytes{{container="sidecar",{pod}}} 100
+# TYPE container_network_receive_bytes_total counter
+container_network_receive_bytes_total{{container="",interface="eth0",{pod}}} %d00
+container_network_receive_bytes_total{{container="POD",interface="eth0",{pod}}} %d00
+"""
+    pages = iter([page % ((n,) * 4) for n in (10, 11)])
+    probe = ScrapeProbe(lambda: next(pages), table_of("cadvisor"), {"pod": "credit-0"}, "cadvisor", of_containers=True)
+    assert probe.sample(1.0) == {"memory_bytes": 1000.0}
+    assert probe.sample(2.0) == {"memory_bytes": 1000.0, "cpu_cores": 1.0, "network_receive_bytes_per_s": 100.0}
+
+
 def test_every_reading_is_a_documented_score():
     assert {name for server in SERVERS for name in table_of(server)} <= set(RESOURCES)
 

@@ -40,4 +40,4 @@ def _gpu(settings: ResourceSettings) -> Probe:
 
 def _page(settings: ResourceSettings) -> Probe:
     page = Page(settings.url or "", settings.timeout_ms / 1000.0, settings.allow_private)
-    return ScrapeProbe(page.fetch, table_of(settings.server), settings.labels, page.url)
+    return ScrapeProbe(page.fetch, table_of(settings.server), settings.labels, page.url, settings.server == "cadvisor")

@@ -20,6 +20,7 @@ from monitor.resources.servers import Reading, Table
 
 PAGE_BYTES = 8_000_000  # cAdvisor's pages are the largest
 SAMPLES = 200_000
+WHOLE = ("", "POD")  # cAdvisor's `container` of a pod's control group, and of the one that holds its network
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +65,16 @@ class Page:
 
 
 class ScrapeProbe:
-    """labels: only samples that have all of these labels count, such as {pod: credit-0}."""
+    """labels: only samples that have all of these labels count, such as {pod: credit-0}.
 
-    def __init__(self, fetch: Callable[[], str], table: Table, labels: Mapping[str, str], described: str) -> None:
+    of_containers: a page that says some things of each container and, once more, of all of a pod together (cAdvisor's).
+    """
+
+    def __init__(
+        self, fetch: Callable[[], str], table: Table, labels: Mapping[str, str], described: str, of_containers: bool = False
+    ) -> None:  # fmt: skip
         self._fetch = fetch
+        self._of_containers = of_containers
         self._table = table
         self._labels = dict(labels)
         self._described = described
@@ -89,6 +96,7 @@ class ScrapeProbe:
 
     def _read(self, page: str, wanted: set[str]) -> dict[str, list[float]]:
         found: dict[str, list[float]] = {}
+        together: dict[tuple[str, str], list[float]] = {}
         seen = 0
         try:
             for family in text_string_to_metric_families(page):
@@ -98,11 +106,17 @@ class ScrapeProbe:
                     bare = sample.name.removesuffix("_total")
                     name = bare if sample.name not in wanted and family.type == "counter" else sample.name
                     if name in wanted and self._labels.items() <= sample.labels.items():
-                        found.setdefault(name, []).append(float(sample.value))
+                        of = sample.labels.get("container")
+                        whole = self._of_containers and of in WHOLE
+                        (together.setdefault((name, str(of)), []) if whole else found.setdefault(name, [])).append(
+                            float(sample.value)
+                        )
                 if seen > SAMPLES:
                     raise ProbeUnavailable(f"{self._described}: more than {SAMPLES} samples on the page")
         except (ValueError, KeyError, IndexError) as error:
             raise ProbeUnavailable(f"{self._described}: this is no Prometheus page ({error})") from None
+        for (name, _), values in sorted(together.items()):  # "" before "POD"
+            found.setdefault(name, values)
         return found
 
     def _value(self, name: str, reading: Reading, found: dict[str, list[float]], now_s: float) -> float | None:
