@@ -71,7 +71,7 @@ def calibrate(negative: Ints, positive: Ints, centers: Floats, limit: float) -> 
     return Calibration(probability, wanted, before, error, reason)
 
 
-def allowance(hits: int, n: int) -> float:
+def allowance(hits: float, n: float) -> float:
     """How far beyond the limit sampling alone may carry the calibration error of n rows, so many of them positive."""
     share = hits / n
     return NOISE * 0.8 * math.sqrt(share * (1.0 - share) * BINS / n)  # E|N| of a bin's mean, were it calibrated
@@ -95,7 +95,7 @@ def isotonic(negative: Ints, positive: Ints, centers: Floats) -> Floats:
     return out
 
 
-def calibration_error(probability: Floats, rows: Ints, hits: Ints, by: Floats) -> float:
+def calibration_error(probability: Floats, rows: Ints | Floats, hits: Ints | Floats, by: Floats) -> float:
     """Expected calibration error over ten bins of equal count, cut in the order of `by`; all shapes (m,)."""
     order = np.argsort(by, kind="stable")
     n, sums, true = rows[order], (probability * rows)[order], hits[order]

@@ -4,6 +4,10 @@ As NannyML does it: gradient boosting (LightGBM, its defaults) learns the loss o
 the prediction, on the reference's labelled rows; the mean of the predicted losses over a window's rows is what its
 mean absolute (squared) error will be, as long as P(label | inputs) stays.
 
+Whether the losses can be predicted at all is asked of a fifth of the rows, by a model fitted to the others: in tenths of
+them, by predicted loss, the mean predicted loss must be near the mean loss. Where it is off by more than a quarter, and by
+more than chance gives so few rows, there is no estimate, but the reason. (NannyML has no such check.)
+
 LightGBM is imported only where a model is fitted or used; its models are kept as its own text.
 """
 
@@ -16,20 +20,25 @@ from dataclasses import dataclass
 import numpy as np
 
 from detectors import frame
+from detectors.cbpe import NOISE
 from detectors.columns import Columns, DictColumn, Floats, Outcomes
 
-FORMAT = 1
+FORMAT, WITHOUT_ERROR = 2, 1
 PART = "dle"
 LEAST_ROWS = 300
 CATEGORIES = 1000
 LOSSES = ("mae", "mse")
+BINS = 10
+LIMIT = 0.25  # of the mean absolute error, by which the predicted one may be off
 
 
 @dataclass(frozen=True, slots=True)
 class LossModel:
     """models: LightGBM's text by loss. spread: the standard deviation of the loss on the reference, by loss.
 
-    skill: share of the variance of the absolute error on rows set aside that the model explains (R^2).
+    skill: share of the variance of the absolute error on rows set aside that the model explains (R^2). off: how far the
+    predicted absolute error is from the true one there, in tenths of the rows, relative to its mean; chance: what sampling
+    alone gives. Both NaN in models of earlier releases.
     """
 
     numeric: tuple[str, ...]
@@ -38,6 +47,18 @@ class LossModel:
     spread: dict[str, float]
     rows: int
     skill: float
+    off: float = math.nan
+    chance: float = math.nan
+
+    @property
+    def reason(self) -> str:
+        """Why there is no estimate, "" where there is one."""
+        if not self.off > LIMIT + NOISE * self.chance:
+            return ""
+        return (
+            f"the error cannot be predicted: on rows of the reference set aside the predicted absolute error is off by "
+            f"{self.off:.0%} on average over tenths of them, the limit is {LIMIT:.0%}"
+        )
 
     def matrix(self, columns: Columns) -> Floats:
         """Features and the prediction, shape (n, d + 1). A category is its number from 1 on, 0 one never seen."""
@@ -53,18 +74,18 @@ class LossModel:
         return out
 
     def to_bytes(self) -> bytes:
-        head = [self.numeric, self.categories, self.spread, self.rows, self.skill, list(self.models)]
+        head = [self.numeric, self.categories, self.spread, self.rows, self.skill, list(self.models), self.off, self.chance]
         return bytes([FORMAT]) + frame.join([json.dumps(head).encode(), *(m.encode() for m in self.models.values())])
 
     @staticmethod
     def from_bytes(data: bytes) -> LossModel:
         """Raises ValueError for a format that this release does not know."""
-        if not data or data[0] != FORMAT:
-            raise ValueError(f"loss model of format {data[:1]!r}: this release reads {FORMAT}. Upgrade driftd.")
+        if not data or data[0] not in (FORMAT, WITHOUT_ERROR):
+            raise ValueError(f"loss model of format {data[:1]!r}: this release reads {WITHOUT_ERROR} and {FORMAT}. Upgrade driftd.")
         head, *texts = frame.split(data[1:])
-        numeric, categories, spread, rows, skill, names = json.loads(head)
+        numeric, categories, spread, rows, skill, names, *errors = json.loads(head)
         models = {name: text.decode() for name, text in zip(names, texts, strict=True)}
-        return LossModel(tuple(numeric), categories, models, spread, rows, skill)
+        return LossModel(tuple(numeric), categories, models, spread, rows, skill, *errors)
 
 
 MISSING = "__missing__"
@@ -87,7 +108,7 @@ def fit_loss(columns: Columns, outcomes: Outcomes) -> LossModel:
     matrix = plain.matrix(rows)
     models = {name: _train(matrix, target, plain) for name, target in targets.items()}
     spread = {name: float(target.std()) for name, target in targets.items()}
-    return LossModel(plain.numeric, categories, models, spread, rows.rows, _skill(matrix, targets["mae"], plain))
+    return LossModel(plain.numeric, categories, models, spread, rows.rows, *_checked(matrix, targets["mae"], plain))
 
 
 def estimate_losses(model: LossModel, columns: Columns) -> dict[str, tuple[float, float]]:
@@ -132,13 +153,21 @@ def _train(matrix: Floats, target: Floats, plain: LossModel) -> str:
     return text
 
 
-def _skill(matrix: Floats, target: Floats, plain: LossModel) -> float:
-    """R^2 on a fifth of the rows, by a model fitted to the rest."""
+def _checked(matrix: Floats, target: Floats, plain: LossModel) -> tuple[float, float, float]:
+    """Skill, off and chance (see LossModel) on a fifth of the rows, of a model fitted to the rest."""
     import lightgbm
 
     order = np.random.Generator(np.random.PCG64(7)).permutation(len(target))
     aside, rest = order[: len(order) // 5], order[len(order) // 5 :]
     booster = lightgbm.Booster(model_str=_train(matrix[rest], target[rest], plain))
-    off = target[aside] - np.asarray(booster.predict(matrix[aside], num_threads=1))
-    total = float(np.square(target[aside] - target[aside].mean()).sum())
-    return 1.0 - float(off @ off) / total if total > 0 else 0.0
+    truth, guess = target[aside], np.maximum(0.0, np.asarray(booster.predict(matrix[aside], num_threads=1)))
+    missed = truth - guess
+    total = float(np.square(truth - truth.mean()).sum())
+    skill = 1.0 - float(missed @ missed) / total if total > 0 else 0.0
+    whole = float(truth.sum())
+    if whole <= 0:
+        return skill, 0.0, 0.0
+    tenths = np.array_split(np.argsort(guess, kind="stable"), BINS)
+    off = sum(abs(float(missed[rows].sum())) for rows in tenths) / whole
+    chance = sum(0.8 * float(truth[rows].std()) * math.sqrt(len(rows)) for rows in tenths) / whole  # E|N| of a sum
+    return skill, off, chance

@@ -210,7 +210,9 @@ _CELLS = {
     **{f"{a}_{b}_share": f"{a} {b}s / rows (binary)" for a in ("true", "false") for b in ("positive", "negative")},
 }
 ESTIMATED = {
-    "calibration_error": Doc("expected calibration error of the scores on rows of the reference that were set aside"),
+    "calibration_error": Doc(
+        "expected calibration error of the scores (DLE: of the predicted absolute error, relative) on rows of the reference set aside"
+    ),
     **{name: Doc(f"estimated {text}", "below") for name, text in _OF.items() if name not in PERFORMANCE},
     **{name: Doc(f"estimated {text}", "above" if "false" in name else "below") for name, text in _CELLS.items()},
     **{f"{name}_gap": Doc(f"{name}: estimated less realised, once labels have come", "") for name in _OF},

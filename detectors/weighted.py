@@ -9,6 +9,9 @@ The band (METRIC_low, METRIC_high) is where the realised value is to be expected
 What they are made of: the labelled rows, drawn anew with their weights (Poisson bootstrap), so that few rows that stand
 for many make it wide; the window's rows that are not in its sample; and the labels themselves, which are chance even
 where their probability is known. That the weights are estimated too is not in it.
+
+As with CBPE there is no estimate, but a reason, where the calibration is off on rows that it was not fitted to: here by
+the weighted calibration error, in five folds.
 """
 
 from __future__ import annotations
@@ -19,23 +22,24 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from detectors.cbpe import binary_metrics
+from detectors.cbpe import allowance, binary_metrics, calibration_error, off_by
 from detectors.columns import Bools, Columns, Floats
-from detectors.estimated import with_bands
+from detectors.estimated import CALIBRATION_LIMIT, with_bands
 from detectors.score import Score
 
 SUBJECT = "estimated_performance_weighted"
 LEAST_EFFECTIVE = 100.0  # rows that the weighted reference is worth, below which nothing is said
-SEED = 17
+SEED, FOLDS = 17, 5
 DRAWS = 100  # of each of the three bootstraps: a standard error is known to 7 %
 METRICS = ("accuracy", "precision", "recall", "f1", "specificity", "roc_auc")
 
 
 def score_weighted(
-    reference: Columns, truth: Sequence[str | None], window: Columns, weights: Floats, positive: str, rows: int, name: str
-) -> list[Score]:
+    reference: Columns, truth: Sequence[str | None], window: Columns, weights: Floats, positive: str, rows: int, name: str,
+    limit: float = CALIBRATION_LIMIT,
+) -> list[Score]:  # fmt: skip
     """Binary metrics of a window of so many rows, with bands. truth: the labels of the reference's sample. weights: of its
-    rows, mean 1."""
+    rows, mean 1. limit: the greatest calibration error to go on with."""
     known = np.array([t is not None for t in truth]) & np.isfinite(reference.score)
     hit = np.array([t == positive for t in truth])[known]
     w, score = weights[known], reference.score[known]
@@ -45,7 +49,15 @@ def score_weighted(
             f"the window resembles too little of the reference's labelled sample: its {int(known.sum())} rows are worth "
             f"{effective:.0f} of the window's kind, {LEAST_EFFECTIVE:.0f} are needed, of both classes"
         )
-        return [Score(SUBJECT, metric, math.nan, rows, name, {"reason": reason}) for metric in METRICS]
+        return _none(reason, rows, name)
+    error = weighted_error(score, hit.astype(np.float64), w)
+    off = Score(SUBJECT, "calibration_error", error, len(score), name)
+    share = float((w * hit).sum() / w.sum())
+    if error > limit + allowance(share * effective, effective):
+        return [
+            off,
+            *_none(f"scores do not say how likely rows like the window's are positive: {off_by(error, True, limit)}", rows, name),
+        ]
     there = np.flatnonzero(np.isfinite(window.score))
     there = there[np.argsort(window.score[there], kind="stable")]
     sample = _Sample(
@@ -56,7 +68,21 @@ def score_weighted(
     errors = sampling_errors(sample, w, p, rows)
     evidence: dict[str, object] = {"worth_rows": round(effective)}
     values = {metric: found[metric] for metric in METRICS if metric in found}
-    return with_bands(values, errors, rows, name, {}, subject=SUBJECT, evidence=evidence)
+    return [off, *with_bands(values, errors, rows, name, {}, subject=SUBJECT, evidence=evidence)]
+
+
+def _none(reason: str, rows: int, name: str) -> list[Score]:
+    return [Score(SUBJECT, metric, math.nan, rows, name, {"reason": reason}) for metric in METRICS]
+
+
+def weighted_error(score: Floats, hit: Floats, weight: Floats) -> float:
+    """Expected calibration error of the weighted rows, of probabilities that were fitted to the other folds' rows."""
+    fold = np.random.Generator(np.random.PCG64(SEED)).permutation(len(score)) % FOLDS
+    p = np.empty(len(score))
+    for k in range(FOLDS):
+        rest = fold != k
+        p[~rest] = weighted_isotonic(score[rest], hit[rest], weight[rest], score[~rest])
+    return calibration_error(p, weight, weight * hit, score)
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,7 +84,7 @@ def wanted_of(settings: ModelSettings, profile: Profile | None) -> list[Wanted]:
         return []
     out = []
     if settings.multivariate is not None and settings.multivariate.domain_classifier:
-        out.append(Wanted("domain_classifier", {}))
+        out.append(Wanted("domain_classifier", {"limit": settings.estimate.calibration_error}))
     if LOSS in profile.extras and settings.estimate.enabled:
         out.append(Wanted("dle", {}))
     if settings.profile == "evidently" and settings.sample.texts:

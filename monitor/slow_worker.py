@@ -60,6 +60,7 @@ class Job:
 def domain_classifier(job: Job) -> list[Score]:
     """Whether the window's rows can be told from the reference's; and performance from rows weighted by it."""
     from detectors.domain import compare
+    from detectors.estimated import CALIBRATION_LIMIT
     from detectors.weighted import score_weighted
 
     if job.reference is None:
@@ -72,21 +73,28 @@ def domain_classifier(job: Job) -> list[Score]:
         Score("multivariate", "domain_auc_p", found.p, rows, name, {**evidence, "effect": found.auc - 0.5}),
     ]
     if job.schema.task == "binary" and job.truth and job.schema.positive_label is not None:
-        out += score_weighted(job.reference, job.truth, job.window, found.weights, job.schema.positive_label, job.rows, name)
+        positive, limit = job.schema.positive_label, float(job.options.get("limit", CALIBRATION_LIMIT))
+        out += score_weighted(job.reference, job.truth, job.window, found.weights, positive, job.rows, name, limit)
     return out
 
 
 def direct_loss(job: Job) -> list[Score]:
     """Estimated error of a regression model (DLE), with a band for the window's rows and those of the sample."""
-    from detectors.dle import LossModel, estimate_losses, window_errors
+    from detectors.dle import LOSSES, LossModel, estimate_losses, window_errors
     from detectors.estimated import with_bands
+    from detectors.estimated_value import SUBJECT
 
     model = LossModel.from_bytes(job.fit)
+    rows, name = job.rows, job.reference_name
+    error = [] if math.isnan(model.off) else [Score(SUBJECT, "calibration_error", model.off, model.rows, name)]
+    if model.reason:
+        reason: dict[str, object] = {"reason": model.reason}
+        return [*error, *(Score(SUBJECT, metric, math.nan, rows, name, reason) for metric in (*LOSSES, "rmse"))]
     found = estimate_losses(model, job.window)
     values = {name: value for name, (value, _) in found.items()}
-    errors = window_errors(model, values, job.rows)
-    errors = {name: math.hypot(errors.get(name, 0.0), sampled) for name, (_, sampled) in found.items()}
-    return with_bands(values, errors, job.rows, job.reference_name, {}, math.inf)
+    spread = window_errors(model, values, rows)
+    errors = {metric: math.hypot(spread.get(metric, 0.0), sampled) for metric, (_, sampled) in found.items()}
+    return [*error, *with_bands(values, errors, rows, name, {}, math.inf)]
 
 
 def text_drift(job: Job) -> list[Score]:

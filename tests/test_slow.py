@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
+from detectors import frame
 from detectors.columns import Columns, DictColumn
 from detectors.dle import LossModel, estimate_losses, fit_loss, window_errors
 from detectors.domain import compare
@@ -383,6 +384,50 @@ def test_weighted_estimates_hold_where_calibration_depends_on_the_inputs():
     assert abs(found["accuracy"] - realised) < 0.05 < 0.1 < abs(plain_cbpe["accuracy"] - realised)
     few = score_weighted(reference, list(truth), window, np.where(np.arange(3000) < 50, 80.0, 0.0), "1", 1500, "r")
     assert all(math.isnan(s.value) and "are worth 50" in s.evidence["reason"] for s in few)
+
+
+def test_where_weighted_scores_cannot_be_calibrated_there_is_no_estimate_but_a_reason():
+    """The truth is likely at both ends of the score: no rising function of it says how likely."""
+    rng = np.random.default_rng(5)
+    score_ = rng.random(3000)
+    truth = rng.random(3000) < np.abs(2 * score_ - 1)
+    reference = plain({"x": rng.normal(size=3000)}, score_, np.where(score_ > 0.5, "1", "0"))
+    args = reference, np.where(truth, "1", "0").tolist(), reference, np.ones(3000), "1", 3000, "r"
+    off, *metrics = score_weighted(*args)
+    assert off.name == "calibration_error" and off.value == pytest.approx(0.172, abs=0.03), "by integration"
+    assert {s.name for s in metrics} == {"accuracy", "precision", "recall", "f1", "specificity", "roc_auc"}
+    assert all(
+        math.isnan(s.value) and "error is 0.1" in s.evidence["reason"] and "limit 0.05" in s.evidence["reason"] for s in metrics
+    )
+    assert not any(math.isnan(s.value) for s in score_weighted(*args, limit=0.5))
+
+
+def test_where_losses_cannot_be_predicted_dle_says_no_number_but_the_reason():
+    from detectors.columns import Outcomes, Schema
+    from detectors.sample import RowSample, numbered
+
+    def job(error):
+        rng = np.random.default_rng(2)
+        columns = plain({f"n{i}": rng.normal(size=3000) for i in range(10)}, np.zeros(3000))
+        none = DictColumn.missing(3000)
+        truth = error(rng, columns.numeric["n0"])
+        fit = fit_loss(columns, Outcomes(none, columns.score, none, truth, np.ones(3000, dtype=np.int64)))
+        schema = Schema(tuple(columns.numeric), (), "regression", parts={"sample": {"rows": 3000}})
+        sample = RowSample.empty(schema)
+        sample.add(numbered(columns))
+        return fit, Job("dle", {}, schema, "r", 3000, sample.kept, None, [], fit.to_bytes()).to_bytes(sample.to_bytes(), b"")
+
+    wild, data = job(lambda rng, x: rng.lognormal(0, 1.5, len(x)) * rng.choice([-1, 1], len(x)))
+    (off, *metrics) = run(data)["scores"]
+    assert off[1] == "calibration_error" and off[2] == pytest.approx(wild.off) and wild.off > 0.7
+    assert [m[1:3] for m in metrics] == [["mae", None], ["mse", None], ["rmse", None]]
+    assert all("the error cannot be predicted" in m[4]["reason"] and "limit is 25%" in m[4]["reason"] for m in metrics)
+    tame, data = job(lambda rng, x: rng.normal(size=len(x)) * np.exp(x))
+    found = {name: value for _, name, value, *_ in run(data)["scores"]}
+    assert tame.off < 0.4 and found["mae"] > 0 and found["calibration_error"] == pytest.approx(tame.off)
+    head, *texts = frame.split(wild.to_bytes()[1:])
+    old = LossModel.from_bytes(b"\x01" + frame.join([json.dumps(json.loads(head)[:6]).encode(), *texts]))
+    assert old.models == wild.models and old.reason == "", "a model of an earlier release goes on"
 
 
 def test_the_bands_of_weighted_estimates_hold_the_truth_as_often_as_they_say_and_are_no_wider():
