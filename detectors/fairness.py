@@ -87,6 +87,7 @@ def _spread(subject: str, name: str, rates: dict[str, Ratio], least_rows: int) -
         "too_few_rows": {group: rate.rows for group, rate in rates.items() if group not in kept},
     }
     if len(kept) < 2:
+        evidence["reason"] = f"{len(kept)} groups have {max(1, least_rows)} rows; at least 2 are compared"
         return Score(subject, name, math.nan, 0, evidence=evidence)
     values = [rate.value for rate in kept.values()]
     return Score(subject, name, max(values) - min(values), min(r.rows for r in kept.values()), evidence=evidence)
@@ -100,4 +101,6 @@ def _impact(subject: str, rates: dict[str, Ratio], least_rows: int, parity: Scor
         **parity.evidence,
         "four_fifths_rule": "unknown" if math.isnan(value) else ("kept" if value >= FOUR_FIFTHS else "broken"),
     }
+    if math.isnan(value):
+        evidence.setdefault("reason", "the favourable label is predicted in no group")
     return Score(subject, "disparate_impact", value, parity.rows, evidence=evidence)

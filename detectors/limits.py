@@ -32,10 +32,8 @@ def judge(scores: Iterable[Score], thresholds: Mapping[str, Limit], min_rows: in
         limit = thresholds.get(score.name)
         few = score.rows < (min_rows if score.least_rows is None else score.least_rows)
         if limit is None:
-            # a comparison that says nothing is no good news, whether or not a limit judges it
-            silent = (few and score.reference) or (
-                not math.isfinite(score.value) and (score.reference or "reason" in score.evidence)
-            )
+            # what says nothing is no good news, whether or not a limit judges it
+            silent = not math.isfinite(score.value) or (few and score.reference)
             out.append(Finding(score, "unsure" if silent else "ok"))
             continue
         level, threshold = limit.level(score.value) if math.isfinite(score.value) else ("unsure", limit.breach)

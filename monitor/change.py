@@ -15,6 +15,7 @@ from functools import lru_cache
 from detectors.columns import Schema
 from detectors.error_cells import PART, ErrorCells
 from detectors.feature_errors import NAME, Groups, read_feature_errors
+from detectors.labelled.tally import improbable
 from detectors.mix import REST, Share, Split, calibration_shift, feature_share, segment_shares, split_change
 from detectors.performance import PerformanceSummary
 from detectors.score import Score
@@ -77,6 +78,8 @@ def _feature_errors(data: bytes) -> dict[str, Groups]:
 
 def _calibration(reference: PerformanceSummary, window: PerformanceSummary) -> tuple[float, float, int] | None:
     """Of the positive class (binary), or of the predicted one: how often it is right at its probability (multiclass)."""
+    if improbable(reference) or improbable(window):
+        return None
     for name in ("score", "confidence"):
         before, now = reference.arrays.get(name), window.arrays.get(name)
         if before is not None and now is not None:

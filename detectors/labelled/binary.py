@@ -9,10 +9,12 @@ import numpy as np
 from detectors.columns import Outcomes, Schema
 from detectors.labelled import confusion, curves
 from detectors.labelled.calibration import calibration
-from detectors.labelled.tally import Metric, Tally, Task, mean_of
+from detectors.labelled.tally import Metric, Tally, Task, improbable, mean_of, probable, undefined
 from detectors.score_cells import SCORE_EDGES
 
 CLIP = float(np.finfo(np.float64).eps)  # scikit-learn's log_loss clips probabilities here
+OF_SCORES = ("roc_auc", "gini", "pr_auc", "score_ks", "brier", "log_loss", "ece", "mce", "brier_reliability", "brier_resolution",
+             "brier_uncertainty")  # fmt: skip
 
 
 def add(tally: Tally, o: Outcomes) -> None:
@@ -20,7 +22,7 @@ def add(tally: Tally, o: Outcomes) -> None:
     there = (true.codes >= 0) & (predicted.codes >= 0)
     tally.count_rows(o.weight[there])
     tally.add_confusion(predicted, true, there, o.weight)
-    scored = there & np.isfinite(o.predicted_score)
+    scored = probable(tally, o.predicted_score, there, o.weight)
     if not scored.any():
         return
     score, weight = o.predicted_score[scored], o.weight[scored]
@@ -38,6 +40,9 @@ def metrics(tally: Tally) -> Sequence[Metric]:
     m = confusion.matrix(tally)
     out = [confusion.accuracy(m), *confusion.positive_class(m, tally.schema.positive_label), confusion.mcc(m)]
     scored = int(tally.sums["scored"])
+    reason = improbable(tally) or confusion.misnamed(m, tally.schema.positive_label)
+    if reason and scored + tally.sums["improbable"] > 0:
+        return [*out, *undefined(OF_SCORES, tally.rows, reason)]
     if scored <= 0:
         return out
     negative, positive = tally.arrays["score"]
@@ -57,4 +62,4 @@ def _arrays(schema: Schema) -> dict[str, tuple[int, ...]]:
     return {"score": (2, len(SCORE_EDGES) + 1)}
 
 
-BINARY = Task(add, metrics, lambda schema: ("brier", "log_loss"), ("scored",), _arrays)
+BINARY = Task(add, metrics, lambda schema: ("brier", "log_loss"), ("scored", "improbable"), _arrays)

@@ -15,8 +15,9 @@ import numpy as np
 from detectors.columns import Floats, Ints
 from detectors.labelled.folding import ANOTHER, OTHER
 from detectors.labelled.intervals import NONE, around, delta_error, share_error, wilson
-from detectors.labelled.tally import Metric, Tally
+from detectors.labelled.tally import Metric, Tally, undefined
 
+SHOWN = 5  # labels, where some are told
 FOLDED = "there are more pairs of labels than are counted: of some classes only the rows that are right are known"
 
 
@@ -70,7 +71,7 @@ def mcc(m: Matrix) -> Metric:
     """Matthews' correlation coefficient (Gorodkin's R_K for many classes), by the delta method; 0 where undefined."""
     n = m.rows
     if m.folded:
-        return Metric("mcc", math.nan, *NONE, int(n), {"reason": FOLDED})
+        return undefined(("mcc",), int(n), FOLDED)[0]
     predicted, true = m.predicted / n, m.true / n
     top = float(m.hit.sum() / n - (predicted * true).sum())
     a, b = 1.0 - float((predicted**2).sum()), 1.0 - float((true**2).sum())
@@ -106,7 +107,7 @@ def macro(m: Matrix) -> list[Metric]:
         ("balanced_accuracy", recall, by_true, zero, -recall * by_true, occurring),
     ):
         if over == 0:
-            out.append(Metric(name, math.nan, *NONE, int(n), {"reason": FOLDED}))
+            out += undefined((name,), int(n), FOLDED)
             continue
         value = float(values.sum()) / over
         out.append(Metric(name, value, *around(value, m.error(own, first, second) / over, 0.0, 1.0), int(n), evidence))
@@ -121,13 +122,27 @@ def each_class(m: Matrix, most: int) -> list[Metric]:
     return out
 
 
+def misnamed(m: Matrix, positive: str | None) -> str:
+    """Why `positive` can be no label of a binary model, "" where it may be: there are two others."""
+    if positive in m.labels or len(m.labels) < 2:
+        return ""
+    return f"no row has the positive label {positive!r}: the labels are {', '.join(map(repr, m.labels[:SHOWN]))}"
+
+
 def positive_class(m: Matrix, positive: str | None) -> list[Metric]:
-    """Precision, recall, F1, specificity, balanced accuracy of a binary model."""
+    """Precision, recall, F1, specificity, balanced accuracy of a binary model.
+
+    Where no row has the positive label, predicted or true, the first three are undefined.
+    """
     n = m.rows
-    hit = predicted = true = 0.0
-    if positive in m.labels:
-        i = m.labels.index(positive)
-        hit, predicted, true = float(m.hit[i]), float(m.predicted[i]), float(m.true[i])
+    if reason := misnamed(m, positive):
+        return undefined(("precision", "recall", "f1", "specificity", "balanced_accuracy"), int(n), reason)
+    if positive not in m.labels:
+        reason = f"no row has the positive label {positive!r}, predicted or true"
+        share = Metric("specificity", 1.0, *wilson(n, n), int(n))
+        return [*undefined(("precision", "recall", "f1"), int(n), reason), share, share._replace(name="balanced_accuracy")]
+    i = m.labels.index(positive)
+    hit, predicted, true = float(m.hit[i]), float(m.predicted[i]), float(m.true[i])
     negatives = n - true
     rejected = negatives - (predicted - hit)
     out = _of_class(n, (hit, predicted, true))

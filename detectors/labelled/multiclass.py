@@ -19,7 +19,7 @@ from detectors.columns import Floats, Matrix, Outcomes, Schema
 from detectors.labelled import confusion, curves
 from detectors.labelled.calibration import calibration
 from detectors.labelled.intervals import around, wilson
-from detectors.labelled.tally import Metric, Tally, Task, codes_in, mean_of, same_label
+from detectors.labelled.tally import Metric, Tally, Task, codes_in, improbable, mean_of, probable, same_label, undefined
 from detectors.score_cells import SCORE_EDGES
 
 CLIP = float(np.finfo(np.float32).eps)  # probabilities came as float32; scikit-learn clips those here
@@ -41,7 +41,7 @@ def add(tally: Tally, o: Outcomes) -> None:
     there = (true.codes >= 0) & (predicted.codes >= 0)
     tally.count_rows(o.weight[there])
     tally.add_confusion(predicted, true, there, o.weight)
-    sure = there & np.isfinite(o.predicted_score)
+    sure = probable(tally, o.predicted_score, there, o.weight)
     if sure.any():
         right = same_label(predicted, true)[sure].astype(np.int64)
         cell = np.searchsorted(EDGES, o.predicted_score[sure], side="right")
@@ -80,8 +80,10 @@ def metrics(tally: Tally) -> Sequence[Metric]:
         top = tally.sums["top_k"]
         out.append(Metric("top_k_accuracy", top / scored, *wilson(top, scored), scored, {"k": tally.schema.top_k}))
         out += [Metric(name, *mean_of(tally, name, scored), scored) for name in ("log_loss", "brier")]
-    found = calibration(tally.arrays["confidence"], EDGES)
-    out += [metric for metric in found if metric.name in ("ece", "mce")]
+    if reason := improbable(tally):
+        out += undefined(("ece", "mce"), tally.rows, reason)
+    else:
+        out += [metric for metric in calibration(tally.arrays["confidence"], EDGES) if metric.name in ("ece", "mce")]
     return [*out, *confusion.each_class(m, EACH)]
 
 
@@ -137,4 +139,4 @@ def _arrays(schema: Schema) -> dict[str, tuple[int, ...]]:
     return out
 
 
-MULTICLASS = Task(add, metrics, lambda schema: ("log_loss", "brier"), ("scored", "top_k"), _arrays)
+MULTICLASS = Task(add, metrics, lambda schema: ("log_loss", "brier"), ("scored", "top_k", "improbable"), _arrays)

@@ -5,6 +5,7 @@ Linear is what makes them merge in any order and lets a row be taken back: it is
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -12,9 +13,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from detectors.columns import Bools, DictColumn, Ints, Outcomes, Schema
+from detectors.columns import Bools, DictColumn, Floats, Ints, Outcomes, Schema
 from detectors.labelled.folding import Pairs, added, keeps_name
 
+TOLERANCE = 1e-6  # a probability may be so far below 0 or above 1
 DENSE = 65_536  # pairs of values that are counted in an array of all of them
 
 
@@ -103,6 +105,25 @@ class Task:
     def sum_names(self, schema: Schema) -> tuple[str, ...]:
         means = self.means(schema)
         return ("rows", *means, *(f"{m}_sq" for m in means), *self.sums)
+
+
+def probable(tally: Tally, score: Floats, there: Bools, weight: Ints) -> Bools:
+    """Rows of `there` whose score is a probability. Those whose score lies outside 0 to 1 are counted as `improbable`."""
+    outside = there & np.isfinite(score) & ((score < -TOLERANCE) | (score > 1.0 + TOLERANCE))
+    if outside.any():
+        tally.count_rows(weight[outside], "improbable")
+    return there & np.isfinite(score) & ~outside
+
+
+def improbable(tally: Tally) -> str:
+    """Why scores can be no probabilities, "" where they may be."""
+    rows = int(tally.sums["improbable"])
+    return f"{rows} scores lie outside 0 to 1: they are no probabilities" if rows else ""
+
+
+def undefined(names: Iterable[str], rows: int, reason: str) -> list[Metric]:
+    """Metrics that say nothing, and why."""
+    return [Metric(name, math.nan, math.nan, math.nan, rows, {"reason": reason}) for name in names]
 
 
 def codes_in(column: DictColumn, names: tuple[str, ...]) -> Ints:

@@ -5,12 +5,11 @@ value_per_event is the mean over labelled rows, value_total that mean times the 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 from detectors.labelled.confusion import FOLDED
-from detectors.labelled.intervals import NONE, mean_interval
-from detectors.labelled.tally import Metric, Tally
+from detectors.labelled.intervals import mean_interval
+from detectors.labelled.tally import Metric, Tally, undefined
 
 Worth = Mapping[tuple[str, str], float]  # (predicted, true) -> money, negative where it costs
 
@@ -21,7 +20,7 @@ def value(tally: Tally, worth: Worth) -> list[Metric]:
     if not worth or n <= 0:
         return []
     if not tally.names_all(label for pair in worth for label in pair):
-        return [Metric(name, math.nan, *NONE, n, {"reason": FOLDED}) for name in ("value_total", "value_per_event")]
+        return undefined(("value_total", "value_per_event"), n, FOLDED)
     total = sum(rows * worth.get(pair, 0.0) for pair, rows in tally.confusion.items())
     squares = sum(rows * worth.get(pair, 0.0) ** 2 for pair, rows in tally.confusion.items())
     mean, low, high = mean_interval(total, squares, n)

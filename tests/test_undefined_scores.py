@@ -1,0 +1,134 @@
+"""What cannot be computed is no number: it has a reason, and its verdict is unsure, never ok."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from sklearn import metrics
+
+from detectors.columns import Schema
+from detectors.labelled.binary import OF_SCORES
+from detectors.limits import Limit, judge
+from detectors.performance import PerformanceSummary
+from detectors.score import Score
+from detectors.scoring import score_performance
+from tests.replayed import START, scored
+from tests.test_labelled_metrics import MULTI, outcomes
+
+BINARY = Schema((), (), "binary", "yes")
+
+
+def performance(schema, *parts):
+    summary = PerformanceSummary.empty(schema)
+    for rows in parts:
+        piece = PerformanceSummary.empty(schema)
+        piece.add(rows)
+        summary.merge(PerformanceSummary.from_bytes(piece.to_bytes(), schema))
+    return {s.name: s for s in score_performance(summary) if s.subject == "performance"}
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("reference", ["", "r"])
+@pytest.mark.parametrize("limits", [{}, {"spread": Limit(breach=5.0)}, {"spread": Limit(breach=0.1, below=True)}])
+def test_no_number_is_unsure_whether_or_not_there_is_a_limit_a_reference_or_a_reason(value, reference, limits):
+    (finding,) = judge([Score("fairness:g", "spread", value, 500, reference)], limits, 50)
+    assert finding.level == "unsure"
+
+
+def scores_of_two_classes(n, spread):
+    rng = np.random.default_rng(1)
+    y = rng.random(n) < 0.4
+    return y, rng.normal(np.where(y, 1.0, -1.0), spread)
+
+
+def test_scores_that_are_no_probabilities_give_no_metric_of_probabilities_and_leave_the_others():
+    y, logits = scores_of_two_classes(600, 3.0)
+    names = np.array(["no", "yes"])
+    predicted, true = names[(logits > 0) * 1], names[y * 1]
+    found = performance(BINARY, outcomes(600, predicted, logits, true))
+    for name in OF_SCORES:
+        assert math.isnan(found[name].value) and "outside 0 to 1" in str(found[name].evidence["reason"]), name
+        assert f"{name}_low" not in found
+    assert found["accuracy"].value == metrics.accuracy_score(true, predicted)
+    assert found["f1"].value == pytest.approx(metrics.f1_score(true, predicted, pos_label="yes"))
+    assert {f.level for f in judge([found[n] for n in OF_SCORES], {}, 5)} == {"unsure"}
+
+
+def test_one_score_of_many_that_is_no_probability_is_enough_and_taken_back_it_is_forgotten():
+    y, logits = scores_of_two_classes(400, 2.0)
+    chances = 1 / (1 + np.exp(-logits))
+    names = np.array(["no", "yes"])
+    good = outcomes(400, names[(chances > 0.5) * 1], chances, names[y * 1])
+    bad = outcomes(1, ["yes"], [7.0], ["yes"])
+    back = outcomes(1, ["yes"], [7.0], ["yes"])
+    back.weight[:] = -1
+    assert math.isnan(performance(BINARY, good, bad)["roc_auc"].value)
+    again = performance(BINARY, back, good, bad)
+    assert again["roc_auc"].value == pytest.approx(metrics.roc_auc_score(y, chances), abs=1e-3)
+    assert again["brier"].value == pytest.approx(metrics.brier_score_loss(y, chances))
+
+
+def test_rounding_beyond_one_is_a_probability_all_the_same():
+    found = performance(BINARY, outcomes(2, ["yes", "no"], [1.0000001, -1e-9], ["yes", "no"]))
+    assert found["roc_auc"].value == 1.0 and found["brier"].value == pytest.approx(0.0, abs=1e-12)
+
+
+def test_the_confidence_of_a_multiclass_model_is_judged_likewise():
+    found = performance(MULTI, outcomes(3, ["a", "b", "c"], [2.5, 0.4, 0.9], ["a", "b", "c"]))
+    assert math.isnan(found["ece"].value) and math.isnan(found["mce"].value) and found["accuracy"].value == 1.0
+
+
+def test_a_positive_label_that_no_row_has_gives_no_zero():
+    names = np.array(["no", "yes"])
+    y, logits = scores_of_two_classes(200, 2.0)
+    chances = 1 / (1 + np.exp(-logits))
+    found = performance(Schema((), (), "binary", "Yes"), outcomes(200, names[(chances > 0.5) * 1], chances, names[y * 1]))
+    for name in ("precision", "recall", "f1", "specificity", "balanced_accuracy", *OF_SCORES):
+        assert math.isnan(found[name].value) and "'Yes'" in str(found[name].evidence["reason"]), name
+        assert "'yes'" in str(found[name].evidence["reason"])
+    assert 0.5 < found["accuracy"].value < 1.0
+
+
+def test_a_window_without_a_positive_row_says_what_can_be_said():
+    found = performance(BINARY, outcomes(50, ["no"] * 50, np.full(50, 0.1), ["no"] * 50))
+    assert all(math.isnan(found[name].value) for name in ("precision", "recall", "f1", "roc_auc"))
+    assert found["specificity"].value == 1.0 and found["brier"].value == pytest.approx(0.01)
+
+
+FAIR = """
+models:
+  - name: m
+    task: binary
+    positive_label: "yes"
+    features: {x: numeric}
+    segments: [channel]
+    fairness: {protected: [channel], favourable: %s}
+    window: {size: 1m, allowed_lateness: 0s}
+    min_rows: %d
+"""
+
+
+@pytest.mark.parametrize(("favourable", "level"), [("yess", "unsure"), ("'yes'", "ok")])
+def test_a_favourable_label_that_no_row_has_is_unsure_and_said(tmp_path, favourable, level):
+    events = [
+        {"event_id": str(i), "ts": START + i, "model": "m", "features": {"x": 1.0}, "segment": {"channel": "ab"[i % 2]},
+         "prediction": {"label": "no" if i % 3 else "yes", "score": 0.4}}
+        for i in range(120)
+    ]  # fmt: skip
+    found = scored(tmp_path, FAIR % (favourable, 20), events)
+    for name in ("demographic_parity_difference", "disparate_impact"):
+        row = found[(0, "", "fairness:channel", name)]
+        assert row["level"] == level and (row["value"] is None) == (level == "unsure")
+        assert (favourable in str(row["evidence"].get("reason"))) == (level == "unsure")
+
+
+def test_groups_with_too_few_rows_are_unsure_and_say_how_many_there_are(tmp_path):
+    events = [
+        {"event_id": str(i), "ts": START + i, "model": "m", "features": {"x": 1.0}, "segment": {"channel": "a" if i else "b"},
+         "prediction": {"label": "yes", "score": 0.4}}
+        for i in range(120)
+    ]  # fmt: skip
+    row = scored(tmp_path, FAIR % ("'yes'", 20), events)[(0, "", "fairness:channel", "demographic_parity_difference")]
+    assert row["level"] == "unsure" and row["evidence"]["reason"] == "1 groups have 20 rows; at least 2 are compared"
