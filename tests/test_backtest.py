@@ -5,11 +5,15 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import time
+import uuid
 
 import numpy as np
 import orjson
 import pytest
 from click.testing import CliRunner
+from confluent_kafka import ConsumerGroupTopicPartitions
+from confluent_kafka.admin import AdminClient
 
 from monitor.cli import main
 from tests.replayed import START, open_replay, replay_events
@@ -114,6 +118,34 @@ def test_a_dump_of_the_topic_gives_what_the_file_of_its_events_gave(place):
     assert not (place / "r.db").exists()
 
 
+@pytest.mark.parametrize("client", ["confluent", "kafka-python"])
+def test_the_topics_history_gives_what_the_file_gave_and_commits_nothing(place, kafka, client):
+    topic = f"history-{uuid.uuid4().hex[:8]}"
+    kafka.create(topic, 3)
+    producer = kafka.producer()
+    rows = list(events())
+    for i, event in enumerate(rows):
+        producer.produce(topic, orjson.dumps(event), partition=i % 3, timestamp=event["ts"])
+    producer.produce(
+        topic, orjson.dumps({**rows[-1], "event_id": "later"}), partition=0, timestamp=int(time.time() * 1000) + 3_600_000
+    )
+    producer.flush(30)
+    source = f"""
+sources:
+  - {{name: main, type: kafka, bootstrap_servers: "{kafka.bootstrap}", topics: [{topic}], carries: events, client: {client}, start: latest}}
+"""
+    (place / "c.yaml").write_text((place / "c.yaml").read_text() + source)
+    _, from_file = run(place, "--from", place / "past.jsonl", "--budgets", "1", "--format", "jsonl")
+    done, from_topic = run(place, "--topics", "--budgets", "1", "--format", "jsonl")
+    assert done.exit_code == 0, done.output
+    assert from_topic == from_file and len(from_topic) >= 3 and f"{len(rows):,} messages of the topics" in done.output
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap, "log_level": 0})
+    groups = [g.group_id for g in admin.list_consumer_groups().result(20).valid if g.group_id.startswith("driftd-history-")]
+    for group in groups:
+        found = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])[group].result(20)
+        assert all(p.offset < 0 for p in found.topic_partitions), group
+
+
 def test_a_line_of_a_dump_that_is_no_record_is_named(place):
     (place / "c.yaml").write_text((place / "c.yaml").read_text() + SOURCE)
     path = dump(place, list(events(windows=1, rows=3)))
@@ -131,6 +163,7 @@ def test_a_line_of_a_dump_that_is_no_record_is_named(place):
         ([], "give one of --from"),
         (["--store", "--from", "FILE"], "give one of --from"),
         (["--store"], "give --from FILE"),
+        (["--topics"], "there is no topic to read"),
         (["--from", "FILE", "--budgets", "much"], "write numbers"),
     ],
 )

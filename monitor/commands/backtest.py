@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from monitor.commands.common import CONFIG, EXIT_FAILED, EXIT_USAGE, load
+from monitor.commands.alerts import now_ms
+from monitor.commands.common import CONFIG, EXIT_FAILED, EXIT_UNREACHABLE, EXIT_USAGE, load
 
 if TYPE_CHECKING:
     from monitor.backtest import Outcome
@@ -35,12 +36,13 @@ def _budgets(ctx: click.Context, param: click.Parameter, value: str) -> list[flo
 @click.option("--model", required=True, help="The model to run.")
 @click.option("--from", "from_", type=FILE, help="Events: parquet, csv or jsonl.")
 @click.option("--topic-dump", type=FILE, help="Events and labels: one Kafka record as JSON a line, as `replay` reads it.")
+@click.option("--topics", is_flag=True, help="What the Kafka topics of the config hold, from their beginning to now.")
 @click.option("--store", "stored", is_flag=True, help="The panes that the config's store holds.")
 @click.option("--labels", type=FILE, help="A file of labels for the events of --from.")
 @click.option("--budgets", default="0.25,1,4", show_default=True, callback=_budgets, help="False alarms a week, by comma.")
 @click.option("--format", "form", type=click.Choice(["table", "jsonl"]), default="table", show_default=True)
 def backtest(
-    config_path: str, model: str, from_: str | None, topic_dump: str | None, stored: bool, labels: str | None,
+    config_path: str, model: str, from_: str | None, topic_dump: str | None, topics: bool, stored: bool, labels: str | None,
     budgets: list[float], form: str,
 ) -> None:  # fmt: skip
     """Run a config over past data: what would have alerted, when, and how that changes with the budget.
@@ -50,11 +52,13 @@ def backtest(
     from tempfile import TemporaryDirectory
 
     from monitor.backtest import backtest as run
+    from monitor.config.secret import SecretMissing
     from monitor.replay import FencedReplay
+    from monitor.sources import SourceError
+    from monitor.topic_history import write_history
 
-    sources = [from_, topic_dump, "store" if stored else None]
-    if sum(s is not None for s in sources) != 1:
-        raise click.UsageError("give one of --from FILE, --topic-dump FILE and --store")
+    if sum((from_ is not None, topic_dump is not None, topics, stored)) != 1:
+        raise click.UsageError("give one of --from FILE, --topic-dump FILE, --topics and --store")
     cfg = load(config_path)
     file = from_ or topic_dump
     store = _readable(cfg)
@@ -62,6 +66,9 @@ def backtest(
     try:
         with TemporaryDirectory(prefix="driftd-backtest-") as folder:
             beside = Path(labels) if labels else None
+            if topics:
+                file = f"{folder}/topics.jsonl"
+                click.echo(f"{write_history(cfg, Path(file), now_ms()):,} messages of the topics", err=True)
             for outcome in run(cfg, model, budgets, Path(folder), store, Path(file) if file else None, beside):
                 outcomes.append(outcome)
                 if form == "jsonl":
@@ -69,7 +76,10 @@ def backtest(
     except FencedReplay as error:
         click.echo(str(error), err=True)
         sys.exit(EXIT_FAILED)
-    except ValueError as error:
+    except SourceError as error:
+        click.echo(str(error), err=True)
+        sys.exit(EXIT_UNREACHABLE)
+    except (SecretMissing, ValueError) as error:
         click.echo(str(error), err=True)
         sys.exit(EXIT_USAGE)
     finally:
