@@ -2,6 +2,7 @@
 
 The first `limit` values that a summary meets keep their names, the others share `__other__`; merged, the most
 frequent (by count, then by name) keep theirs. Below the limit the counts are exact in any order.
+Size: a value's name and 10 bytes, at most `limit` values.
 """
 
 from __future__ import annotations

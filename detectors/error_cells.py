@@ -1,7 +1,7 @@
 """How wrong a model is by what it said: rows and errors in cells of the score, of a window's outcomes or a reference's.
 
 A classifier's score falls in one of 64 equal cells, a missing one in a cell of its own. A predicted value's cell is the
-prefix of its bits (12 % wide), so that cells need no reference and merge exactly. About 24 bytes a filled cell.
+prefix of its bits (12 % wide), so that cells need no reference and merge exactly. Size: about 24 bytes a filled cell.
 """
 
 from __future__ import annotations

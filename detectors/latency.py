@@ -2,6 +2,7 @@
 
 Cell i holds values in [BASE**i, BASE**(i+1)) with BASE = 1.02; a cell's geometric middle is off by less than
 1 %. Values at or below LEAST share the first cell, those at or above GREATEST the last.
+Size: 10 kB in memory; stored 12 bytes a filled cell, at most 15 kB.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 Chan, Golub, LeVeque 1979, "Updating formulae and a pairwise algorithm for computing sample variances":
 the mean and the sum of squared distances from it, so that a large offset costs no digits.
+Size: 40 bytes.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ The level begins so fine that every millisecond has a cell of its own, and falls
 have ever held an outcome. A retracted outcome leaves its cell behind, empty. So the level is a function of the
 predictions' times alone, and any split, order or correction of the outcomes leads to the same trace.
 
-An error is 1 for a wrong label and 0 for a right one, or the absolute error of a regression. About 2 to 4 kB as bytes.
+An error is 1 for a wrong label and 0 for a right one, or the absolute error of a regression. Size: 2 to 4 kB stored.
 """
 
 from __future__ import annotations

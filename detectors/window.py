@@ -1,6 +1,7 @@
 """All summaries of the rows of one version and segment, of one pane or of a whole window.
 
 A monoid: empty, add, merge, to_bytes, from_bytes. Counts are the same for every split of the rows.
+Size: the sum of what it holds: see those of each feature, `latency.py`, and `summaries.py` for the parts.
 """
 
 from __future__ import annotations

@@ -309,6 +309,28 @@ def test_bytes_of_another_format_or_length_are_refused(name: str) -> None:
         kind.back(bytes([data[0] ^ 0xFF]) + data[1:-1])
 
 
+# What each takes at most when stored, in bytes, as its module says: here of two numbers, two categories, three classes.
+STORED_MOST = {
+    "Moments": 40, "GridSummary": 16 * (len(EDGES) + 1) + 80, "AdaptiveSummary": 16_464, "CategorySummary": 10 * 8 + 40,
+    "LatencySummary": 15_000, "CodeSums": 32 * 6_000, "WindowSummary": 60_000, "WindowSummary on a grid": 60_000,
+    "WindowSummary with all parts": 200_000, "PerformanceSummary binary": 99_000, "PerformanceSummary multiclass": 3 * 120_000,
+    "PerformanceSummary multilabel": 3 * 2_000, "PerformanceSummary regression": 246_000, "PerformanceSummary ranking": 2_000,
+    "PerformanceSummary quantile": 3 * 2_000, "PerformanceSummary none": 3 * 120_000, "score_spread": 82_000, "sample": 20 * 120,
+    "score_cells": 100_000, "class_cells": 3 * 12_600, "numbers": 16_030, "outliers": 17, "worst_rows": 5 * 120,
+    "worst_segments": 28 * 4_000, "multivariate": 44 + 8 * 8 * 9 + 2 * 4_096 + 48 * 5, "rules": 24 * 3 + 20_000, "label_spread": 164_000,
+    "error_cells": 24 * 400, "worst_errors": 69_000, "request_errors": 32 * 30, "errors": 4_000,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SUMMARIES)
+def test_a_summary_is_bounded_as_its_module_says(name: str) -> None:
+    kind = SUMMARIES[name]
+    summary = filled(kind, kind.rows(np.random.default_rng(3), 40_000))
+    assert len(summary.to_bytes()) <= STORED_MOST[name]
+    stated = inspect.getmodule(type(summary)).__doc__ or ""  # type: ignore[union-attr]
+    assert "Size" in stated, f"{type(summary).__module__} says nothing of its size"
+
+
 def test_every_part_of_the_registries_is_held_to_this_algebra() -> None:
     assert set(INPUT_OPTIONS) == set(INPUT_PARTS), "give each INPUT_PARTS entry its options in INPUT_OPTIONS"
     assert set(OUTCOME_OPTIONS) == set(OUTCOME_PARTS), "give each OUTCOME_PARTS entry its options in OUTCOME_OPTIONS"
