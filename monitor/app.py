@@ -55,6 +55,7 @@ OUTBOX_LEASE_MS = 60_000
 CHORES_EVERY_S = 600
 RETRAINS_EVERY_S = 2
 DIGESTS_EVERY_S = 60
+UNDRAINED = 1  # the exit code where draining took too long
 M_ARENA_MAX = -8  # of glibc's mallopt
 
 
@@ -99,8 +100,12 @@ def run(
     until: Callable[[], bool] = lambda: False,
     on_published: Callable[[Published], None] = lambda published: None,
     handle_signals: bool = True,
+    leave: Callable[[int], Any] = os._exit,
 ) -> None:
-    """Run until SIGTERM, SIGINT or until(); drain within cfg.drain_timeout_ms. Raises StoreError, SourceError."""
+    """Run until SIGTERM, SIGINT or until(); drain within cfg.drain_timeout_ms. Raises StoreError, SourceError.
+
+    leave: ends the process with an exit code, at a second signal or where the drain takes longer (UNDRAINED).
+    """
     bound_memory()
     with ExitStack() as stack:
         store = open_store(cfg.store.sqlalchemy_url())
@@ -203,7 +208,7 @@ def run(
         chores.add_job(_look_slowly, "interval", seconds=seconds, args=(slow, cfg, models), max_instances=1, coalesce=True)
 
         if handle_signals:
-            _stop_on_signals(loop, cfg.drain_timeout_ms)
+            _stop_on_signals(loop, cfg.drain_timeout_ms, leave)
         spare_the_collector()
         log_event(logger, logging.INFO, "started", address=web.address, models=sorted(models), decoder=DECODED_BY)
         ready(Daemon(loop, web, metrics, health, store))
@@ -236,7 +241,7 @@ def _look_slowly(slow: SlowRunner, cfg: Config, models: dict[str, Model]) -> Non
             log_event(logger, logging.INFO, "slow_looked", model=model.name, windows=done)
 
 
-def _stop_on_signals(loop: DataLoop, drain_timeout_ms: int) -> None:
+def _stop_on_signals(loop: DataLoop, drain_timeout_ms: int, leave: Callable[[int], Any]) -> None:
     """The first signal drains, the second leaves at once; a drain that takes too long is cut off.
 
     Leaving at once is safe: what is not in the store is read again.
@@ -244,10 +249,10 @@ def _stop_on_signals(loop: DataLoop, drain_timeout_ms: int) -> None:
 
     def handle(number: int, _frame: object) -> None:
         if loop.stopping:
-            os._exit(128 + number)
+            leave(128 + number)
         log_event(logger, logging.INFO, "draining", signal=signal.Signals(number).name)
         loop.stop()
-        timer = threading.Timer(drain_timeout_ms / 1000.0, os._exit, args=(1,))
+        timer = threading.Timer(drain_timeout_ms / 1000.0, leave, args=(UNDRAINED,))
         timer.daemon = True
         timer.start()
 

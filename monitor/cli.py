@@ -17,7 +17,7 @@ from monitor.commands.common import CONFIG, EXIT_FAILED, EXIT_UNREACHABLE, EXIT_
 from monitor.commands.estimates import estimates, report
 from monitor.commands.retrains import retrains
 from monitor.commands.rows import rows
-from monitor.commands.watch import status, watch
+from monitor.commands.watch import models, status, watch
 
 
 @click.group(
@@ -124,9 +124,9 @@ def migrate(config_path: str) -> None:
     show_default=True,
     help="The retrain: by itself after some seconds, or when you say so (Enter, the page, `driftd retrains approve`).",
 )
-@click.option("--speed", type=click.FloatRange(0.5, 4.0), default=1.0, show_default=True, help="So many times as fast.")
+@click.option("--speed", type=click.FloatRange(0.3, 3.0), default=1.0, show_default=True, help="So many times as fast.")
 def demo(seconds: float | None, data: str, port: int, approve: str, speed: float) -> None:
-    """Watch a simulated model drift, an alert, a retrain and what it brought, within three minutes, on this machine alone."""
+    """Watch a simulated model drift, an alert, a retrain and what it brought, within two minutes, on this machine alone."""
     from monitor.demo.run import run_demo
     from monitor.demo.settings import Pace
 
@@ -208,19 +208,7 @@ def export(what: str, config_path: str, form: str, model: str | None, from_: str
         store.close()
 
 
-@main.command()
-@CONFIG
-def models(config_path: str) -> None:
-    """List the models: rows, last window, reference, alerts that fire."""
-    from monitor.terminal import print_models
-
-    cfg = load(config_path)
-    store = open_stored(cfg, read_only=True)
-    print_models(cfg, store)
-    store.close()
-
-
-for command in (alerts, backtest, estimates, explain, report, retrains, rows, status, watch):
+for command in (alerts, backtest, estimates, explain, models, report, retrains, rows, status, watch):
     main.add_command(command)
 
 

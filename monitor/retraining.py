@@ -137,7 +137,8 @@ class Retraining:
         version = row["new_version"] or (self._new_version(row) if model is not None else "")
         found, seen = self._compare(row, model, version, policy.observe_windows)
         if seen < policy.observe_windows and not over:
-            self._ledger.move(row["id"], "succeeded", now_ms, next_at_ms=now_ms + WAIT_MS, new_version=version)
+            wait_ms = WAIT_MS if model is None else min(WAIT_MS, model.slide_ms)  # a window may have come by then
+            self._ledger.move(row["id"], "succeeded", now_ms, next_at_ms=now_ms + wait_ms, new_version=version)
             return
         verdict = found.verdict if found is not None else "unknown"
         detail = {} if found is None else {"metric": self._metric(row, model), **_plain(asdict(found))}

@@ -6,6 +6,8 @@ import csv
 import json
 import shutil
 import sqlite3
+import subprocess
+import sys
 
 import pytest
 from click.testing import CliRunner
@@ -13,8 +15,9 @@ from rich.console import Console
 
 from alerts.notification import Notification
 from monitor.cli import main
+from monitor.explained import print_evidence
 from monitor.store import open_store
-from monitor.terminal import print_evidence
+from tests.faults.daemon import ROOT
 from tests.seeded import build
 
 
@@ -96,6 +99,21 @@ def test_references_are_built_and_activated_while_the_daemon_has_the_file(run, t
         daemon.close()
 
 
+def test_what_is_shown_is_also_there_as_json(run):
+    (model,) = json.loads(run("models", "--json"))
+    assert model["model"] == "credit" and model["windows"] == 12 and model["reference"] == "first_2_windows"
+    state = json.loads(run("status", "--json"))
+    assert state["counts"]["accepted"] == 4800 and state["models"][0]["alerts"] == model["alerts"] > 0
+    assert json.loads(run("explain", firing(run)["alert"], "--json"))["cells"]
+
+
+def test_no_colours_in_a_pipe(run):
+    script = "import sys; from monitor.cli import main; main(sys.argv[1:])"
+    command = [sys.executable, "-c", script, "status", "-c", str(run.config)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0 and "credit" in done.stdout and "\x1b[" not in done.stdout
+
+
 def test_alerts_are_taken_silenced_and_given_back_while_the_daemon_has_the_file(run):
     daemon = open_store(f"sqlite:///{run.config.parent}/d.db")  # holds the lock, as the daemon does
     try:
@@ -145,8 +163,9 @@ def _sent():
 
 def test_evidence_is_drawn_whatever_it_holds(monkeypatch):
     console = Console(width=120, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
-    monkeypatch.setattr("monitor.terminal.console", lambda: console)
-    alert = {"model": "m", "subject": "[red]x[/red]\x1b[31m", "score": "psi", "value": 0.5, "threshold": None, "rows": 3}
+    monkeypatch.setattr("monitor.explained.console", lambda: console)
+    alert = {"model": "m", "version": "3", "segment": "", "subject": "[red]x[/red]\x1b[31m", "score": "psi", "value": 0.5,
+             "threshold": None, "rows": 3, "status": "firing"}  # fmt: skip
     for evidence in (
         {"reference_shares": [0.9, 0.1], "current_shares": [0.1, 0.9], "cells": ["< 5", ">= 5"]},
         {"share_change": {"MA": 0.2, "NY": -0.2}},

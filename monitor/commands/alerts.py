@@ -15,6 +15,7 @@ from monitor.commands.common import (
     EXIT_FAILED,
     EXIT_UNREACHABLE,
     EXIT_USAGE,
+    JSON,
     inherit_config,
     load,
     open_stored,
@@ -23,7 +24,6 @@ from monitor.commands.common import (
 )
 
 AUTHOR = click.option("--author", default=None, help="Who does it; your login name if you do not say.")
-JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 
 
 @click.group(invoke_without_command=True)
@@ -82,11 +82,16 @@ def show(config_path: str, alert: str, as_json: bool) -> None:
 @click.command()
 @CONFIG
 @click.argument("alert")
-def explain(config_path: str, alert: str) -> None:
+@JSON
+def explain(config_path: str, alert: str, as_json: bool) -> None:
     """Draw the evidence of an ALERT: what moved, from where to where."""
-    from monitor.terminal import print_evidence
+    from monitor.explained import evidence_of, print_evidence
 
-    print_evidence(of_store(config_path, lambda s: s.actions.alert_detail(alert, now_ms()), read_only=True))
+    detail = of_store(config_path, lambda s: s.actions.alert_detail(alert, now_ms()), read_only=True)
+    if as_json:
+        click.echo(json.dumps(evidence_of(detail), indent=2, default=str))
+    else:
+        print_evidence(detail)
 
 
 @alerts.command()

@@ -14,6 +14,8 @@ CONFIG = click.option(
     help="The configuration file.",
 )  # fmt: skip
 
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+
 
 def inherit_config(context: click.Context) -> None:
     """What a group was given as -c is what its commands take where they are given none."""

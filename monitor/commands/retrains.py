@@ -7,8 +7,8 @@ import json
 import click
 
 from alerts.retraining.policy import STATUSES
-from monitor.commands.alerts import AUTHOR, JSON, now_ms, of_store, user
-from monitor.commands.common import CONFIG, inherit_config, load, require_model
+from monitor.commands.alerts import AUTHOR, now_ms, of_store, user
+from monitor.commands.common import CONFIG, JSON, inherit_config, load, require_model
 
 
 @click.group()

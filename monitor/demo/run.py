@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import secrets
 import shutil
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from monitor.simulate import SimulatedServer
 from monitor.store.errors import StoreError
 
 LOOK_S = 0.5
+SECRET = "retrain-secret"
 
 
 def run_demo(
@@ -33,11 +36,13 @@ def run_demo(
 ) -> int:  # fmt: skip
     """Run the demo; returns the exit code. seconds: it ends by itself then. approve: "auto" | "ask"."""
     pace, clock, out = pace or Pace(), app.wall_clock_ms, console or Console()
-    if data.exists():
-        shutil.rmtree(data)
+    if data.exists() and not (data / SECRET).is_file() and (not data.is_dir() or any(data.iterdir())):
+        out.print(f"--data {data}: holds something else than a demo, which would delete it; name an empty folder or a new one")
+        return 2
+    shutil.rmtree(data, ignore_errors=True)
     data.mkdir(parents=True)
     secret = secrets.token_urlsafe(24)
-    (data / "retrain-secret").write_text(secret)
+    (data / SECRET).write_text(secret)
     pipeline = Pipeline(secret, pace.train_s, clock)
     text = CONFIG.format(data=data, port=port, window_ms=int(pace.window_s * 1000), pipeline_port=pipeline.port)
     (data / "config.yaml").write_text(text)
@@ -67,12 +72,24 @@ def run_demo(
 
         try:
             source: Any = DemoSource(server, clock)
-            app.run(cfg, extra_sources=[source], ready=ready, until=until, on_published=screen.on_published)
+            app.run(cfg, [source], ready, until, screen.on_published, leave=partial(leave, out))
+        except KeyboardInterrupt:  # before it served
+            out.print("stopped before it began")
+            return 0
         finally:
             stopped.set()
             pipeline.close()
     out.print(f"drained and stopped: {screen.windows} windows, {len(pipeline.calls)} retrain call(s)")
     return 0
+
+
+def leave(out: Console, code: int) -> None:
+    """End the process at once, whatever lock is held; what was not drained is not lost: a daemon would read it again."""
+    late = code == app.UNDRAINED
+    words = "draining took too long; what was not committed would be read again" if late else "stopped at once"
+    cursor = "\x1b[?25h" if out.is_terminal else ""
+    os.write(out.file.fileno(), f"{cursor}\n{words}\n".encode())
+    os._exit(0 if late else code)
 
 
 def _watch(store: Any, story: Story, screen: Screen, live: Live, stopped: threading.Event) -> None:

@@ -50,12 +50,12 @@ log: {{format: json, level: warning}}
 class Pace:
     """Times in seconds."""
 
-    calm_s: float = 30.0
-    drift_s: float = 25.0
-    window_s: float = 5.0
-    labels_s: float = 4.0  # until a label comes, in the mean
+    calm_s: float = 18.0
+    drift_s: float = 15.0
+    window_s: float = 3.0
+    labels_s: float = 2.5  # until a label comes, in the mean
     approve_s: float = 5.0  # until `--approve auto` does what a human would
-    train_s: float = 6.0
+    train_s: float = 5.0
 
     def times(self, speed: float) -> Pace:
         """So many times as fast."""

@@ -24,6 +24,7 @@ Cursor = Annotated[str | None, Query(max_length=2000, description="The `next` of
 FromMs = Annotated[int | None, Query(ge=0, le=2**53, description="Windows that start at this time or later, ms since 1970 UTC.")]
 ToMs = Annotated[int | None, Query(ge=0, le=2**53, description="Windows that start before this time, ms since 1970 UTC.")]
 AlertStatus = Literal["pending", "firing", "acknowledged", "resolved"]
+TIMELINES_MOST = 20
 Text = Annotated[str | None, Query(max_length=300)]
 
 
@@ -63,6 +64,13 @@ class ModelView(BaseModel):
     reference: str
     references: list[dict[str, Any]]
     config_hash: str
+
+
+class MayAct(BaseModel):
+    """Who asks, by the token's name, and whether they may do more than look."""
+
+    name: str
+    may_act: bool
 
 
 class Status(BaseModel):
@@ -141,6 +149,7 @@ def read_routes(
         found: Known, start_ms: Annotated[int, Path(ge=0, le=2**53)], subject: Annotated[str, Query(max_length=300)],
         version: Annotated[str, Query(max_length=300)] = "", segment: Annotated[str, Query(max_length=300)] = "",
         bins: Annotated[int, Query(ge=2, le=200)] = 30,
+        or_none: Annotated[bool, Query(description="Answer {kind: none} instead of 404.")] = False,
     ) -> dict[str, Any]:  # fmt: skip
         """A subject's distribution in one window and in its reference."""
         try:
@@ -148,6 +157,8 @@ def read_routes(
                 return distribution(tx, found, start_ms, version, segment, subject, bins)
         except KeyError as error:
             text = "the window has no such subject, version or segment, or retention took its panes"
+            if or_none:
+                return {"kind": "none", "reason": text}
             raise Refusal(404, text) from error
 
     @router.get("/models/{model}/windows/{start_ms}/rows", responses=missing)
@@ -160,12 +171,14 @@ def read_routes(
 
     @router.get("/models/{model}/timeline", responses=missing)
     def timeline(
-        found: Known, subject: Annotated[str, Query(max_length=300)], scores: Annotated[str, Query(max_length=1000)],
+        found: Known, subject: Annotated[str, Query(max_length=300)],
+        scores: Annotated[str, Query(max_length=1000, description="Names, comma-separated.")] = "",
+        score: Annotated[list[str] | None, Query(max_length=TIMELINES_MOST, description="A name, also one that holds a comma.")] = None,
         version: Annotated[str, Query(max_length=300)] = "", segment: Annotated[str, Query(max_length=300)] = "",
         windows: Annotated[int, Query(ge=1, le=1000)] = 120,
     ) -> dict[str, Any]:  # fmt: skip
-        """Some scores (comma-separated) of one subject over the newest windows, oldest first, as arrays."""
-        names = [n for n in scores.split(",") if n][:20]
+        """Some scores of one subject over the newest windows, oldest first, as arrays, each with what it is of the reference."""
+        names = [*(score or []), *(n for n in scores.split(",") if n)][:TIMELINES_MOST]
         return dict(reading.timeline(found.name, version, segment, subject, names, windows))
 
     @router.get("/models/{model}/matrix", responses=missing)

@@ -30,7 +30,7 @@ from monitor.web.access import Access, Caller
 from monitor.web.act import act_routes
 from monitor.web.page import page_routes
 from monitor.web.push import Submit, push_routes
-from monitor.web.read import read_routes
+from monitor.web.read import MayAct, read_routes
 from monitor.web.refusal import Refusal, refusals
 from monitor.web.retrains import reset_route, retrain_routes
 
@@ -129,6 +129,7 @@ def build_app(
         s = shown
         routes = read_routes(s.store, s.models, s.segments, health, version, s.config, s.clock, [Depends(reads)])
         app.include_router(routes)
+        app.include_router(_access(access, [Depends(reads)]))
         app.include_router(act_routes(s.store, s.clock, s.tags, acts, [Depends(acts)]))
         app.include_router(retrain_routes(s.store, s.clock, access, s.retrain_secrets, reads, acts))
         app.include_router(page_routes())
@@ -170,6 +171,18 @@ def _probes(metrics: Metrics, health: Health, guards: list[Any]) -> APIRouter:
         """Whether the store answers, partitions are assigned, and their lag is known."""
         good, state = health.ready()
         return JSONResponse({"ready": good, **state}, 200 if good else 503)
+
+    return router
+
+
+def _access(access: Access, guards: list[Any]) -> APIRouter:
+    router = APIRouter(prefix="/v1", tags=["read"], dependencies=guards)
+
+    @router.get("/access")
+    def may_act(request: Request) -> MayAct:
+        """Whether whoever asks may act, or only look."""
+        token = access.token(request.headers.get("authorization", ""))
+        return MayAct(name="" if token is None else token.name, may_act=access.may_act(token))
 
     return router
 

@@ -35,3 +35,8 @@ const part = encodeURIComponent;
 export const get = (parts, values = {}) => ask("GET", "/v1/" + parts.map(part).join("/") + query(values));
 export const post = (parts, body = {}) => ask("POST", "/v1/" + parts.map(part).join("/"), body);
 export const remove = (parts) => ask("DELETE", "/v1/" + parts.map(part).join("/"));
+
+// Whether this token, or everyone where none is needed, may do more than look.
+export async function mayAct() {
+  return (await get(["access"])).may_act;
+}

@@ -20,12 +20,14 @@ const ROUTES = [
 ];
 const EVERY_MS = 15000;
 const main = document.getElementById("main"), login = document.getElementById("login");
-let turn = 0;
+let turn = 0, visited = false;
 
 export function go(url) {
   history.pushState(null, "", url);
   show(true);
 }
+
+export const refresh = () => show(false);
 
 async function show(moved) {
   const mine = ++turn;
@@ -39,7 +41,7 @@ async function show(moved) {
   let content;
   try {
     if (!found) content = [h("h1", {}, "Nothing is here"), h("p", {}, h("a", { href: "/" }, "To the fleet"))];
-    else content = await found[1](...found[0].slice(1).map(decodeURIComponent), new URLSearchParams(location.search), { go, refresh: () => show(false) });
+    else content = await found[1](...found[0].slice(1).map(decodeURIComponent), new URLSearchParams(location.search), { go, refresh });
   } catch (error) {
     if (mine !== turn) return;
     content = error instanceof Problem && error.status === 401 ? loginForm(error.message) : trouble(error);
@@ -47,11 +49,26 @@ async function show(moved) {
   if (mine !== turn) return;
   const typing = main.contains(document.activeElement) && /^(INPUT|SELECT|TEXTAREA)$/.test(document.activeElement.tagName);
   if (!moved && typing) { main.setAttribute("aria-busy", "false"); return; }
+  const kept = moved ? null : place();
   main.replaceChildren(...[content].flat(Infinity).filter((part) => part instanceof Node));
+  if (kept) restore(kept);
   main.setAttribute("aria-busy", "false");
   const title = main.querySelector("h1");
   document.title = title ? `${title.textContent} · driftd` : "driftd";
-  if (moved) { main.focus({ preventScroll: true }); scrollTo(0, 0); }
+  if (moved && visited) { main.focus({ preventScroll: true }); scrollTo(0, 0); }
+  visited = true;
+}
+
+// A refresh takes neither the keyboard's focus nor what was scrolled aside.
+const same = (a, b) => a.tagName === b.tagName && a.textContent === b.textContent && a.getAttribute("href") === b.getAttribute("href");
+function place() {
+  const focused = main.contains(document.activeElement) && document.activeElement !== main ? document.activeElement : null;
+  return { focused, aside: [...main.querySelectorAll(".scroll, pre")].map((e) => [e.scrollLeft, e.scrollTop]) };
+}
+
+function restore({ focused, aside }) {
+  if (focused) [...main.querySelectorAll("a, button, [tabindex]")].find((e) => same(e, focused))?.focus({ preventScroll: true });
+  main.querySelectorAll(".scroll, pre").forEach((e, i) => { if (aside[i]) [e.scrollLeft, e.scrollTop] = aside[i]; });
 }
 
 function trouble(error) {
@@ -77,5 +94,5 @@ document.addEventListener("click", (e) => {
 });
 login.addEventListener("click", () => { setToken(null); toast("Logged out."); show(true); });
 addEventListener("popstate", () => show(true));
-setInterval(() => { if (!document.hidden) show(false); }, EVERY_MS);
+setInterval(() => { if (!document.hidden) refresh(); }, EVERY_MS);
 show(true);

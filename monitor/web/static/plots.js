@@ -1,8 +1,10 @@
-// Plots by uPlot (vendor/uplot.js), with a table behind each for those who do not see them.
-import { h, number, time } from "./dom.js";
+// Plots by uPlot (vendor/uplot.js): bands, lines, marks and limits over time, and distributions. What a plot shows stands in its
+// legend too, as numbers of the last window or of the one under the cursor.
+import { h, number, percent, scrolling, time } from "./dom.js";
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-const PALETTE = ["--accent", "--breach", "--ok", "--warn", "--unsure"];
+const PALETTE = ["--accent", "--second", "--third", "--fourth", "--fifth"];
+const GLYPHS = { alert: "▲", retrain: "◆", window: "┃" };
 
 function fade(hex, alpha) {
   const m = /^#(..)(..)(..)$/.exec(hex);
@@ -10,8 +12,8 @@ function fade(hex, alpha) {
 }
 
 function frame(caption, words) {
-  const place = h("div", { class: "plot", role: "img", "aria-label": words });
-  return [h("figure", {}, h("figcaption", {}, caption), place), place];
+  const place = h("div", { class: "plot", role: "img", "aria-label": words }), at = h("span", { class: "at" });
+  return [h("figure", {}, h("figcaption", {}, caption, at), place), place, at];
 }
 
 function mount(place, make) {
@@ -35,50 +37,120 @@ function clock(u, splits) {
 }
 
 const axes = (format, dates = false) => [
-  { ...(dates ? { values: clock, space: 70 } : {}), stroke: colour("--dim"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line") } },
-  { stroke: colour("--dim"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line") }, size: 62,
+  { ...(dates ? { values: clock, space: 64 } : { space: 60, values: (u, vs) => vs.map((v) => number(v, 5)) }),
+    size: 34, stroke: colour("--dim"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line"), size: 6 } },
+  { stroke: colour("--dim"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line") }, size: 58,
     values: (u, vs) => vs.map((v) => format(v)) },
 ];
 
-// series: [{name, values, low?, high?, dash?}] over times (ms); marks: [{at, text, kind}]
-export function timeline(caption, times, series, { limit = null, marks = [], unit = "" } = {}) {
-  const last = series.map((s) => `${s.name} ${number(s.values[s.values.length - 1])}`).join(", ");
-  const [figure, place] = frame(caption, `${caption}: ${times.length} windows; last: ${last}${unit}`);
-  if (!times.length) { place.replaceWith(h("p", { class: "dim" }, "No windows yet.")); return figure; }
-  const data = [times.map((t) => t / 1000)], made = [{}], bands = [];
+function swatch(look) {
+  const box = h("i", { class: "swatch", "aria-hidden": "true" });
+  box.style.borderTopColor = look.colour;
+  box.style.borderTopStyle = look.dash ? "dashed" : "solid";
+  if (look.fill) box.style.background = fade(look.colour, 0.18);
+  return box;
+}
+
+// items: [{name, colour, dash, fill, text(i)}]; shows those of index i
+function legend(items) {
+  const values = items.map(() => h("b", {}));
+  const show = (i) => items.forEach((item, k) => { values[k].textContent = item.text(i); });
+  return [h("ul", { class: "legend" }, items.map((item, k) => h("li", {}, swatch(item), item.name, " ", values[k]))), show];
+}
+
+const lastKnown = (values) => { for (let i = values.length - 1; i >= 0; i--) if (values[i] !== null && values[i] !== undefined) return i; return -1; };
+
+// series: [{name, values, low?, high?, inner?: [low, high], reference?: [values, …], dash?, colour?, levels?, thin?}] over times (ms);
+// reference: dashed lines of what values (the first) and other quantiles are of the reference
+// marks: [{at, kind}]; range: [first, last] of the axis, ms, so that plots beside each other agree
+export function timeline(caption, times, series, { limit = null, marks = [], unit = "", range = null, share = false, step = 0 } = {}) {
+  const show = (v) => (share ? percent(v) : v === null || v === undefined ? "–" : number(v) + unit);
+  const text = (s, i) => {
+    if (i < 0 || s.values[i] === null || s.values[i] === undefined) return "–";
+    const base = s.reference?.[0][i] ?? null, against = base === null ? "" : `, reference ${show(base)}`;
+    return (s.low && s.low[i] !== null ? `${show(s.values[i])} (${show(s.low[i])} to ${show(s.high[i])})` : show(s.values[i])) + against;
+  };
+  const last = series.map((s) => `${s.name} ${text(s, lastKnown(s.values))}`).join(", ");
+  const [figure, place, at] = frame(caption, `${caption}, ${times.length} windows. Last: ${last}${limit === null ? "" : `; limit ${show(limit)}`}`);
+  if (!series.some((s) => lastKnown(s.values) >= 0)) { place.replaceWith(h("p", { class: "dim" }, "No value in these windows.")); return figure; }
+  const data = [times.map((t) => t / 1000)], made = [{}], bands = [], items = [];
+  const hidden = { width: 0, points: { show: false } };
+  const between = (low, high, fill) => { data.push(high, low); made.push(hidden, hidden); bands.push({ series: [data.length - 2, data.length - 1], fill }); };
   series.forEach((s, i) => {
     const line = colour(s.colour || PALETTE[i % PALETTE.length]);
-    if (s.low && s.high) {
-      data.push(s.high, s.low);
-      made.push({ label: `${s.name} high`, stroke: fade(line, 0.25), width: 0, points: { show: false } });
-      made.push({ label: `${s.name} low`, stroke: fade(line, 0.25), width: 0, points: { show: false } });
-      bands.push({ series: [data.length - 2, data.length - 1], fill: fade(line, 0.18) });
+    if (s.low && s.high) between(s.low, s.high, fade(line, 0.16));
+    if (s.inner) between(...s.inner, fade(line, 0.22));
+    for (const [k, values] of (s.reference ?? []).entries()) {
+      if (lastKnown(values) < 0) continue;
+      data.push(values);
+      made.push({ stroke: series.length > 1 ? line : colour("--ink"), width: k ? 1 : 1.5, dash: k ? [3, 4] : [7, 4], points: { show: false } });
     }
     data.push(s.values);
-    made.push({ label: s.name, stroke: line, width: 2, dash: s.dash ? [6, 4] : undefined, spanGaps: false,
-      points: { show: times.length < 60, size: 5 }, value: (u, v) => number(v) + unit });
+    made.push({ stroke: line, width: s.thin ? 1 : 2, dash: s.dash ? [6, 4] : undefined, spanGaps: false,
+      points: { show: !s.dash && times.length < 60, size: 4 } });
+    items.push({ name: s.name, colour: line, dash: s.dash, fill: Boolean(s.low), text: (k) => text(s, k ?? lastKnown(s.values)) });
   });
   if (limit !== null) {
     data.push(times.map(() => limit));
-    made.push({ label: "limit", stroke: colour("--warn"), dash: [3, 4], width: 1.5, points: { show: false }, value: (u, v) => number(v) });
+    made.push({ stroke: colour("--warn"), dash: [3, 4], width: 1.5, points: { show: false } });
+    items.push({ name: "limit", colour: colour("--warn"), dash: true, text: () => show(limit) });
   }
-  const paint = (u) => {
-    for (const mark of marks) {
-      const x = u.valToPos(mark.at / 1000, "x", true);
-      if (x < u.bbox.left || x > u.bbox.left + u.bbox.width) continue;
-      u.ctx.save();
-      u.ctx.strokeStyle = colour(mark.kind === "retrain" ? "--accent" : "--breach");
-      u.ctx.setLineDash([2, 3]);
-      u.ctx.beginPath(); u.ctx.moveTo(x, u.bbox.top); u.ctx.lineTo(x, u.bbox.top + u.bbox.height); u.ctx.stroke();
-      u.ctx.restore();
-    }
-  };
+  const [list, say] = legend(items);
+  const told = (i) => { say(i); at.textContent = i === null ? "" : time(times[i]); };
+  told(null);
+  const axis = range ?? [times[0], times[times.length - 1]];
+  const pad = axis[1] > axis[0] ? 0 : step || 1000;
   mount(place, (width) => new uPlot({
-    width, height: 190, series: made, bands, axes: axes((v) => number(v, 3), true), hooks: { draw: [paint] },
-    scales: { x: { time: true } }, tzDate: (ts) => uPlot.tzDate(new Date(ts * 1e3), "Etc/UTC"), legend: { live: true },
+    width, height: 190, padding: [10, 18, 0, 0], series: made, bands, axes: axes((v) => (share ? `${number(v * 100, 3)} %` : number(v, 3)), true),
+    scales: { x: { time: true, range: () => [(axis[0] - pad) / 1000, (axis[1] + pad) / 1000] } },
+    tzDate: (ts) => uPlot.tzDate(new Date(ts * 1e3), "Etc/UTC"), legend: { show: false },
+    cursor: { sync: { key: "time" }, points: { size: 6 }, drag: { x: false, y: false } },
+    hooks: { draw: [(u) => paint(u, series, times, marks)], setCursor: [(u) => told(u.cursor.idx ?? null)] },
   }, data, place));
-  if (marks.length) figure.append(h("p", { class: "dim" }, marks.map((m) => `${m.text} at ${time(m.at)}`).join("; ")));
+  figure.append(list);
   return figure;
+}
+
+// quantiles of a subject in every window, as bands, and of the reference of each window, as dashed lines
+export function quantiles(caption, found, look) {
+  const of = (name, what = "values") => found.series[name]?.[what] ?? found.times.map(() => null);
+  const reference = ["p50", "p05", "p25", "p75", "p95"].map((name) => of(name, "reference"));
+  const series = [{ name: "median", values: of("p50"), low: of("p05"), high: of("p95"), inner: [of("p25"), of("p75")], reference, colour: "--accent" }];
+  const dashed = lastKnown(reference[0]) < 0 ? "" : "; dashed, of the reference";
+  return timeline(`${caption}: median, 25 to 75 %, 5 to 95 %${dashed}`, found.times, series, look);
+}
+
+// marks as dashed lines with a glyph on top, and the windows that were bad as dots
+function paint(u, series, times, marks) {
+  const { left, top, width, height } = u.bbox, ctx = u.ctx, dot = devicePixelRatio || 1;
+  ctx.save();
+  for (const mark of marks) {
+    const x = u.valToPos(mark.at / 1000, "x", true);
+    if (x < left || x > left + width) continue;
+    ctx.strokeStyle = ctx.fillStyle = colour(mark.kind === "alert" ? "--breach" : mark.kind === "retrain" ? "--second" : "--dim");
+    ctx.setLineDash([2 * dot, 3 * dot]);
+    ctx.beginPath(); ctx.moveTo(x, top); ctx.lineTo(x, top + height); ctx.stroke();
+    ctx.font = `${11 * dot}px system-ui, sans-serif`; ctx.textAlign = "center";
+    if (mark.kind !== "window") ctx.fillText(GLYPHS[mark.kind], x, top - 1 * dot);
+  }
+  ctx.setLineDash([]);
+  for (const s of series) {
+    (s.levels || []).forEach((level, i) => {
+      if (level === null || level < 2 || s.values[i] === null) return;
+      ctx.fillStyle = colour(level === 3 ? "--breach" : "--warn");
+      ctx.beginPath(); ctx.arc(u.valToPos(times[i] / 1000, "x", true), u.valToPos(s.values[i], "y", true), 4 * dot, 0, 7); ctx.fill();
+    });
+  }
+  ctx.restore();
+}
+
+// what the marks of the plots above mean; marks: [{at, kind, text, href}]
+export function marked(marks, range) {
+  const shown = marks.filter((m) => !range || (m.at >= range[0] && m.at <= range[1])).sort((a, b) => a.at - b.at);
+  if (!shown.length) return null;
+  return h("ul", { class: "marks", "aria-label": "Marked on the time axis" }, shown.map((m) =>
+    h("li", {}, h("span", { class: `glyph ${m.kind}`, "aria-hidden": "true" }, GLYPHS[m.kind]), " ",
+      m.href ? h("a", { href: m.href }, m.text) : m.text, " ", h("span", { class: "dim" }, time(m.at)))));
 }
 
 // distribution of /v1/…/distribution
@@ -87,51 +159,50 @@ export function distribution(found) {
 }
 
 function numeric(found) {
-  const ref = found.reference;
-  const words = `Distribution of ${found.subject}: ${number(found.rows[0])} rows now` + (ref ? `, ${number(found.rows[1])} in ${found.reference_name}` : "");
-  const [figure, place] = frame(`Distribution against ${found.reference_name || "nothing yet"}`, words);
+  const ref = found.reference, against = found.reference_name || "nothing yet";
+  const words = `Distribution of ${found.subject}: ${number(found.rows[0])} rows of the window` + (ref ? `, ${number(found.rows[1])} of ${against}` : "");
+  const [figure, place] = frame(`Distribution against ${against}`, words);
   if (!found.edges.length) { place.replaceWith(h("p", { class: "dim" }, "No values in this window.")); return figure; }
   const stepped = uPlot.paths.stepped({ align: 1 });
   const close = (v) => [...v, v[v.length - 1]];
   const data = [found.edges, ...(ref ? [close(ref)] : []), close(found.current)];
-  const one = (label, c) => ({ label, stroke: colour(c), fill: fade(colour(c), 0.22), width: 2, paths: stepped, points: { show: false },
-    value: (u, v) => (v === null ? "–" : `${(v * 100).toFixed(2)} %`) });
-  const series = [{ value: (u, v) => number(v) }, ...(ref ? [one("reference", "--ref")] : []), one("window", "--accent")];
-  mount(place, (width) => new uPlot({ width, height: 230, series, scales: { x: { time: false }, y: { range: (u, a, b) => [0, b || 1] } },
-    axes: axes((v) => `${(v * 100).toFixed(0)} %`) }, data, place));
-  const outside = (i) => `${(found.below[i] * 100).toFixed(1)} % below, ${(found.above[i] * 100).toFixed(1)} % above the axis`;
-  figure.append(h("p", { class: "dim" }, `window: ${outside(0)}` + (ref ? `; reference: ${outside(1)}` : "")));
+  const one = (c, fill) => ({ stroke: colour(c), fill: fade(colour(c), fill), width: 2, paths: stepped, points: { show: false } });
+  const series = [{}, ...(ref ? [one("--ref", 0.3)] : []), one("--accent", 0.2)];
+  const rows = (i) => `${number(found.rows[i])} rows`;
+  const at = (values, i) => percent(i === found.edges.length - 1 ? null : values[i], 2);
+  const bin = (i) => `${number(found.edges[i])} to ${number(found.edges[i + 1])}`;
+  const items = [
+    ...(ref ? [{ name: "reference", colour: colour("--ref"), fill: true, text: (i) => (i === null ? rows(1) : at(ref, i)) }] : []),
+    { name: "window", colour: colour("--accent"), fill: true, text: (i) => (i === null ? rows(0) : at(found.current, i)) },
+  ];
+  const [list, say] = legend(items), where = figure.querySelector(".at");
+  say(null);
+  mount(place, (width) => new uPlot({ width, height: 240, padding: [10, 18, 0, 0], series, legend: { show: false },
+    scales: { x: { time: false }, y: { range: (u, a, b) => [0, (b || 1) * 1.05] } }, axes: axes((v) => percent(v, 0)),
+    cursor: { drag: { x: false, y: false }, points: { show: false } },
+    hooks: { setCursor: [(u) => { const i = u.cursor.idx ?? null; say(i); where.textContent = i === null || i >= found.edges.length - 1 ? "" : bin(i); }] },
+  }, data, place));
+  const outside = (i) => `${percent(found.below[i])} below, ${percent(found.above[i])} above the axis`;
+  figure.append(list, h("p", { class: "dim note" }, `window: ${outside(0)}` + (ref ? `; reference: ${outside(1)}` : "")));
   return figure;
 }
 
 function categories(found) {
-  const rows = found.names.map((name, i) => h("tr", {},
-    h("th", { scope: "row" }, name),
-    found.reference ? h("td", {}, share(found.reference[i], "reference")) : null,
-    h("td", {}, share(found.current[i], "window"))));
-  const head = h("tr", {}, h("th", {}, "value"), found.reference ? h("th", {}, "reference") : null, h("th", {}, "window"));
-  const more = found.more ? h("p", { class: "dim" }, `${found.more} more values are not shown.`) : null;
-  return h("figure", {}, h("figcaption", {}, `Shares against ${found.reference_name || "nothing yet"}`),
-    h("div", { class: "scroll" }, h("table", { class: "bars" }, h("thead", {}, head), h("tbody", {}, rows))), more);
+  return bars(`Shares against ${found.reference_name || "nothing yet"}`, found.names, found.reference, found.current, found.more);
 }
 
-export function share(value, label) {
-  const text = `${(value * 100).toFixed(2)} %`;
-  return [h("meter", { min: 0, max: 1, value, "aria-label": `${label} ${text}` }), " ", text];
+// shares of names, of the reference (null where there is none) and of the window
+export function bars(caption, names, reference, current, more = 0) {
+  const most = Math.max(...(reference || []), ...current, 1e-9);
+  const rows = names.map((name, i) => h("tr", {}, h("th", { scope: "row" }, name),
+    reference ? h("td", {}, share(reference[i], "reference", most)) : null, h("td", {}, share(current[i], "window", most))));
+  const head = h("tr", {}, h("th", { scope: "col" }, "value"), reference ? h("th", { scope: "col" }, "reference") : null, h("th", { scope: "col" }, "window"));
+  return h("figure", {}, h("figcaption", {}, caption),
+    scrolling(caption, h("table", { class: "bars" }, h("thead", {}, head), h("tbody", {}, rows))),
+    more ? h("p", { class: "dim note" }, `${number(more)} more values are not shown.`) : null);
 }
 
-// matrix of /v1/…/matrix: subjects by windows; each cell is a link to the feature at that window
-export function heatmap(caption, matrix, href) {
-  if (!matrix.windows.length) return h("p", { class: "dim" }, "No windows yet.");
-  const rows = matrix.subjects.map((subject, i) => h("tr", {},
-    h("th", { scope: "row" }, h("a", { href: href(subject) }, subject)),
-    matrix.windows.map((start, j) => {
-      const value = matrix.values[i][j], level = matrix.levels[i][j];
-      if (level === null) return h("td", { class: "cell" });
-      const words = `${subject}, ${time(start)}: ${number(value)}, ${["ok", "unsure", "warn", "breach"][level]}`;
-      return h("td", { class: `cell lv${level}`, title: words }, h("a", { href: href(subject, start), "aria-label": words, tabindex: j === matrix.windows.length - 1 ? 0 : -1 }));
-    })));
-  const range = `${time(matrix.windows[0])} to ${time(matrix.windows[matrix.windows.length - 1])}`;
-  return h("figure", {}, h("figcaption", {}, caption), h("p", { class: "dim" }, `Columns are windows, ${range}. Green ok, grey unsure, yellow warn, red breach.`),
-    h("div", { class: "scroll" }, h("table", { class: "heat" }, h("tbody", {}, rows))));
+function share(value, label, most) {
+  const text = percent(value, 2);
+  return [h("meter", { min: 0, max: most, value, class: label, "aria-label": `${label} ${text}` }), " ", h("span", { class: "figure" }, text)];
 }
