@@ -27,6 +27,12 @@ from detectors.trace import ErrorTrace
 
 PROMOTE, KEEP_WAITING, ROLL_BACK = "promote", "keep waiting", "roll back"
 SHRINK = 1000.0
+UNSEEN = 2.0  # of rows or pairs that might have been wrong in one version alone, beside those that were
+MEANS = {
+    "multilabel": ("subset_accuracy", "jaccard", "hamming_loss"),
+    "ranking": ("ndcg_at_k", "map_at_k", "mrr"),
+    "quantile": ("pinball", "crps"),
+}  # metrics that are means over labelled rows
 SPREAD = 0.1  # T in standard deviations of a row, where the config names no effect that matters
 
 
@@ -146,7 +152,7 @@ def compare(pieces: Piece, alpha: float, min_effect: float, lower_is_better: boo
     min_effect: in the metric's unit; a negative one lets the challenger be worse by so much. Roll back where it is
     certainly not better by so much. alpha: the probability that a challenger that is better by exactly min_effect ever
     gets an answer, however often one looks. min_rows: of each version before there is an interval.
-    is_share: rows are 0 or 1.
+    is_share: rows are 0 or 1, and differences of pairs -1, 0 or 1.
     """
     p = pieces
     means = (p.champion_sum / p.champion if p.champion else math.nan, p.challenger_sum / p.challenger if p.challenger else math.nan)
@@ -166,12 +172,20 @@ def compare(pieces: Piece, alpha: float, min_effect: float, lower_is_better: boo
 
 
 def _variances(p: Piece, is_share: bool) -> tuple[float, float]:
-    """Of a row of each version. A share's is at least that of both, as if it had been seen in SHRINK rows more.
+    """Of a row of each version, or of a pair's difference as the challenger's.
 
-    Of few rows of a rare error the own variance is least where the error rate happens to be: it would find effects
-    (of 300 comparisons without one 20 % did, at alpha 5 %, with 25 canary rows a window and 1 % errors).
+    Of few rows of a rare error the own variance is least where the error rate happens to be: it would find effects. So a share's
+    is at least that of both, as if it had been seen in SHRINK rows more (else of 300 comparisons without an effect 20 % found one, at
+    alpha 5 %, with 25 canary rows a window and 1 % errors), and UNSEEN rows more differed: pairs of two versions that differ in
+    1 % of the rows, where none has differed yet, would be found equal (of 3,000 comparisons 40 to 75 %; with UNSEEN 4 %), and
+    versions of which no row ever differs would never be.
     """
-    both = (p.champion_off + p.challenger_off) / max(1.0, p.champion_freedom + p.challenger_freedom)
+    unseen = UNSEEN if is_share else 0.0
+    if not p.champion_freedom:
+        mean = (p.champion_sum + p.challenger_sum) / max(1.0, p.champion + p.challenger)
+        unseen = UNSEEN if is_share else UNSEEN * mean * mean  # of numbers, in units of their mean error
+        return 0.0, (p.challenger_off + unseen) / max(1.0, p.challenger_freedom)
+    both = (p.champion_off + p.challenger_off + unseen) / max(1.0, p.champion_freedom + p.challenger_freedom)
     out = []
     for off, freedom in ((p.champion_off, p.champion_freedom), (p.challenger_off, p.challenger_freedom)):
         own = off / max(1.0, freedom)
@@ -199,6 +213,15 @@ def latency_sums(latency: LatencySummary) -> Sums:
     """In ms; the squares are within 2 %, as the cells are."""
     middle = BASE ** (FIRST + np.arange(CELLS) + 0.5)
     return Sums(float(latency.rows), latency.total, float(latency.counts @ (middle * middle)))
+
+
+def metric_sums(performance: PerformanceSummary, metric: str) -> Sums | None:
+    """Of one of MEANS; None where the task has it not."""
+    if metric not in MEANS.get(performance.schema.task, ()):
+        return None
+    if metric == "subset_accuracy":
+        return share_sums(performance.rows, int(performance.sums["exact"]))
+    return Sums(performance.sums["rows"], performance.sums[metric], performance.sums[f"{metric}_sq"])
 
 
 def value_sums(performance: PerformanceSummary, values: dict[str, dict[str, float]]) -> Sums:

@@ -101,6 +101,14 @@ PERFORMANCE = {
     "value_total": Doc("worth of the labelled predictions, by the config's matrix", "below", "money"),
     "value_per_event": Doc("the same / labelled rows", "below", "money"),
 }
+
+
+def worse(metric: str) -> str:
+    """Which way a metric of performance or traffic gets worse: "above", "below", or "" where neither is, or it is not known."""
+    doc = PERFORMANCE.get(metric.partition(":")[0]) or TRAFFIC.get(metric)
+    return "" if doc is None else doc.worse
+
+
 LABELS = {
     "coverage": Doc("labelled rows / rows", "below"),
     **{

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import astuple, dataclass, replace
 
 from detectors.compare import (
+    MEANS,
     PROMOTE,
     ROLL_BACK,
     Comparison,
@@ -22,6 +23,7 @@ from detectors.compare import (
     compare,
     error_sums,
     latency_sums,
+    metric_sums,
     paired,
     paired_requests,
     right_sums,
@@ -33,6 +35,7 @@ from detectors.error_cells import PART as ERROR_CELLS
 from detectors.limits import judge
 from detectors.request_errors import PART as REQUEST_ERRORS
 from detectors.score import Score
+from detectors.score_names import worse
 from detectors.trace import PART as ERRORS
 from monitor.label_scores import is_mature
 from monitor.model import Model, VersionComparison
@@ -42,9 +45,9 @@ from monitor.view import GroupView, Memory, WindowView
 
 KEEP = 2000  # windows
 _DIRTY = "compare-dirty"  # the first window of each comparison whose scores are out of date
-LOWER_IS_BETTER = {"error": True, "accuracy": False, "value": False, "latency": True, "error_share": True}
+AS_SCORE = {"error": "mae", "value": "value_per_event", "latency": "latency_p50_ms"}  # that gets worse the same way
 OF_ANY_TASK = ("latency", "error_share")  # they need no labels
-SHARES = ("accuracy", "error_share")  # and the error of a classifier
+SHARES = ("accuracy", "error_share", "subset_accuracy")  # and the error of a classifier
 
 
 def compared(view: WindowView) -> Iterable[tuple[Group, Score]]:
@@ -89,7 +92,11 @@ def _sums(wanted: VersionComparison, group: GroupView) -> Sums | None:
         if inputs is None:
             return None
         return latency_sums(inputs.latency) if wanted.metric == "latency" else share_sums(inputs.rows, inputs.errors)
-    if performance is None or ERROR_CELLS not in performance.parts:
+    if performance is None:
+        return None
+    if wanted.metric in MEANS.get(performance.schema.task, ()):
+        return metric_sums(performance, wanted.metric)
+    if ERROR_CELLS not in performance.parts:
         return None
     if wanted.metric == "value":
         return value_sums(performance, wanted.values)
@@ -155,8 +162,9 @@ class _Pieces:
 
     def _compare(self, total: Piece) -> Comparison:
         w = self.wanted
-        is_share = not w.paired and (w.metric in SHARES or (w.metric == "error" and self.model.schema.task != "regression"))
-        return compare(total, w.alpha, w.min_effect, LOWER_IS_BETTER[w.metric], self.model.min_rows, is_share)
+        is_share = w.metric in SHARES or (w.metric == "error" and self.model.schema.task != "regression")
+        lower_is_better = worse(AS_SCORE.get(w.metric, w.metric)) == "above"
+        return compare(total, w.alpha, w.min_effect, lower_is_better, self.model.min_rows, is_share)
 
     def settle(self) -> None:
         dirty = self._dirty()

@@ -25,7 +25,7 @@ from alerts.channels.retrain import RetrainChannel
 from alerts.retraining.adapter import Finished
 from alerts.retraining.policy import may_start
 from alerts.retraining.request import RetrainRequest
-from detectors.better import Comparison, compare
+from detectors.gain import Comparison, compare
 from monitor.logs import log_event
 from monitor.model import Model
 from monitor.store.retrains import WrongState

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import get_args
+
 import numpy as np
 import orjson
 import pytest
@@ -11,12 +14,14 @@ from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
 from detectors.columns import Schema
 from detectors.compare import (
     KEEP_WAITING,
+    MEANS,
     PROMOTE,
     ROLL_BACK,
     Piece,
     Sums,
     compare,
     latency_sums,
+    metric_sums,
     paired,
     share_sums,
     unpaired,
@@ -24,14 +29,19 @@ from detectors.compare import (
 )
 from detectors.latency import LatencySummary
 from detectors.performance import PerformanceSummary
+from detectors.score_names import worse
 from detectors.trace import ErrorTrace
+from monitor.compare import AS_SCORE
 from monitor.config import ConfigError, parse_config
+from monitor.config.model import CompareSettings
 from monitor.events import PartitionKey, RawBatch
 from monitor.replay import ReplayBatch, replay
 from monitor.runtime import build_engine, build_models, compared_versions
 from monitor.store.schema import score as score_table
 from tests.faults.config import differences, results
 from tests.replayed import START, open_replay
+from tests.test_labelled_intervals import multilabel, quantile, ranking
+from tests.test_labelled_metrics import TAGS
 
 
 def sums(values):
@@ -156,6 +166,78 @@ def test_pairs_keep_their_alpha_too():
                 wrong += 1
                 break
     assert wrong <= 5 + 2 * np.sqrt(100 * 0.05 * 0.95)
+
+
+def pairs_of(rng, pairs, extra):
+    """A window of pairs of which the challenger alone errs in a share `extra`."""
+    worse = (rng.random(pairs) < extra).astype(float)
+    off = worse - worse.mean()
+    return Piece(pairs, pairs, 0.0, worse.sum(), worse.sum(), pairs, 0, 0, 0, float(off @ off), pairs - 1.0, pairs)
+
+
+@pytest.mark.parametrize("extra", [0.003, 0.01])
+@pytest.mark.parametrize("window", [10, 100])
+def test_pairs_that_seldom_differ_keep_their_alpha(extra, window):
+    """The challenger is worse by exactly what it may be: no answer is right, and while no pair has differed none is given."""
+    rng, wrong = np.random.default_rng(window), 0
+    for _ in range(150):
+        total = Piece()
+        for _ in range(80):
+            total += pairs_of(rng, window, extra)
+            if compare(total, 0.05, -extra, True, 30, True).answer != KEEP_WAITING:
+                wrong += 1
+                break
+    assert wrong / 150 <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 150)
+
+
+@pytest.mark.parametrize("is_share", [True, False])
+def test_versions_that_never_differ_are_promoted_where_the_challenger_may_be_a_little_worse(is_share):
+    rng = np.random.default_rng(11)
+    piece, total = pairs_of(rng, 100, 0.0), Piece()
+    if not is_share:  # of errors in a unit
+        piece = replace(piece, champion_sum=250.0, challenger_sum=250.0)
+    answers = []
+    for _ in range(200):
+        total += piece
+        found = compare(total, 0.05, -0.01, True, 30, is_share)
+        answers.append(found.answer)
+        assert found.effect == 0.0 and found.low < 0.0 < found.high
+    assert answers[0] == KEEP_WAITING and answers[-1] == PROMOTE and ROLL_BACK not in answers
+    assert compare(total, 0.05, 0.0, True, 30, is_share).answer == KEEP_WAITING  # no better, though
+    no_errors = unpaired(share_sums(20_000, 0), share_sums(20_000, 0))
+    assert compare(no_errors, 0.05, -0.01, True, 30, True).answer == PROMOTE
+
+
+def test_which_way_is_better_is_what_the_names_of_scores_say():
+    taken = get_args(CompareSettings.model_fields["metric"].annotation)
+    assert set(taken) == {*AS_SCORE, "accuracy", "error_share", *(name for names in MEANS.values() for name in names)}
+    assert all(worse(AS_SCORE.get(name, name)) in ("above", "below") for name in taken)
+    assert {AS_SCORE.get(n, n) for n in taken if worse(AS_SCORE.get(n, n)) == "below"} == {
+        "accuracy", "value_per_event", "subset_accuracy", "jaccard", "ndcg_at_k", "map_at_k", "mrr",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("task", "make", "metric"),
+    [("multilabel", multilabel, "subset_accuracy"), ("multilabel", multilabel, "jaccard"), ("multilabel", multilabel, "hamming_loss"),
+     ("ranking", ranking, "ndcg_at_k"), ("ranking", ranking, "mrr"), ("quantile", quantile, "pinball"), ("quantile", quantile, "crps")],
+)  # fmt: skip
+def test_other_tasks_are_compared_by_a_mean_over_their_rows(task, make, metric):
+    rng = np.random.default_rng(9)
+    schema = TAGS if task == "multilabel" else Schema((), (), task, quantiles=(0.1, 0.5, 0.9))
+    sides = []
+    for rows in (3000, 400):
+        summary = PerformanceSummary.empty(schema)
+        summary.add(make(rng, rows))
+        sides.append((summary, {m.name: m for m in summary.metrics()}[metric]))
+    found = compare(unpaired(*(metric_sums(side, metric) for side, _ in sides)), 0.05, 0.0, True, 30, metric == "subset_accuracy")
+    (_, a), (_, b) = sides
+    assert (found.champion, found.challenger) == pytest.approx((a.value, b.value))
+    assert found.low < found.effect == pytest.approx(b.value - a.value) and found.effect < found.high
+    # as wide as the interval at one look that the metric itself has, and some
+    at_one_look = np.hypot(a.high - a.low, b.high - b.low)
+    assert at_one_look < found.high - found.low < 3 * at_one_look
+    assert metric_sums(sides[0][0], "accuracy") is None
 
 
 def test_sums_of_latency_and_of_worth():

@@ -20,8 +20,9 @@ from alerts.retraining.adapter import Finished, Running, Started
 from alerts.retraining.policy import Past, RetrainPolicy, decide, may_start
 from alerts.retraining.request import RetrainRequest
 from alerts.schedule import Schedule
-from detectors.better import compare
 from detectors.columns import Schema
+from detectors.gain import compare
+from detectors.score_names import PERFORMANCE
 from monitor.checkpoint import ScoreRow, WindowRow
 from monitor.config import ConfigError, parse_config
 from monitor.config.template import unknown_fields
@@ -397,6 +398,12 @@ def test_the_comparison_is_students_and_welchs():
     oracle = stats.ttest_ind([v for v, _ in new.values()], [v for v, _ in old.values()], equal_var=False, alternative="greater")
     found = compare("accuracy", old, apart)
     assert found.p == pytest.approx(oracle.pvalue) and not found.paired
+    for metric, doc in PERFORMANCE.items():
+        gain = compare(metric, {1: (1.0, 9), 2: (1.02, 9)}, {1: (2.0, 9), 2: (2.02, 9)})
+        verdict = {"below": "helped", "above": "not_helped", "": "unknown"}[doc.worse]
+        assert gain.verdict == verdict, metric
+    assert compare("pinball:0.5", old, apart).gain == pytest.approx(-found.gain)
+    assert compare("own_metric", old, apart).verdict == "unknown"
     assert compare("mae", old, apart).gain == pytest.approx(-found.gain)
     assert compare("accuracy", old, {900: (0.9, 5)}).verdict == "unknown"
     assert compare("accuracy", {1: (0.5, 1), 2: (0.5, 1)}, {1: (0.6, 1), 2: (0.6, 1)}).verdict == "helped"

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from detectors.compare import MEANS
 from detectors.trace import ERROR_TASKS
 from monitor.config.lines import Path
 
 OF_ANY_TASK = ("latency", "error_share")
+METRICS = ("error", "accuracy", "value", *(name for names in MEANS.values() for name in names))  # not every task has them
 
 
 def segment_names(model: dict[str, Any]) -> set[str]:
@@ -39,7 +41,8 @@ def compare_problems(model: dict[str, Any], path: Path) -> Iterator[tuple[Path, 
         metric = wanted.get("metric", "error")
         allowed = [*OF_ANY_TASK, *(["error"] if task in ERROR_TASKS else [])]
         allowed += ["accuracy", "value"] if task in ERROR_TASKS and task != "regression" else []
-        if metric in ("error", "accuracy", "value") and metric not in allowed:
+        allowed += MEANS.get(task, ())
+        if metric in METRICS and metric not in allowed:
             yield (*path, "compare", i, "metric"), f"a model of task {task} has no {metric}", f"allowed: {', '.join(allowed)}"
         elif metric == "value" and not worth and not wanted.get("values"):
             fix = "write values: {predicted label: {true label: worth}}, or the model's performance.value"

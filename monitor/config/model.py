@@ -189,7 +189,10 @@ class CompareSettings(Section):
 
     champion: str = Field(min_length=1)
     challenger: str = Field(min_length=1)
-    metric: Literal["error", "accuracy", "value", "latency", "error_share"] = "error"
+    metric: Literal[
+        "error", "accuracy", "value", "latency", "error_share", "subset_accuracy", "jaccard", "hamming_loss", "ndcg_at_k",
+        "map_at_k", "mrr", "pinball", "crps",
+    ] = "error"  # fmt: skip
     mode: Literal["canary", "shadow"] = "canary"
     values: dict[str, dict[str, float]] = {}
     alpha: float = Field(0.05, gt=0.0, lt=0.5)

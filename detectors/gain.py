@@ -1,4 +1,4 @@
-"""Which way a performance metric is better, and whether one version's windows are better than another's.
+"""Whether one version's windows are better than another's, by a performance metric.
 
 Windows are the unit: each gives one value and its rows. The difference of row-weighted means has the standard error of the
 paired (same windows) or unpaired differences between windows; Student's t over windows, so that few windows stay `unknown`.
@@ -10,10 +10,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-LOWER = frozenset(
-    "log_loss brier mae rmse mape smape median_ae bias ece mce hamming_loss pinball crps error_share "
-    "latency_p50_ms latency_p95_ms latency_p99_ms".split()
-)
+from detectors.score_names import worse
+
 LEAST_WINDOWS = 2
 
 
@@ -30,17 +28,19 @@ class Comparison:
     paired: bool
 
 
-def is_lower_better(metric: str) -> bool:
-    return metric in LOWER or metric.startswith("pinball")
-
-
 def compare(
     metric: str, before: Mapping[int, tuple[float, int]], after: Mapping[int, tuple[float, int]], alpha: float = 0.05
 ) -> Comparison:
-    """before, after: window start -> (value, rows). Windows that both have are compared pairwise, where there are enough."""
-    sign = -1.0 if is_lower_better(metric) else 1.0
+    """before, after: window start -> (value, rows). Windows that both have are compared pairwise, where there are enough.
+
+    Of a metric that is not better either way (detectors/score_names.py), or that is not known, nothing is said.
+    """
+    direction = worse(metric)
+    sign = -1.0 if direction == "above" else 1.0
     shared = sorted(set(before) & set(after))
     old, new = _mean(before), _mean(after)
+    if not direction:
+        return Comparison("unknown", old, new, math.nan, math.nan, min(len(before), len(after)), False)
     if len(shared) >= LEAST_WINDOWS:
         gaps = [sign * (after[w][0] - before[w][0]) for w in shared]
         gain, p = _t_test(gaps, [0.0])
