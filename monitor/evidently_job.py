@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import os
 import re
+from dataclasses import replace
 from typing import Any
 
 from detectors.columns import Columns
@@ -15,33 +16,101 @@ from detectors.score import Score
 
 os.environ["DO_NOT_TRACK"] = "1"  # no usage telemetry
 SUBJECT = "evidently"
+MOST = 1000  # numbers of one metric or preset
+# what Evidently's metrics of a module would need, and where the numbers are
+REFUSED = {
+    "classification": "compares predictions with labels, which a sample of rows does not have: they come later, and `performance` "
+    "has such metrics of all labelled rows",
+    "regression": "compares predictions with labels, which a sample of rows does not have: they come later, and `performance` "
+    "has such metrics of all labelled rows",
+    "recsys": "is of users and recommended items, which a sample of rows does not have: `task: ranking` has NDCG, MAP, MRR and "
+    "the hit rate of all labelled rows",
+    "embeddings": "is of embeddings, which a sample of rows does not keep: `multivariate: {mmd: [embedding]}` is of all of them",
+}
 TEXT_SCORE = "evidently.drift_score"
 
 
 def score_metrics(window: Columns, reference: Columns | None, wanted: list[dict[str, Any]], name: str) -> list[Score]:
-    """The scores of each metric; one that fails has the value NaN, and its reason."""
-    import evidently.metrics as known
-    from evidently import Report
+    """The scores of each metric or preset; one that fails has the value NaN, and its reason.
 
-    out: list[Score] = []
-    current, before = _dataset(window), None if reference is None else _dataset(reference)
+    A score is named by its metric, with the parts of its value: evidently_category_count_share. Where that name is taken
+    already (a preset's three kinds of correlation), the first of the metric's arguments that tells them apart follows it.
+    """
+    out: dict[tuple[str, str], Score] = {}
+    sides = window, reference
     for entry in wanted:
         metric, options = entry["metric"], entry.get("options", {})
         subject = str(options.get("column", SUBJECT))
-        base = score_name(metric)
         try:
-            kind = getattr(known, metric, None)
-            if kind is None:
-                raise ValueError(f"Evidently has no metric {metric!r}")
-            found = Report([kind(**options)]).run(current, before).dict()["metrics"]
+            results, left_out = _results(sides, metric, options)
+            found = _numbered(results, metric, subject, set(out))
         except Exception as error:  # noqa: BLE001  one metric that fails is no reason to lose the others
-            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-            out.append(Score(subject, base, math.nan, window.rows, name, {"reason": reason}))
+            reason = str(error) if isinstance(error, Refused) else f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            out[subject, score_name(metric)] = Score(subject, score_name(metric), math.nan, window.rows, name, {"reason": reason})
             continue
-        for result in found:
-            own = str(result.get("config", {}).get("column", subject))
-            out.extend(Score(own, n, v, window.rows, name) for n, v in _numbers(base, result["value"]))
-    return list({(s.subject, s.name): s for s in out}.values())
+        for key, value in found.items():
+            out[key] = Score(*key, value, window.rows, name, {"left_out": left_out} if left_out else {})
+    return list(out.values())
+
+
+class Refused(ValueError):
+    """A metric that cannot be computed on a sample of rows, and why."""
+
+
+def _results(sides: tuple[Columns, Columns | None], metric: str, options: dict[str, Any]) -> tuple[list[dict[str, Any]], list[str]]:
+    """What Evidently finds, and the texts that were left out: those that the metric does not name, where it fails on them."""
+    from evidently import Report
+
+    made = _metric(metric, options)
+    named = {value for value in options.values() if isinstance(value, str)}
+    texts = set(sides[0].raw) - named
+    try:
+        return Report([made]).run(*_datasets(sides)).dict()["metrics"], []
+    except Exception:
+        if not texts:
+            raise
+        return Report([made]).run(*_datasets(sides, texts)).dict()["metrics"], sorted(texts)
+
+
+def _metric(metric: str, options: dict[str, Any]) -> Any:
+    """One of evidently.metrics or evidently.presets. An argument {metric: NAME, options: {...}} is a metric too."""
+    import evidently.metrics as metrics
+    import evidently.presets as presets
+
+    kind = getattr(metrics, metric, None) or getattr(presets, metric, None)
+    if not isinstance(kind, type):
+        raise Refused(f"Evidently has no metric {metric!r}")
+    room = kind.__module__.rsplit(".", 1)[-1]
+    if room in REFUSED:
+        raise Refused(f"{metric} {REFUSED[room]}")
+    nested = {k: _metric(v["metric"], v.get("options", {})) for k, v in options.items() if isinstance(v, dict) and "metric" in v}
+    return kind(**{**options, **nested})
+
+
+def _numbered(
+    results: list[dict[str, Any]], metric: str, subject: str, taken: set[tuple[str, str]]
+) -> dict[tuple[str, str], float]:  # fmt: skip
+    """Subject and name -> value, of all the numbers in the results."""
+    out: dict[tuple[str, str], float] = {}
+    first: dict[tuple[str, str], dict[str, Any]] = {}
+    for result in results:
+        config = result.get("config", {})
+        own = str(config.get("column", subject))
+        base = score_name(str(config.get("type", metric)).rsplit(":", 1)[-1])
+        if len(results) == 1:
+            base = score_name(metric)
+        if "label" in config:  # of a group
+            base = f"{base}_{_plain(config['label'])}"
+        numbers = _numbers(base, result["value"])
+        if any((own, key) in taken or (own, key) in out for key, _ in numbers):
+            before = first.get((own, base), {})
+            told = next((v for k, v in config.items() if k not in ("type", "tests", "column") and v != before.get(k)), len(out))
+            numbers = [(key.replace(base, f"{base}_{_plain(told)}", 1), value) for key, value in numbers]
+        first.setdefault((own, base), config)
+        out |= {(own, key): value for key, value in numbers}
+    if len(out) > MOST:
+        raise Refused(f"{metric} gives {len(out)} numbers, more than {MOST}: name metrics of single columns")
+    return out
 
 
 def score_texts(window: Columns, reference: Columns | None, features: list[str], name: str) -> list[Score]:
@@ -87,12 +156,17 @@ def _numbers(name: str, value: Any) -> list[tuple[str, float]]:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return [(name, float(value))]
     if isinstance(value, dict):
+        if isinstance(value.get("value"), dict) and isinstance(value.get("column_name"), dict):  # a table of columns
+            kinds, columns = value.get("kind", {}), value["column_name"]
+            value = {
+                "_".join(str(part) for part in (kinds.get(i, ""), columns.get(i, i)) if part): v for i, v in value["value"].items()
+            }
         return [pair for key, item in value.items() for pair in _numbers(f"{name}_{_plain(key)}", item)]
     return []
 
 
 def _plain(key: Any) -> str:
-    return re.sub(r"[^A-Za-z0-9_.-]+", "_", str(key))
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", str(key).removeprefix("ColumnType."))
 
 
 def write_report(window: Columns, reference: Columns | None, path: str) -> None:
@@ -100,9 +174,21 @@ def write_report(window: Columns, reference: Columns | None, path: str) -> None:
     from evidently import Report
     from evidently.presets import DataDriftPreset, DataSummaryPreset
 
+    sides = window, reference
     presets = [DataSummaryPreset()] if reference is None else [DataDriftPreset(), DataSummaryPreset()]
-    snapshot = Report(presets).run(_dataset(window), None if reference is None else _dataset(reference))
+    try:
+        snapshot = Report(presets).run(*_datasets(sides))
+    except ValueError:  # texts that say nothing
+        if not window.raw:
+            raise
+        snapshot = Report(presets).run(*_datasets(sides, set(window.raw)))
     snapshot.save_html(path)
+
+
+def _datasets(sides: tuple[Columns, Columns | None], without: set[str] | frozenset[str] = frozenset()) -> list[Any]:
+    """Window and reference, without some of their texts."""
+    rows = [None if side is None else replace(side, raw={f: c for f, c in side.raw.items() if f not in without}) for side in sides]
+    return [None if side is None else _dataset(side) for side in rows]
 
 
 def _dataset(rows: Columns) -> Any:

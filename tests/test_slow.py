@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -178,6 +179,70 @@ def test_the_drift_of_texts_is_evidentlys_own_of_the_kept_ones(tmp_path):
     assert score_.evidence["test"] == "perc_text_content_drift" and score_.evidence["drifted"] == want[1]
     (nothing,) = score_texts(after, None, ["comment"], "r")
     assert math.isnan(nothing.value) and "the reference holds no texts" in nothing.evidence["reason"]
+
+
+EVIDENTLYS = {
+    "CategoryCount": {"column": "town", "category": "x"}, "InListValueCount": {"column": "town", "values": ["x"]},
+    "OutListValueCount": {"column": "town", "values": ["x"]}, "InRangeValueCount": {"column": "a", "left": -1, "right": 1},
+    "OutRangeValueCount": {"column": "a", "left": -1, "right": 1}, "QuantileValue": {"column": "a", "quantile": 0.25},
+    "ColumnCorrelations": {"column_name": "a"}, "ColumnCorrelationMatrix": {"column_name": "a"}, "ValueStats": {"column": "a"},
+    "UniqueValueCount": {"column": "town"},
+    "GroupBy": {"metric": {"metric": "MeanValue", "options": {"column": "a"}}, "column_name": "town"},
+}  # fmt: skip
+
+
+def test_every_metric_and_preset_of_evidently_has_numbers_or_says_why_it_cannot():
+    """All of evidently.metrics and evidently.presets, on samples whose texts are all alike; the numbers against numpy and scipy."""
+    import evidently.metrics as metrics
+    import evidently.presets as presets
+    from scipy import stats
+
+    from monitor.evidently_job import score_metrics
+
+    rng = np.random.default_rng(0)
+
+    def sides(n, moved):
+        a = rng.normal(moved, 1, n)
+        out = plain(
+            {"a": a, "b": a + rng.normal(size=n)}, 1 / (1 + np.exp(-a)), np.where(a > 0, "1", "0"), {"town": list("xy") * (n // 2)}
+        )
+        return replace(out, raw={"note": DictColumn.from_list(["the same words"] * n)})
+
+    reference, window = sides(300, 0.0), sides(200, 1.0)
+    kinds = {n: getattr(module, n) for module in (metrics, presets) for n in dir(module) if isinstance(getattr(module, n), type)}
+    assert len(kinds) > 90
+    found, refused = {}, {}
+    for name, kind in kinds.items():
+        options = EVIDENTLYS.get(name, {"column": "a"} if "column" in kind.__fields__ else {})
+        for s in score_metrics(window, reference, [{"metric": name, "options": options}], "r"):
+            if "reason" in s.evidence:
+                refused[name] = s.evidence["reason"]
+            else:
+                assert math.isfinite(s.value)
+                found.setdefault(name, {})[s.subject, s.name] = s.value
+    assert len(found) >= 37 and set(found).isdisjoint(refused) and set(found) | set(refused) == set(kinds)
+    assert all("which a sample of rows does not" in reason for reason in refused.values()), refused
+    assert (
+        "`performance` has" in refused["Accuracy"] and "`task: ranking`" in refused["NDCG"] and "mmd" in refused["EmbeddingsDrift"]
+    )
+
+    a, b, town = window.numeric["a"], window.numeric["b"], np.array(window.categorical["town"].to_list())
+    assert found["MeanValue"] == {("a", "evidently_mean_value"): pytest.approx(a.mean())}
+    assert found["StdValue"]["a", "evidently_std_value"] == pytest.approx(a.std(ddof=1))
+    assert found["QuantileValue"]["a", "evidently_quantile_value"] == pytest.approx(np.quantile(a, 0.25))
+    assert found["CategoryCount"]["town", "evidently_category_count_share"] == 0.5
+    assert found["InRangeValueCount"]["a", "evidently_in_range_value_count_count"] == ((a >= -1) & (a <= 1)).sum()
+    assert found["UniqueValueCount"]["town", "evidently_unique_value_count_counts_x"] == 100
+    groups = {("evidently", f"evidently_group_by_metric_{t}"): pytest.approx(a[town == t].mean()) for t in "xy"}
+    assert found["GroupBy"] == groups
+    for name, rho in (("pearson", stats.pearsonr), ("spearman", stats.spearmanr), ("kendall", stats.kendalltau)):
+        key = "evidently", f"evidently_column_correlation_matrix_{name}_b"
+        assert found["ColumnCorrelations"][key] == pytest.approx(rho(a, b)[0])
+    assert found["DataDriftPreset"]["a", "evidently_value_drift"] == pytest.approx(stats.ks_2samp(reference.numeric["a"], a).pvalue)
+    (left,) = score_metrics(window, reference, [{"metric": "DriftedColumnsCount"}], "r")[:1]
+    assert left.evidence == {"left_out": ["note"]}
+    two = [{"metric": "ValueDrift", "options": {"column": "a", "method": method}} for method in ("psi", "ks")]
+    assert [s.name for s in score_metrics(window, reference, two, "r")] == ["evidently_value_drift", "evidently_value_drift_ks"]
 
 
 def test_no_masked_feature_reaches_a_slow_detector_or_a_report(world, tmp_path):
