@@ -87,6 +87,7 @@ def unpack(schema: Schema, payload: Ragged, truth: Ragged, true_label: DictColum
                  are no class of the model
     quantile     quantiles (n, quantiles)
     ranking      gains (n, ITEMS): the relevance of the item at each place, NaN behind the end of the list;
+                 cut (n, 1): 1 where the list went on;
                  ideal (n, ITEMS): the greatest relevances, descending, 0 where there are no more; relevant (n, 1): how
                  many items are relevant
     """
@@ -140,7 +141,8 @@ def _true_labels(pairs: Ragged, classes: tuple[str, ...]) -> dict[str, Matrix]:
 
 def _gains(body: Ragged, pairs: Ragged) -> dict[str, Matrix]:
     rows = body.rows
-    items = Ragged(np.where(body.lengths < 0, -1, body.lengths // 8), body.values.view("<u8")).head(ITEMS)
+    whole = Ragged(np.where(body.lengths < 0, -1, body.lengths // 8), body.values.view("<u8"))
+    items, cut = whole.head(ITEMS), (whole.lengths > ITEMS).astype(np.float32)[:, None]
     both = (items.lengths >= 0) & (pairs.lengths >= 0)
     owner = np.concatenate([items.owners(), pairs.owners()]).astype(np.uint64)
     item = np.concatenate([items.values, pairs.values["item"]])
@@ -156,6 +158,6 @@ def _gains(body: Ragged, pairs: Ragged) -> dict[str, Matrix]:
     first = places < ITEMS
     ideal[pairs.owners()[first], places[first]] = pairs.values["gain"][order][first]
     relevant = np.bincount(pairs.owners()[pairs.values["gain"] > 0], minlength=rows).astype(np.float32)[:, None]
-    for matrix in (gains, ideal, relevant):
+    for matrix in (gains, ideal, relevant, cut):
         matrix[~both] = np.nan
-    return {"gains": gains, "ideal": ideal, "relevant": relevant}
+    return {"gains": gains, "ideal": ideal, "relevant": relevant, "cut": cut}

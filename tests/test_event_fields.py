@@ -87,6 +87,9 @@ ODD = [
     predicted("tags", labels="dog"),
     predicted("tags", labels=["dog", None]),
     predicted("search", items=["a", 7, None]),
+    predicted("search", items=["a", "b", "a"]),
+    predicted("search", items=[*(f"item {i}" for i in range(ITEMS + 20)), "item 3"]),
+    predicted("search", items=["7", 7]),
     predicted("search", items=["a", 7]),
     predicted("search", items={"a": 1}),
     predicted("search", items=["x" * 2000]),
@@ -135,7 +138,7 @@ def test_what_is_not_given_follows_from_what_is():
     assert pets.numbers["cost_usd"].tolist() == pytest.approx([np.nan, np.nan, np.nan, 0.01], nan_ok=True)
     assert tags.vectors["labels"].tolist() == [[0, 1, 1], [0, 1, 1], [0, 0, 0]]
     items = batches["search"].lists["items"]
-    assert items.lengths.tolist() == [3, ITEMS, 0] and (items.row(0) == hash_texts(["a", "b", "c"])[:, 0]).all()
+    assert items.lengths.tolist() == [3, ITEMS + 1, 0] and (items.row(0) == hash_texts(["a", "b", "c"])[:, 0]).all()
     assert batches["sales"].score.tolist() == [2.0] and batches["sales"].vectors["quantiles"].tolist() == [[1, 2, 3.5]]
 
 
@@ -146,6 +149,7 @@ def test_reasons_say_what_is_allowed():
         "prediction.probabilities is string, must be a number", "has 2 numbers, must have 3", "embedding has 3 numbers, must have 4",
         "holds null", "beyond", "embedding is string, must be a list of 4 numbers", "'wolf', which is not among the model's classes",
         "prediction.labels is string", "prediction.items is object", "names no 0.5", "at most 1000",
+        "prediction.items names 'a' twice", "'item 3' twice", "'7' twice",
     ):  # fmt: skip
         assert any(words in s for s in said), (words, said)
 

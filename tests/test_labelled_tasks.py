@@ -92,6 +92,14 @@ def test_ranking(tmp_path):
     assert found["ndcg_at_k"] == pytest.approx(expected, rel=1e-6) and found["mrr"] == pytest.approx(np.mean(first))
 
 
+def test_a_list_that_goes_on_behind_its_hundredth_item_is_counted(tmp_path):
+    items = [f"item {i}" for i in range(120)]
+    predictions = [{"items": items[: 100 if i % 4 else 120]} for i in range(N)]
+    found = run(tmp_path, "ranking", "", predictions, [[items[i % 3 * 50]] for i in range(N)])
+    assert found["cut_list_share"] == pytest.approx(np.mean([i % 4 == 0 for i in range(N)]))
+    assert found["mrr"] == pytest.approx(np.mean([[1.0, 1 / 51, 0.0][i % 3] for i in range(N)]))
+
+
 def test_quantile_forecasts(tmp_path):
     rng = np.random.default_rng(5)
     f = np.sort(rng.normal(10, 2, (N, 3)), axis=1)

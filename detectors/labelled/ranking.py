@@ -2,7 +2,8 @@
 
     ndcg_at_k        DCG / ideal DCG, gains as they are and log2 discounts          (Järvelin and Kekäläinen 2002)
     map_at_k         mean over rows of sum_{i <= k, relevant} precision_i / min(relevant, k)
-    mrr              mean of 1 / place of the first relevant item, 0 where none is in the list
+    mrr              mean of 1 / place of the first relevant item, 0 where none is in the list (of its first 100)
+    cut_list_share   share of rows whose list had more items than are looked at
     hit_rate_at_k    share of rows with a relevant item among the first k
     precision_at_k   relevant among the first k / k;   recall_at_k: / all relevant
 
@@ -28,6 +29,8 @@ def add(tally: Tally, o: Outcomes) -> None:
     gains, ideal, relevant = (o.vectors[n].astype(np.float64) for n in ("gains", "ideal", "relevant"))
     judged = ~np.isnan(relevant[:, 0]) & ~np.isnan(ideal[:, 0])
     tally.count_rows(o.weight[judged], "judged")
+    if "cut" in o.vectors:
+        tally.count_rows(o.weight[judged & (o.vectors["cut"][:, 0] > 0)], "cut")
     there = judged & (relevant[:, 0] > 0)
     g, best, number, weight = np.nan_to_num(gains[there]), ideal[there], relevant[there, 0], o.weight[there]
     tally.count_rows(weight)
@@ -54,9 +57,10 @@ def metrics(tally: Tally) -> Sequence[Metric]:
     n, judged, k = tally.rows, tally.sums["judged"], {"k": tally.schema.top_k}
     out = [Metric(name, *mean_of(tally, name, n), n, k) for name in MEANS]
     out.append(Metric("hit_rate_at_k", tally.sums["hit"] / n, *wilson(tally.sums["hit"], n), n, k))
-    without = judged - n
+    without, cut = judged - n, tally.sums["cut"]
+    out.append(Metric("cut_list_share", cut / judged, *wilson(cut, judged), int(judged)))
     out.append(Metric("no_relevant_share", without / judged, *wilson(without, judged), int(judged)))
     return out
 
 
-RANKING = Task(add, metrics, lambda schema: MEANS, ("judged", "hit"))
+RANKING = Task(add, metrics, lambda schema: MEANS, ("judged", "hit", "cut"))

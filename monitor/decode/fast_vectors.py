@@ -146,7 +146,20 @@ def hashes(array: pa.ListArray, bad: Bools) -> Ragged:
     sizes = pc.binary_length(flat).to_numpy(zero_copy_only=False)
     if len(sizes) and int(sizes.max()) > LABEL_CHARS:
         bad[owners[sizes > LABEL_CHARS]] = True
-    return Ragged(lengths, hash_column(flat)[:, 0].copy()).head(ITEMS)
+    out = Ragged(lengths, hash_column(flat)[:, 0].copy())
+    _mark_repeats(out, bad)
+    return out.head(ITEMS + 1)
+
+
+def _mark_repeats(items: Ragged, bad: Bools) -> None:
+    """Rows that have an item twice, and few that only seem to: one sort of all rows' items together."""
+    owners = items.owners()
+    with np.errstate(over="ignore"):
+        keys = items.values ^ (owners.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15))
+    ordered = np.sort(keys)
+    twice = ordered[1:][ordered[1:] == ordered[:-1]]
+    if len(twice):
+        bad[owners[np.isin(keys, twice)]] = True
 
 
 def _lengths(array: pa.ListArray) -> Ints:

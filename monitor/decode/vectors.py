@@ -73,7 +73,10 @@ def exact(name: str, value: Any, schema: Schema, lenient: bool) -> Any:
         return vector(value, schema.vectors[name], "embedding", lenient)
     texts = strings(value, f"prediction.{name}")
     if name == "items":
-        return texts[:ITEMS]
+        if len(set(texts)) < len(texts):
+            twice = next(t for i, t in enumerate(texts) if t in texts[:i])
+            raise Refused("wrong_type", f"prediction.items names {twice[:100]!r} twice; a ranked list has each item once")
+        return texts[: ITEMS + 1]
     unknown = [t for t in texts if t not in schema.classes]
     if unknown:
         raise Refused("wrong_type", f"prediction.labels holds {unknown[0][:100]!r}, which is not among the model's classes")
