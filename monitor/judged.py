@@ -23,6 +23,7 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 from detectors.calibrate.closed import share_root
+from detectors.calibrate.first_days import beyond_hours
 from detectors.calibrate.history import Past as Expected
 from detectors.calibrate.null import NullTable
 from detectors.calibrate.nulls import CALIBRATED, NORMAL, NORMAL_EITHER, STUDENT, pair_null
@@ -68,6 +69,11 @@ class Judged:
     alias: str = ""  # the score that says the same already: this one is not counted again
     needs_past: bool = False  # compared with a reference that is not its own: only its past says what is usual
     past: Expected | None = None  # of this score alone, shapes (1,)
+    basis: str = ""  # what `past` rests on, in words
+    held: bool = False  # in its first day: beyond the limit that it would have later is not yet drift
+    ticks: bool = False  # it may move with the clock: what is held is usual
+    later: Expected | None = None  # `past` as it would be then
+    beyond_hours: Callable[[], float] | None = None  # the share of rows that no hour of the built reference can hold
     series: Series | None = None  # of a score that is held against its own past
 
     @property
@@ -82,15 +88,23 @@ class Judged:
 
     def probability(self) -> float:
         """Of a score as far out where nothing has changed; NaN where nothing can be said."""
+        waits = self.held and self.past is None
+        return math.nan if waits else self._probability(self.past)
+
+    def later_probability(self) -> float:
+        """The same by what a score that is not held is judged by."""
+        return self._probability(self.later)
+
+    def _probability(self, past: Expected | None) -> float:
         if self.settled or not math.isfinite(self.out):
             return math.nan
         if self.table is not None:
-            position = self.position() if self.past is None else float(self.past.position(np.array([self.position()]))[0])
+            position = self.position() if past is None else float(past.position(np.array([self.position()]))[0])
             return self.table.survival(self.table.centre + self.table.spread * position)
         series = self.series
-        if series is None or self.past is None:
+        if series is None or past is None:
             return math.nan
-        return probability(float(deviates(np.array([self.out]), self._least(series), self.past)[0]), series.either)
+        return probability(float(deviates(np.array([self.out]), self._least(series), past)[0]), series.either)
 
     def limit(self, chance: float) -> float | None:
         """The value of the score that has this probability: where it would have alarmed. None where nothing can be said."""
@@ -180,7 +194,14 @@ def _drift(group: Group, at: int, score: Score, pair: Pair | None, part: GroupVi
         group, at, score, score.value, null, lambda out: out,
         effect=score.value, floor=calibration.least_effect(name), reference_rows=pair.n,
         settled=_few(min(pair.n, pair.m), calibration.min_rows), needs_past=_foreign(part) and score.subject != TARGET,
+        beyond_hours=(lambda: _beyond_hours(pair)) if part.profile is not None else None,
     )  # fmt: skip
+
+
+def _beyond_hours(pair: Pair) -> float:
+    if isinstance(pair, NumericPair):
+        return beyond_hours(pair.p, pair.q)
+    return beyond_hours(*(counts / max(int(counts.sum()), 1) for counts in pair.bins))
 
 
 def _p_value(group: Group, at: int, score: Score, part: GroupView, calibration: Calibration) -> Judged:
@@ -259,6 +280,7 @@ def _share(
         lambda place: _share_at(root, usual, place, rising), effect=abs(hits / rows - usual),
         floor=calibration.least_effect(score.name), reference_rows=all_before,
         settled=_few(min(rows, all_before), calibration.min_rows), needs_past=_foreign(part),
+        beyond_hours=(lambda: beyond_hours(np.array([usual]), np.array([hits / rows]))) if part.profile is not None else None,
     )  # fmt: skip
 
 

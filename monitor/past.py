@@ -7,8 +7,8 @@ Two memories, each a set of states of the model in the publishing transaction:
     series             values of traffic and latency over the last KEEP_MS, rolling
 
 The first EARLY windows are kept one by one, later ones at a stride that keeps ABOUT of them: 4 bytes a score and window,
-at most MAX_SCORES scores. They lie in chunks by window start. A window is judged by the chunks that ended before it, so
-what it sees is a function of earlier windows alone; published anew, it replaces its own row. Where that changes a chunk
+at most MAX_SCORES scores. They lie in chunks by window start. A window is judged by the chunks that ended before it,
+in the first days by all windows before it (monitor/first_days.py), so what it sees is a function of earlier windows alone; published anew, it replaces its own row. Where that changes a chunk
 that published windows were judged by (rows of a partition that had been idle), these are published anew (monitor/stale.py).
 Labels come late as a rule: no score that rests on them is part of the memory of a reference, nor has a part in what is
 called beyond its limit there (`rests_on_inputs`), so that a late label does not judge all later windows again. A metric of
@@ -28,55 +28,67 @@ from hashlib import sha256
 import numpy as np
 
 from detectors.calibrate.episodes import usual
-from detectors.calibrate.history import LEAST_WINDOWS, Learned, learn
+from detectors.calibrate.first_days import DAY_MS
+from detectors.calibrate.history import Learned, learn
 from detectors.columns import Bools, Floats, Ints
 from detectors.target import SUBJECT as TARGET
 from detectors.worst_drop import P_VALUES as OF_SEGMENTS
+from monitor.first_days import Seen, clocks, first_days
 from monitor.judged import Judged
 from monitor.label_scores import PERFORMANCE
 from monitor.stale import outdate
 from monitor.view import Memory, WindowView
 
-FORMAT = 1
+FORMAT = 2  # of a chunk; 1 lacks what was held
 KEEP_MS = 28 * 86_400_000
 ABOUT = 2016
 EARLY = 64
 CHUNK = 32
+YOUNG_MS = 7 * DAY_MS  # so long the first days' rules hold beside what is learned by hour and weekday
 MAX_SCORES = 2000
 REFERENCES = 2  # memories of older references are dropped
 OF_LABELS = (*PERFORMANCE, TARGET)  # subjects
 NOT_YET = ("domain_auc_p", *OF_SEGMENTS)  # scores that a slow detector or labels bring
+CALM, CALLED, HELD = 0, 1, 2  # of a score in a window: called changed, or beyond its limit and not called for want of days
+Row = dict[str, tuple[float, int]]  # of each score its value and which of these
 _CACHED = 64
 _HEAD = struct.Struct("<BII")
 
 
 @dataclass(slots=True)
 class Chunk:
-    """Rows of windows in order of start: starts (n,), values (n, m) and beyond (n, m) for the scores `names` (m)."""
+    """Rows of windows in order of start: starts (n,), values, beyond and held (n, m) for the scores `names` (m).
+
+    beyond: the score was beyond its limit; held: and was not called changed.
+    """
 
     names: list[str]
     starts: Ints
     values: Floats
     beyond: Bools
+    held: Bools
 
     def to_bytes(self) -> bytes:
         names = json.dumps(self.names).encode()
-        body = self.starts.astype("<i8").tobytes() + self.values.astype("<f4").tobytes() + np.packbits(self.beyond).tobytes()
+        flags = np.packbits(self.beyond).tobytes() + np.packbits(self.held).tobytes()
+        body = self.starts.astype("<i8").tobytes() + self.values.astype("<f4").tobytes() + flags
         return _HEAD.pack(FORMAT, len(names), len(self.starts)) + zlib.compress(names + body, 1)
 
     @staticmethod
     def from_bytes(data: bytes) -> Chunk:
         """Raises ValueError for a format that this release does not know."""
         form, length, n = _HEAD.unpack_from(data)
-        if form != FORMAT:
-            raise ValueError(f"past windows of format {form}: this release reads {FORMAT}. Upgrade driftd.")
+        if form not in (1, FORMAT):
+            raise ValueError(f"past windows of format {form}: this release reads 1 and {FORMAT}. Upgrade driftd.")
         body = zlib.decompress(data[_HEAD.size :])
         names = json.loads(body[:length])
         m, at = len(names), length + 8 * n
         values = np.frombuffer(body, dtype="<f4", count=n * m, offset=at).reshape(n, m).astype(np.float64)
-        bits = np.unpackbits(np.frombuffer(body, dtype=np.uint8, offset=at + 4 * n * m), count=n * m)
+        flags = np.frombuffer(body, dtype=np.uint8, offset=at + 4 * n * m)
+        size = -(-n * m // 8)
+        beyond, held = (np.unpackbits(f, count=n * m).reshape(n, m).astype(np.bool_) for f in (flags[:size], flags[size:]))
         starts = np.frombuffer(body, dtype="<i8", count=n, offset=length).astype(np.int64)
-        return Chunk(names, starts, values, bits.reshape(n, m).astype(np.bool_))
+        return Chunk(names, starts, values, beyond, held)
 
 
 class Past:
@@ -105,7 +117,21 @@ class Past:
         _learned.move_to_end(key)
         return _learned[key]
 
-    def note(self, start_ms: int, values: dict[str, tuple[float, bool]]) -> None:
+    def young(self, start_ms: int) -> bool:
+        """Whether a window lies in the memory's first days."""
+        return self._first is None or start_ms - self._first < YOUNG_MS
+
+    def seen(self, start_ms: int) -> Seen | None:
+        """All windows before this one that are kept; None where there are none."""
+        names = [c for c in self._chunks if self._span(c)[0] < start_ms]
+        loaded = [Chunk.from_bytes(blob) for c in names if (blob := self._memory.load_state(f"{self._name}:{c}"))]
+        if not loaded or min(int(c.starts[0]) for c in loaded) >= start_ms:
+            return None
+        places, starts, values, beyond, held = _together(loaded)
+        before = starts < start_ms
+        return Seen(places, starts[before], values[before], (beyond & ~held)[before], held[before])
+
+    def note(self, start_ms: int, values: Row) -> None:
         """Remember a window: each score's value, and whether it was beyond its limit."""
         if self._first is None or (values and start_ms < self._first):
             if not values:
@@ -119,14 +145,14 @@ class Past:
             return
         if start_ms == self._first and not values:
             self._begin_at(min((s for s in self._kept() if s > start_ms), default=None))
-        end = self._span(chunk)[1]
+        end, young = self._span(chunk)[1], (self._first or start_ms) + YOUNG_MS
         until = math.inf if self._frozen else end + KEEP_MS
-        outdate(self._memory, end, lambda window: window.start_ms < until)
+        outdate(self._memory, start_ms + 1, lambda w: w.start_ms < young or end <= w.start_ms < until)
         if not self._frozen:
             self._drop_before(start_ms - KEEP_MS - 2 * CHUNK * self._stride)
         self._save()
 
-    def _put(self, chunk: str, start_ms: int, values: dict[str, tuple[float, bool]]) -> bool:
+    def _put(self, chunk: str, start_ms: int, values: Row) -> bool:
         """Replace a window's row, or take it out where it has no values; False where nothing changed."""
         blob = self._memory.load_state(f"{self._name}:{chunk}") if chunk in self._chunks else None
         if blob is None and not values:
@@ -158,7 +184,8 @@ class Past:
         for known in chunks:
             for at, start in enumerate(known.starts.tolist()):
                 there = np.flatnonzero(np.isfinite(known.values[at]))
-                row = {known.names[m]: (float(known.values[at, m]), bool(known.beyond[at, m])) for m in there}
+                flags = known.beyond[at].astype(np.int64) + known.held[at]
+                row = {known.names[m]: (float(known.values[at, m]), int(flags[m])) for m in there}
                 if (kept := self._chunk_of(start, first_ms)) is not None:
                     self._put(kept, start, row)
         if chunks:
@@ -188,22 +215,26 @@ class Past:
 
     def _learn(self, chunks: list[str]) -> tuple[dict[str, int], Learned]:
         loaded = [Chunk.from_bytes(blob) for c in chunks if (blob := self._memory.load_state(f"{self._name}:{c}"))]
-        places: dict[str, int] = {}
-        for chunk in loaded:
-            for name in chunk.names:
-                places.setdefault(name, len(places))
-        starts = np.concatenate([c.starts for c in loaded])
-        values = np.full((len(starts), len(places)), np.nan)
-        beyond = np.zeros(values.shape, dtype=np.bool_)
-        at = 0
-        for chunk in loaded:
-            columns = [places[name] for name in chunk.names]
-            values[at : at + len(chunk.starts), columns] = chunk.values
-            beyond[at : at + len(chunk.starts), columns] = chunk.beyond
-            at += len(chunk.starts)
-        order = np.argsort(starts, kind="stable")
-        values, beyond, starts = values[order], beyond[order], starts[order]
+        places, starts, values, beyond, _ = _together(loaded)
         return places, learn(usual(values, beyond) if self._frozen else values, starts)
+
+
+def _together(chunks: list[Chunk]) -> tuple[dict[str, int], Ints, Floats, Bools, Bools]:
+    """All rows in order of time: the place of each score, starts, values, beyond and held."""
+    places: dict[str, int] = {}
+    for chunk in chunks:
+        for name in chunk.names:
+            places.setdefault(name, len(places))
+    starts = np.concatenate([c.starts for c in chunks])
+    values = np.full((len(starts), len(places)), np.nan)
+    beyond, held = np.zeros(values.shape, dtype=np.bool_), np.zeros(values.shape, dtype=np.bool_)
+    at = 0
+    for chunk in chunks:
+        rows, columns = slice(at, at + len(chunk.starts)), [places[name] for name in chunk.names]
+        values[rows, columns], beyond[rows, columns], held[rows, columns] = chunk.values, chunk.beyond, chunk.held
+        at += len(chunk.starts)
+    order = np.argsort(starts, kind="stable")
+    return places, starts[order], values[order], beyond[order], held[order]
 
 
 _learned: OrderedDict[tuple[object, ...], tuple[dict[str, int], Learned]] = OrderedDict()  # pure: keyed by contents
@@ -213,8 +244,8 @@ class Remembered:
     """What a window's scores are judged by besides their nulls, and where they are noted afterwards."""
 
     def __init__(self, view: WindowView) -> None:
-        self._start, self._memory = view.start_ms, view.memory
-        slide = view.model.slide_ms
+        self._start, self._size, self._memory = view.start_ms, view.model.size_ms, view.memory
+        slide, self._ticking = view.model.slide_ms, clocks(view.model.schema.kinds)
         reference = next((g.reference for g in view.groups.values() if g.profile or g.learned), "")
         name = f"past:{reference}" if reference else ""
         self._nulls = Past(view.memory, name, slide, frozen=True) if name else None
@@ -226,23 +257,25 @@ class Remembered:
         """Give each score what its own past windows say, where there are enough."""
         for past, mine in self._parts(items):
             found = past.learned(self._start) if mine else None
-            if found is None:
-                continue
-            places, learned = found
-            expected = learned.plain(self._start) if past is self._series else learned.at(self._start)
-            for item in mine:
-                place = places.get(item.key, -1)
-                if place >= 0 and expected.rows[place] >= LEAST_WINDOWS:
-                    item.past = expected.of(place)
+            if found is not None:
+                places, learned = found
+                expected = learned.plain(self._start) if past is self._series else learned.at(self._start)
+                for item in mine:
+                    place = places.get(item.key, -1)
+                    if place >= 0 and expected.rows[place] > 0:
+                        item.past = expected.of(place)
+                        item.basis = f"past {int(item.past.rows[0])} windows"
+            if mine and self._size < DAY_MS and past.young(self._start):
+                first_days(mine, past.seen(self._start), self._start, self._size, past is self._series, self._ticking)
 
-    def note(self, items: list[tuple[Judged, bool]]) -> None:
-        """Remember where each score lay, and whether it was beyond its limit."""
-        beyond = {id(item): flag for item, flag in items}
+    def note(self, items: list[tuple[Judged, int]]) -> None:
+        """Remember where each score lay, and whether it was CALM, CALLED or HELD."""
+        flags = {id(item): flag for item, flag in items}
         for other in self._others:  # the window may have been judged by another reference before
             other.note(self._start, {})
         for past, mine in self._parts([item for item, _ in items]):
             there = [item for item in mine if math.isfinite(item.out) and not item.settled and not item.alias]
-            past.note(self._start, {item.key: (item.position(), beyond[id(item)]) for item in there})
+            past.note(self._start, {item.key: (item.position(), flags[id(item)]) for item in there})
 
     def _parts(self, items: list[Judged]) -> list[tuple[Past, list[Judged]]]:
         series = [(self._series, [item for item in items if item.series is not None])]
@@ -267,25 +300,29 @@ def forget_old_references(memory: Memory, keep: str) -> None:
             memory.drop_state(state)
 
 
-def _with_row(chunk: Chunk | None, start_ms: int, row: dict[str, tuple[float, bool]]) -> Chunk:
+def _with_row(chunk: Chunk | None, start_ms: int, row: Row) -> Chunk:
     """The chunk with a window's row in place of the one that it had; without it where it is empty.
 
     Scores stand by name: the first MAX_SCORES of them, whatever order windows come in.
     """
     if chunk is None:
-        chunk = Chunk([], np.empty(0, dtype=np.int64), np.empty((0, 0)), np.empty((0, 0), dtype=np.bool_))
+        nothing = np.zeros((0, 0), dtype=np.bool_)
+        chunk = Chunk([], np.empty(0, dtype=np.int64), np.empty((0, 0)), nothing, nothing)
     keep = chunk.starts != start_ms
     others = np.isfinite(chunk.values[keep]).any(axis=0)
     known = {name: at for at, name in enumerate(chunk.names) if others[at]}
     names = sorted({*known, *row})[:MAX_SCORES]
     starts = np.append(chunk.starts[keep], [start_ms] if row else []).astype(np.int64)
-    values, beyond = np.full((len(starts), len(names)), np.nan), np.zeros((len(starts), len(names)), dtype=np.bool_)
+    values = np.full((len(starts), len(names)), np.nan)
+    beyond, held = np.zeros(values.shape, dtype=np.bool_), np.zeros(values.shape, dtype=np.bool_)
     there, at = [m for m, name in enumerate(names) if name in known], [known[name] for name in names if name in known]
     rows = int(keep.sum())
-    values[:rows, there], beyond[:rows, there] = chunk.values[keep][:, at], chunk.beyond[keep][:, at]
+    for new, old in ((values, chunk.values), (beyond, chunk.beyond), (held, chunk.held)):
+        new[:rows, there] = old[keep][:, at]
     if row:
-        nothing = (math.nan, False)
-        values[rows] = [row.get(name, nothing)[0] for name in names]
-        beyond[rows] = [row.get(name, nothing)[1] for name in names]
+        nowhere = (math.nan, CALM)
+        values[rows] = [row.get(name, nowhere)[0] for name in names]
+        flags = np.array([int(row.get(name, nowhere)[1]) for name in names])
+        beyond[rows], held[rows] = flags != CALM, flags == HELD
     order = np.argsort(starts, kind="stable")
-    return Chunk(names, starts[order], values[order], beyond[order])
+    return Chunk(names, starts[order], values[order], beyond[order], held[order])

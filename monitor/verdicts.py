@@ -24,8 +24,11 @@ from monitor.judged import HEADLINE, SPOKEN_BY, Judged, judged
 from monitor.label_scores import matured
 from monitor.model import Model
 from monitor.panes import Group
-from monitor.past import Remembered, rests_on_inputs
+from monitor.past import CALLED, CALM, HELD, Remembered, rests_on_inputs
 from monitor.view import WindowView
+
+WAITS = "held, it may be the hour of the day"  # the end of the rule of a score that is held
+TICKS = "held, it may move with the clock"
 
 
 def judge_window(view: WindowView) -> dict[Group, list[Finding]]:
@@ -46,9 +49,13 @@ def judge_window(view: WindowView) -> dict[Group, list[Finding]]:
     if remembered is not None:
         mine = [item for item in items if rests_on_inputs(item)]
         alone = findings(model, mine) if len(mine) < len(items) else found
-        beyond = {id(item) for item, finding in zip(mine, alone, strict=True) if finding.level == "breach"}
-        remembered.note([(item, id(item) in beyond) for item in items])
+        flags = {id(item): _flag(finding) for item, finding in zip(mine, alone, strict=True)}
+        remembered.note([(item, flags.get(id(item), CALM)) for item in items])
     return matured(view, out)
+
+
+def _flag(finding: Finding) -> int:
+    return CALLED if finding.level == "breach" else HELD if finding.rule.endswith(WAITS) else CALM
 
 
 def headlines(found: list[Finding]) -> list[Finding]:
@@ -109,6 +116,8 @@ def _member(model: Model, item: Judged) -> _Member:
 
 def _streak(member: _Member) -> float:
     """The chance of a streak as long as the rules want, all as far out as this window."""
+    if member.item.held and member.item.past is None and not member.item.settled:
+        return 1.0  # it is looked at, and cannot alarm
     if math.isnan(member.probability):
         return math.nan
     return float(streak_probability(np.array([member.probability]), member.windows, member.rho)[0])
@@ -117,15 +126,19 @@ def _streak(member: _Member) -> float:
 def _finding(member: _Member, breach: float, warn: float) -> Finding:
     item = member.item
     rule = f"calibrated {item.score.name}"
-    if item.past is not None:
-        rule += f", past {int(item.past.rows[0])} windows"
+    if item.past is not None or item.held:
+        rule += f", {item.basis}"
     elif item.table is None or item.needs_past:
         why = item.settled or "too few past windows"
         return Finding(item.score, "unsure", None, f"{rule}: {why}")
     limit = item.limit(single_probability(breach, member.windows, member.rho))
-    if item.settled or math.isnan(member.probability):
+    if item.settled or (math.isnan(member.probability) and not item.held):
         return Finding(item.score, "unsure", limit, f"{rule}: {item.settled or 'undefined'}")
     chance = _streak(member)
+    if item.held and chance > breach and item.effect >= item.floor:
+        later = float(streak_probability(np.array([item.later_probability()]), member.windows, member.rho)[0])
+        if later <= breach:
+            return Finding(item.score, "unsure", limit, f"{rule}: {TICKS if item.ticks else WAITS}")
     level = "ok"
     if item.effect >= item.floor:
         level = "breach" if chance <= breach else "warn" if chance <= warn and not member.at_warn else "ok"

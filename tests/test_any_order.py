@@ -19,8 +19,9 @@ import pyarrow.parquet as pq
 import pytest
 from sqlalchemy import event as sql_event
 
+from detectors.calibrate import first_days as calibrate_days
 from detectors.calibrate import history
-from monitor import concept, past
+from monitor import concept, first_days, past
 from monitor.config import parse_config
 from monitor.events import PartitionKey, RawBatch
 from monitor.publish import publish_due
@@ -33,6 +34,7 @@ from monitor.watermark import FAR_FUTURE_MS
 START = 1_767_225_600_000
 WINDOWS, PER_WINDOW, MINUTE = 18, 44, 60_000
 SPAN = WINDOWS * MINUTE
+DAY = 12 * MINUTE  # that long a day is here
 CONFIG = """
 store: {{url: "sqlite:///{folder}/s.db"}}
 models:
@@ -74,15 +76,20 @@ def short_memories(monkeypatch):
     monkeypatch.setattr(past, "CHUNK", 3)
     monkeypatch.setattr(past, "EARLY", 7)
     monkeypatch.setattr(past, "ABOUT", past.KEEP_MS // (2 * MINUTE))
-    for module in (past, history):
-        monkeypatch.setattr(module, "LEAST_WINDOWS", 4)
+    monkeypatch.setattr(history, "LEAST_WINDOWS", 4)
+    monkeypatch.setattr(past, "YOUNG_MS", 16 * MINUTE)
+    monkeypatch.setattr(calibrate_days, "DAY_MS", DAY)
+    monkeypatch.setattr(calibrate_days, "NEAR_MS", MINUTE // 2)
+    monkeypatch.setattr(calibrate_days, "LEAST", 3)
+    monkeypatch.setattr(first_days, "SOON_MS", MINUTE)
     monkeypatch.setattr(concept, "EPOCH", 4)
 
 
 def one(rng, i, ts, model):
     """An event and its true label."""
     drifted, broken = ts - START > SPAN // 2, ts - START > 2 * SPAN // 3
-    income = float(rng.lognormal(8.0 + (0.5 if drifted else 0.0), 0.5))
+    season = 0.8 * math.sin(2.0 * math.pi * (ts - START) / DAY) if model == "credit" else 0.0
+    income = float(rng.lognormal(8.0 + season + (0.5 if drifted else 0.0), 0.5))
     event = {
         "event_id": f"{model}-{i}", "ts": ts, "model": model, "version": "3" if i % 3 else "4",
         "features": {"income": income}, "latency_ms": float(rng.lognormal(2.0, 0.4)), "status": "ok" if i % 31 else "error",
@@ -332,7 +339,8 @@ def test_every_schedule_ends_in_the_results_of_a_calm_run(tmp_path, reference):
     built = training(tmp_path) if reference == "built" else None
     together, apart = [[*EVENTS, *LABELS]], [[EVENTS[0], LABELS[1]], [EVENTS[1], LABELS[0]]]
     calm = Daemons(tmp_path / "calm", log, together, built).finish()
-    assert any(row["rule"].startswith("calibrated") and "past" in row["rule"] for row in calm["scores"])
+    for basis in ("past", "held", "windows before", "same hour of earlier days"):
+        assert any(row["rule"].startswith("calibrated") and basis in row["rule"] for row in calm["scores"]), basis
     wrong = {}
     for at, (name, schedule) in enumerate(SCHEDULES.items()):
         if reference == "built" and name.startswith("labels"):  # what is learned of labels is fixed then

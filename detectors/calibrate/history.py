@@ -49,12 +49,12 @@ class Past:
     def position(self, position: Floats) -> Floats:
         """Positions on the closed null's scale once the past's excess over it is taken out: never farther out than before."""
         moved = (position - np.maximum(self.centre, 0.0)) / self._width()
-        return np.where(self.rows >= LEAST_WINDOWS, np.minimum(position, moved), position)
+        return np.where(self.rows > 0, np.minimum(position, moved), position)
 
     def value(self, position: Floats) -> Floats:
         """The way back: which position comes to lie at the given one."""
         back = position * self._width() + np.maximum(self.centre, 0.0)
-        return np.where(self.rows >= LEAST_WINDOWS, np.maximum(position, back), position)
+        return np.where(self.rows > 0, np.maximum(position, back), position)
 
     def _width(self) -> Floats:
         """The spread, wider by what is not known of it and of the centre; not where they are those of independent rows."""
@@ -110,7 +110,8 @@ class Learned:
     def plain(self, start_ms: int) -> Past:
         """The same without shrinking: for series that have no null but their own past."""
         hour = int(hour_of_week(np.array([start_ms]))[0])
-        return Past(self.level + self.by_hour[hour % 24] + self.by_week[hour], self.spread, self.error, self.rows)
+        rows = np.where(self.rows >= LEAST_WINDOWS, self.rows, 0)
+        return Past(self.level + self.by_hour[hour % 24] + self.by_week[hour], self.spread, self.error, rows)
 
 
 def _kept(values: Floats, noise: Floats, enough: Floats | np.ndarray, around: float) -> Floats:

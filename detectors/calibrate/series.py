@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
-from detectors.calibrate.history import LEAST_WINDOWS, TAIL, Past
+from detectors.calibrate.history import TAIL, Past
 from detectors.columns import Floats
 
 FREEDOM = 12.0
@@ -93,7 +93,7 @@ SERIES: dict[str, Series] = {
 
 def deviates(kept: Floats, least: Floats, past: Past) -> Floats:
     """How far out, in predicted scatters; NaN with too few past windows. All of shape (m,)."""
-    known = past.rows >= LEAST_WINDOWS
+    known = past.rows > 0
     return np.where(known, (kept - past.centre) / width(least, past), np.nan)
 
 

@@ -3,7 +3,8 @@
     python -m tests.bench.quality [--quick] [--windows 2000] [--workers 2]
 
 (a) false alarms where nothing changes, (b) the smallest shift found, both beside Evidently's, NannyML's and Alibi Detect's
-formulas; (c) delay and false alarms of the stream detectors beside River's; (d) errors of CBPE and DLE beside NannyML's.
+formulas, and what the first day's caution costs; (c) delay and false alarms of the stream detectors beside River's; (d) errors
+of CBPE and DLE beside NannyML's.
 --quick: the same tables from fewer windows, sizes and seeds; what they count says how few.
 """
 
@@ -11,10 +12,10 @@ from __future__ import annotations
 
 import argparse
 
-from tests.bench.quality import alarms, estimates, streams
+from tests.bench.quality import alarms, delay, estimates, null, streams
+from tests.bench.quality.rows import SEASON, SHAPES
 
 QUICK_SIZES = (50, 500)
-QUICK_SHAPES = ["gaussian", "zero-inflated", "categories"]
 
 
 def main() -> None:
@@ -23,16 +24,18 @@ def main() -> None:
     parser.add_argument("--windows", type=int, help="of each size, all shapes together")
     parser.add_argument("--workers", type=int, default=2)
     said = parser.parse_args()
-    shapes = list(alarms.SHAPES)
-    calm = [shape for shape in shapes if shape != "daily season"]
+    shapes = list(SHAPES)
+    calm = [shape for shape in shapes if shape != SEASON]
     if said.quick:
-        alarms.null_table(said.windows or 150, 4, said.workers, QUICK_SIZES, QUICK_SHAPES)
+        null.null_table(said.windows or 300, 4, said.workers, QUICK_SIZES, ["gaussian", "categories", SEASON])
         alarms.power_table(10, said.workers, (500,), ["gaussian"])
+        delay.delay_table(said.workers, (500,))
         streams.main(seeds=(1,))
         estimates.main(quick=True)
         return
-    alarms.null_table(said.windows or 2000, 40, said.workers, alarms.SIZES, shapes)
-    alarms.power_table(40, said.workers, tuple(s for s in alarms.SIZES if s <= 5_000), calm)
+    null.null_table(said.windows or 2000, 40, said.workers, null.SIZES, shapes)
+    alarms.power_table(40, said.workers, tuple(s for s in null.SIZES if s <= 5_000), calm)
+    delay.delay_table(said.workers, (500, 5_000))
     streams.main()
     estimates.main()
 

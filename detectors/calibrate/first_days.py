@@ -1,0 +1,136 @@
+"""What a score's own windows say in its first days, while a season cannot be told from drift by hour and weekday yet.
+
+A reference of a few windows, or of rows of all hours, is not what one hour looks like: on a stream with a strong daily
+season every window differs from it, and all of that is true and none of it is drift. So
+
+    first day       a window is held against the windows just before it: a season moves, and goes on moving as it did;
+                    a break jumps. centre: the median of the last RECENT windows that were not called drift; spread:
+                    noise, and how fast the score has been moving
+    later days      a window is held against the same hour of the days before, where the score was within its limits then or
+                    has come and gone since; one that left and stayed has no season, and is judged as ever
+
+Positions are in units of the score's null (0 its median, 1 its standard deviation), or a series' own values.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from detectors.calibrate.history import Past
+from detectors.columns import Bools, Floats, Ints
+
+DAY_MS = 86_400_000
+NEAR_MS = 30 * 60_000  # as far apart two windows are of one hour of the day
+RECENT, LEAST = 8, 5  # windows before, and how few say nothing
+MOVES = 24  # windows whose movement from one to the next counts
+NORMAL = 0.4549  # the median of a squared normal deviate
+SECOND = 6.0 * NORMAL  # of the second differences of independent windows, over their variance
+SCATTERS = 2.5  # an estimated variance below this is that of independent rows
+AHEAD = 4.0  # times the squared speed of a score that a season may run ahead of the windows before
+LEAD = 1.5  # standard deviations that a slow season may have run ahead unseen
+HIGH, LOW = 0.6, 0.5  # of the greatest position: who was above the first and then below the second has come and gone
+HOURS = 24
+
+
+def same_hour(starts: Ints, start_ms: int) -> Bools:
+    """Which windows lie at a window's hour on an earlier day, shape (n,)."""
+    off = (starts - start_ms + DAY_MS // 2) % DAY_MS - DAY_MS // 2
+    return np.asarray((np.abs(off) <= NEAR_MS) & (starts <= start_ms - DAY_MS // 2))
+
+
+def apart(starts: Ints, start_ms: int, size_ms: int) -> Ints:
+    """Places of the windows before one, of which no two share rows, ascending."""
+    out, until = [], start_ms
+    for at in range(len(starts) - 1, -1, -1):
+        if starts[at] <= until - size_ms:
+            out.append(at)
+            until = int(starts[at])
+    return np.array(out[::-1], dtype=np.int64)
+
+
+def just_before(values: Floats, called: Bools, least_noise: float) -> Past:
+    """From windows in order of time, shape (n, m), NaN where there is no score: what the next may be if it goes on as it did.
+
+    called: where a score was called drift. least_noise: its scatter's least standard deviation, 1 for positions. rows is 0
+    where fewer than LEAST windows were not called.
+    """
+    kept, count = _last(values, called)
+    with np.errstate(invalid="ignore"):
+        noise = _noise(kept, least_noise)
+        centre = _median(kept[-RECENT:]) + LEAD * least_noise
+        speed = np.maximum(0.0, _median(np.diff(kept, axis=0) ** 2) / NORMAL - 4.0 * noise)
+    spread = np.sqrt(noise * _farther(centre - LEAD * least_noise, least_noise) + AHEAD * speed)
+    rows = np.where(count >= LEAST, np.maximum(count, MOVES // 2), 0)
+    return Past(np.where(rows > 0, centre, 0.0), spread, np.full(len(centre), 1.57 / RECENT), rows)
+
+
+def earlier_days(values: Floats, called: Bools, held: Bools, same: Bools, least_noise: float) -> Past:
+    """From windows as above: what the same hour of earlier days leads to expect. same: shape (n,). rows: 0 where nothing.
+
+    Windows in which a score was within its limits count; those in which it was called drift, or held, only where it comes and goes.
+    """
+    moves = comes_and_goes(values)[None, :]
+    at = np.where((called | (held & ~moves))[same], np.nan, values[same])
+    none = np.atleast_1d(np.isnan(at).all(axis=0))[None, :]
+    at = np.where(none & moves, values[same], at)
+    there = (~np.isnan(at)).sum(axis=0)
+    centre = np.where(there > 0, np.nansum(at, axis=0) / np.maximum(there, 1), 0.0)
+    kept, _ = _last(values, called)
+    with np.errstate(invalid="ignore"):
+        noise = _noise(kept, least_noise)
+    spread = np.sqrt(noise * _farther(centre, least_noise) * (1.0 + 1.0 / np.maximum(there, 1)))  # of the centre too
+    rows = (~np.isnan(values)).sum(axis=0)
+    return Past(centre, spread, np.zeros(len(centre)), np.where(there > 0, rows, 0))
+
+
+def comes_and_goes(values: Floats) -> Bools:
+    """Which scores were far out and then less than half as far, shape (m,): by medians of three windows, in order of time."""
+    if len(values) < 4:
+        return np.zeros(values.shape[1], dtype=np.bool_)
+    one, two, three = values[:-2], values[1:-1], values[2:]
+    middle = np.maximum(np.minimum(one, two), np.minimum(np.maximum(one, two), three))
+    highest = np.maximum.accumulate(np.where(np.isnan(middle), -np.inf, middle), axis=0)
+    top = highest[-1]
+    with np.errstate(invalid="ignore"):
+        back = (middle <= LOW * highest) & (highest >= HIGH * top)
+    return np.asarray((top > 0) & back.any(axis=0))
+
+
+def beyond_hours(reference: Floats, current: Floats) -> float:
+    """The share of a window's rows that no hour of a reference of whole days can hold, by cells' shares, shapes (k,).
+
+    An hour is a part in HOURS of a day: none of its cells can hold more than HOURS times the day's share.
+    """
+    return float(np.maximum(current - HOURS * reference, 0.0).sum())
+
+
+def _last(values: Floats, called: Bools) -> tuple[Floats, Ints]:
+    """The last MOVES values of each score that were not called, shape (MOVES, m) with NaN before them; and how many."""
+    values, called = values[-6 * MOVES :], called[-6 * MOVES :]
+    mask = ~np.isnan(values) & ~called
+    order = np.argsort(mask, axis=0, kind="stable")[-MOVES:]
+    kept = np.where(np.take_along_axis(mask, order, axis=0), np.take_along_axis(values, order, axis=0), np.nan)
+    if len(kept) < MOVES:
+        kept = np.concatenate([np.full((MOVES - len(kept), values.shape[1]), np.nan), kept])
+    return kept, mask.sum(axis=0)
+
+
+def _noise(kept: Floats, least: float) -> Floats:
+    """The variance from one window to the next, but for what moves evenly."""
+    found = _median(np.diff(kept, n=2, axis=0) ** 2) / SECOND
+    return np.asarray(np.where(found > SCATTERS * least**2, found, least**2))
+
+
+def _farther(centre: Floats, least: float) -> Floats:
+    """A score that lies far out scatters more than its null does: up to twice as much. Not so a series (least 0)."""
+    return 1.0 + 3.0 * np.clip((centre - 2.0) / 4.0, 0.0, 1.0) if least else np.ones(len(centre))
+
+
+def _median(values: Floats) -> Floats:
+    """By column; 0 where there is no value."""
+    there = ~np.isnan(values)
+    out = np.zeros(values.shape[1])
+    some = there.any(axis=0)
+    if some.any():
+        out[some] = np.nanmedian(values[:, some], axis=0)
+    return out
