@@ -117,7 +117,7 @@ def probable(tally: Tally, score: Floats, there: Bools, weight: Ints) -> Bools:
 
 def improbable(tally: Tally) -> str:
     """Why scores can be no probabilities, "" where they may be."""
-    rows = int(tally.sums["improbable"])
+    rows = int(tally.sums.get("improbable", 0.0))
     return f"{rows} scores lie outside 0 to 1: they are no probabilities" if rows else ""
 
 
