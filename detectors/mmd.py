@@ -96,19 +96,6 @@ class Kernel:
         return min(tail, 2.0 / PERMUTATIONS)
 
 
-def exact_mmd2(x: Floats, y: Floats, sigma: float) -> float:
-    """The unbiased MMD^2 of two sets of rows, shapes (n, d) and (m, d), by all pairs: for tests and small samples."""
-    from scipy.spatial.distance import cdist
-
-    def kernel(a: Floats, b: Floats) -> Floats:
-        out: Floats = np.exp(-cdist(a, b, "sqeuclidean") / (2.0 * sigma**2))
-        return out
-
-    n, m = len(x), len(y)
-    own = (kernel(x, x).sum() - n) / (n * (n - 1)) + (kernel(y, y).sum() - m) / (m * (m - 1))
-    return float(own - 2.0 * kernel(x, y).mean())
-
-
 def _median_distance(rows: Floats) -> float:
     from scipy.spatial.distance import pdist
 

@@ -44,11 +44,6 @@ def sample_in(inputs: Pane, version: str | None = None) -> Columns | None:
     return None if found is None else found.kept
 
 
-def sample_of(store: Any, model: Model, start_ms: int, version: str | None = None) -> Columns | None:
-    """The sample of the window that starts at start_ms; None where none was kept, or its time to live is over."""
-    return sample_in(panes_of(store, model, start_ms), version)
-
-
 def window_at(store: Any, model: str, at: str) -> int:
     """The start of the published window that holds a time (ISO 8601), or of the latest. Raises ValueError."""
     windows = store.windows(model)

@@ -8,10 +8,13 @@ from typing import Any
 
 import orjson
 
+from detectors.columns import Columns
 from monitor.config import parse_config
 from monitor.files import replay_batches
+from monitor.model import Model
 from monitor.replay import replay
 from monitor.runtime import build_engine, build_models, decode_settings
+from monitor.samples import panes_of, sample_in
 from monitor.store import open_store
 from monitor.store.schema import score, window
 
@@ -60,3 +63,8 @@ def scored(folder: Path, text: str, events: list[dict[str, Any]], labels: list[d
     found = scores_of(store)
     store.close()
     return found
+
+
+def sample_of(store: Any, model: Model, start_ms: int, version: str | None = None) -> Columns | None:
+    """The sample of the window that starts at start_ms; None where none was kept, or its time to live is over."""
+    return sample_in(panes_of(store, model, start_ms), version)

@@ -18,9 +18,9 @@ from monitor.events import PartitionKey
 from monitor.events import RawBatch as Raw
 from monitor.replay import ReplayBatch, replay
 from monitor.runtime import build_engine, build_models
-from monitor.samples import sample_of
 from monitor.store import open_store
 from monitor.store.schema import model_state, pane
+from tests.replayed import sample_of
 
 MASKED = "secret-town"
 

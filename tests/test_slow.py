@@ -110,7 +110,7 @@ def test_evidentlys_metrics_are_scores_equal_to_its_own(world):
     cfg = load_config(folder / "c.yaml")
     model = build_models(cfg, store)["m"]
     from detectors.sample import RowSample
-    from monitor.samples import sample_of
+    from tests.replayed import sample_of
 
     reference = RowSample.from_bytes(model.profile_named(model.active_profile).extras["sample"], model.schema).kept
     for row in drift:
@@ -149,7 +149,7 @@ def test_the_drift_of_texts_is_evidentlys_own_of_the_kept_ones(tmp_path):
 
     from detectors.sample import RowSample
     from monitor.evidently_job import score_texts
-    from monitor.samples import sample_of
+    from tests.replayed import sample_of
 
     rng = np.random.default_rng(2)
     (tmp_path / "c.yaml").write_text(TEXTS.format(folder=tmp_path))

@@ -28,15 +28,15 @@ from typing import Any
 from sqlalchemy import Connection, and_, delete, insert, or_, select, text, update
 
 from alerts.matchers import LABELS, Matcher
-from alerts.silences import AUTHOR_CHARS_MOST, REASON_CHARS_MOST, Silence, require_words
+from alerts.silences import AUTHOR_CHARS_MOST, Silence, require_words
 from monitor.config.suggest import nearest
 from monitor.store.errors import StoreError
 from monitor.store.paging import Page, page, unpack
 from monitor.store.schema import alert, alert_ack, alert_audit, alert_history, outbox
 from monitor.store.schema import silence as silence_table
+from monitor.store.trail import by_name, leave, require_short
 from monitor.store.transactions import Transactions
 
-PREFIX_LEAST = 6
 HISTORY_MOST = 500
 NEWS = "alert_actions"  # of model "": another value with each action; the publisher reads on only if it changed
 _COUNT = text(
@@ -63,7 +63,7 @@ class Actions(Transactions):
     def ack(self, alert_id: str, author: str, comment: str, now_ms: int) -> dict[str, Any]:
         """Take an alert: it is not repeated and does not escalate any more. The comment may be empty."""
         require_words("author", author, AUTHOR_CHARS_MOST)
-        _require_short("comment", comment)
+        require_short("comment", comment)
         with self._writing() as conn:
             row = _find(conn, alert_id)
             if row["status"] not in ("firing", "acknowledged"):
@@ -77,7 +77,7 @@ class Actions(Transactions):
     def unack(self, alert_id: str, author: str, comment: str, now_ms: int) -> dict[str, Any]:
         """Give an alert back: repeats and escalation begin anew."""
         require_words("author", author, AUTHOR_CHARS_MOST)
-        _require_short("comment", comment)
+        require_short("comment", comment)
         with self._writing() as conn:
             row = _find(conn, alert_id)
             if row["status"] != "acknowledged":
@@ -92,7 +92,7 @@ class Actions(Transactions):
         moved = {**row, "status": status, "reason": "acknowledged" if kind == "ack" else "unacknowledged", "at_ms": now_ms}
         conn.execute(update(alert).where(alert.c.alert == row["alert"]).values(status=status, reason=moved["reason"], at_ms=now_ms))
         conn.execute(insert(alert_history).values(**moved))
-        _audit(conn, now_ms, kind, row["alert"], row["grp"] or "", row["model"], author, why, {})
+        leave(conn, now_ms, kind, author, why, alert=row["alert"], grp=row["grp"] or "", model=row["model"])
         tell_publisher(conn)
 
     def silence(
@@ -117,14 +117,14 @@ class Actions(Transactions):
                 )
             )  # fmt: skip
             detail = {"id": made.id, "matchers": plain, "starts_ms": starts_ms, "ends_ms": ends_ms}
-            _audit(conn, now_ms, "silence", "", "", "", author, reason, detail)
+            leave(conn, now_ms, "silence", author, reason, detail=detail)
             tell_publisher(conn)
         return _silence_dict(made, now_ms)
 
     def unsilence(self, silence_id: str, author: str, reason: str, now_ms: int) -> dict[str, Any]:
         """End a silence now; one that has not begun never will. One that is over stays as it is."""
         require_words("author", author, AUTHOR_CHARS_MOST)
-        _require_short("reason", reason)
+        require_short("reason", reason)
         c = silence_table.c
         with self._writing() as conn:
             row = conn.execute(select(silence_table).where(c.id == silence_id)).mappings().first()
@@ -135,7 +135,7 @@ class Actions(Transactions):
                 starts_ms = min(found["starts_ms"], now_ms - 1)
                 conn.execute(update(silence_table).where(c.id == silence_id).values(ends_ms=now_ms, starts_ms=starts_ms))
                 found |= {"ends_ms": now_ms, "starts_ms": starts_ms}
-                _audit(conn, now_ms, "unsilence", "", "", "", author, reason, {"id": silence_id})
+                leave(conn, now_ms, "unsilence", author, reason, detail={"id": silence_id})
                 tell_publisher(conn)
         return _silence_dict(silence_of(found), now_ms)
 
@@ -218,15 +218,12 @@ def _covers(silence: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
 
 
 def _find(conn: Connection, alert_id: str) -> dict[str, Any]:
-    c = alert.c
-    found = conn.execute(select(alert).where(c.alert == alert_id)).mappings().all()
-    if not found and len(alert_id) >= PREFIX_LEAST and alert_id.isalnum():
-        found = conn.execute(select(alert).where(c.alert.startswith(alert_id)).limit(2)).mappings().all()
+    found = by_name(conn, alert, "alert", alert_id)
     if len(found) > 1:
         raise UnknownAlert(f"{alert_id!r} begins the names of several alerts: give more of it")
     if not found:
         raise UnknownAlert(f"there is no alert {alert_id!r}; list them with their ids first")
-    return dict(found[0])
+    return found[0]
 
 
 def _with_evidence(row: Any) -> dict[str, Any]:
@@ -237,24 +234,9 @@ def _audit_dict(row: Any) -> dict[str, Any]:
     return {**row, "detail": json.loads(row["detail"])}
 
 
-def _audit(
-    conn: Connection, at_ms: int, kind: str, name: str, grp: str, model: str, author: str, reason: str, detail: dict[str, Any]
-) -> None:
-    conn.execute(
-        insert(alert_audit).values(
-            at_ms=at_ms, kind=kind, alert=name, grp=grp, model=model, author=author, reason=reason, detail=json.dumps(detail)
-        )
-    )
-
-
 def tell_publisher(conn: Connection) -> None:
     """Say that there is news: a value that was not there before."""
     conn.execute(_COUNT, {"name": NEWS, "blob": uuid.uuid4().bytes})
-
-
-def _require_short(name: str, value: str) -> None:
-    if len(value) > REASON_CHARS_MOST:
-        raise ValueError(f"{name} has {len(value)} characters, at most {REASON_CHARS_MOST} are kept")
 
 
 def _require_labels(matchers: Mapping[str, Any], known: Collection[str]) -> None:

@@ -31,7 +31,8 @@ from monitor.store.paging import Page, page, unpack
 from monitor.store.publish import enqueue
 from monitor.store.references import activate
 from monitor.store.retrain_stop import RESET, past_of, reset_ms
-from monitor.store.schema import alert_audit, each_row_once, reference, retrain, window
+from monitor.store.schema import each_row_once, reference, retrain, window
+from monitor.store.trail import by_name, leave, require_short
 from monitor.store.transactions import Transactions
 
 _LOCK = text("INSERT INTO model_lock (model) VALUES (:m) ON CONFLICT DO NOTHING")
@@ -110,7 +111,7 @@ class Retrains(Transactions):
         return self._decide(retrain_id, "rejected", author, reason, now_ms)
 
     def _decide(self, retrain_id: str, status: str, author: str, reason: str, now_ms: int) -> dict[str, Any]:
-        _require_short(reason)
+        require_short("reason", reason)
         with self._writing() as conn:
             row = _locked(conn, retrain_id)
             if row["status"] != "proposed":
@@ -178,11 +179,7 @@ class Retrains(Transactions):
         with self._writing() as conn:
             conn.execute(_STATE, {"model": model, "name": RESET, "blob": str(now_ms).encode()})
             tell_publisher(conn)
-            conn.execute(
-                insert(alert_audit).values(
-                    at_ms=now_ms, kind="retrain_reset", alert="", grp="", model=model, author=author, reason=reason, detail="{}"
-                )
-            )
+            leave(conn, now_ms, "retrain_reset", author, reason, model=model)
 
     def get(self, retrain_id: str) -> dict[str, Any]:
         """Raises UnknownRetrain."""
@@ -267,14 +264,11 @@ def _labels(conn: Connection, model: str, from_ms: int) -> int:
 
 
 def _found(conn: Connection, retrain_id: str) -> dict[str, Any]:
-    c = retrain.c
-    rows = conn.execute(select(retrain).where(c.id == retrain_id)).mappings().all()
-    if not rows and len(retrain_id) >= 6 and retrain_id.replace("-", "").isalnum():
-        rows = conn.execute(select(retrain).where(c.id.startswith(retrain_id)).limit(2)).mappings().all()
+    rows = by_name(conn, retrain, "id", retrain_id)
     if len(rows) != 1:
         what = "begins the names of several retrains: give more of it" if rows else "is no retrain; list them with their ids first"
         raise UnknownRetrain(f"{retrain_id[:60]!r} {what}")
-    return dict(rows[0])
+    return rows[0]
 
 
 def _locked(conn: Connection, retrain_id: str) -> dict[str, Any]:
@@ -296,20 +290,10 @@ def _request(row: dict[str, Any]) -> RetrainRequest:
     return RetrainRequest.from_json(row["request"])
 
 
-def _require_short(reason: str) -> None:
-    if len(reason) > REASON_CHARS_MOST:
-        raise ValueError(f"reason has {len(reason)} characters, at most {REASON_CHARS_MOST} are kept")
-
-
 def _audit(
     conn: Connection, now_ms: int, kind: str, request: RetrainRequest, author: str, reason: str, detail: dict[str, Any]
 ) -> None:
-    conn.execute(
-        insert(alert_audit).values(
-            at_ms=now_ms, kind=kind, alert=request.alert, grp="", model=request.model, author=author, reason=reason,
-            detail=json.dumps({"retrain": request.id, **detail}),
-        )
-    )  # fmt: skip
+    leave(conn, now_ms, kind, author, reason, alert=request.alert, model=request.model, detail={"retrain": request.id, **detail})
 
 
 __all__ = ["OPEN", "Retrains", "UnknownRetrain", "WrongState"]

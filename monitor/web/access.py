@@ -18,8 +18,6 @@ from dataclasses import dataclass, field
 
 from monitor.web.refusal import Refusal
 
-SCOPES = ("read", "ingest", "act", "admin")
-
 
 @dataclass(frozen=True, slots=True)
 class Token:
@@ -55,9 +53,6 @@ class Access:
     @property
     def open(self) -> bool:
         return not self.tokens
-
-    def may_act(self, token: Token | None) -> bool:
-        return self.allow_actions if token is None else token.allows("act")
 
     def admit(self, authorization: str, scope: str) -> Caller:
         """Raises Refusal: 401 without a known token, 403 for one that may not."""

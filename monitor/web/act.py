@@ -6,9 +6,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path
 from pydantic import BaseModel, ConfigDict, Field
 
-from monitor.store.actions import NotFiring, UnknownAlert, UnknownSilence
 from monitor.web.access import Caller
-from monitor.web.refusal import Refusal, refusals
+from monitor.web.deeds import author_of, done
+from monitor.web.refusal import refusals
 
 AlertId = Annotated[str, Path(max_length=64)]
 _ANSWERS = refusals(
@@ -49,39 +49,24 @@ def act_routes(
     @router.post("/alerts/{alert}/ack")
     def ack(alert: AlertId, words: Words, who: Asks) -> dict[str, Any]:
         """Take an alert: it is not repeated and does not escalate any more."""
-        return _done(lambda: store.actions.ack(alert, _author(who, words.author), words.comment, clock()))
+        return done(lambda: store.actions.ack(alert, author_of(who, words.author), words.comment, clock()))
 
     @router.post("/alerts/{alert}/unack")
     def unack(alert: AlertId, words: Words, who: Asks) -> dict[str, Any]:
         """Give an alert back: repeats and escalation begin anew."""
-        return _done(lambda: store.actions.unack(alert, _author(who, words.author), words.comment, clock()))
+        return done(lambda: store.actions.unack(alert, author_of(who, words.author), words.comment, clock()))
 
     @router.post("/silences", status_code=201)
     def silence(new: NewSilence, who: Asks) -> dict[str, Any]:
         """Keep what matches quiet for a time, with a reason."""
         now_ms = clock()
         starts_ms = now_ms if new.starts_ms is None else new.starts_ms
-        author = _author(who, new.author)
-        return _done(lambda: store.actions.silence(new.matchers, starts_ms, new.ends_ms, author, new.reason, now_ms, tags))
+        author = author_of(who, new.author)
+        return done(lambda: store.actions.silence(new.matchers, starts_ms, new.ends_ms, author, new.reason, now_ms, tags))
 
     @router.delete("/silences/{silence}")
     def unsilence(silence: Annotated[str, Path(max_length=64)], who: Asks) -> dict[str, Any]:
         """End a silence now."""
-        return _done(lambda: store.actions.unsilence(silence, _author(who, ""), "ended over HTTP", clock()))
+        return done(lambda: store.actions.unsilence(silence, author_of(who, ""), "ended over HTTP", clock()))
 
     return router
-
-
-def _author(who: Caller, given: str) -> str:
-    return who.name or given.strip() or "someone on this machine"
-
-
-def _done(action: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    try:
-        return action()
-    except (UnknownAlert, UnknownSilence) as error:
-        raise Refusal(404, str(error)) from error
-    except NotFiring as error:
-        raise Refusal(409, str(error)) from error
-    except ValueError as error:
-        raise Refusal(400, str(error)) from error

@@ -14,9 +14,9 @@ from fastapi import APIRouter, Depends, Path, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from alerts.channels.webhook import decode_secret
-from monitor.store.retrains import UnknownRetrain, WrongState
 from monitor.web.access import Access, Caller
 from monitor.web.act import Words
+from monitor.web.deeds import author_of, done
 from monitor.web.read import Cursor, Limit, Page, Text, page_of
 from monitor.web.refusal import Refusal, refusals
 
@@ -66,22 +66,22 @@ def retrain_routes(
     @router.get("/{retrain}", dependencies=[Depends(reads)])
     def one(retrain: RetrainId) -> dict[str, Any]:
         """One retrain: what was asked and why, how it went, whether it helped."""
-        return _done(lambda: ledger.get(retrain))
+        return done(lambda: ledger.get(retrain))
 
     @router.post("/{retrain}/approve", dependencies=[Depends(acts)])
     def approve(retrain: RetrainId, words: Words, who: Annotated[Caller, Depends(acts)]) -> dict[str, Any]:
         """Let a proposed retrain begin."""
-        return _done(lambda: ledger.approve(retrain, _author(who, words), words.comment, clock()))
+        return done(lambda: ledger.approve(retrain, author_of(who, words.author), words.comment, clock()))
 
     @router.post("/{retrain}/reject", dependencies=[Depends(acts)])
     def reject(retrain: RetrainId, words: Words, who: Annotated[Caller, Depends(acts)]) -> dict[str, Any]:
         """End a proposed retrain before it begins."""
-        return _done(lambda: ledger.reject(retrain, _author(who, words), words.comment, clock()))
+        return done(lambda: ledger.reject(retrain, author_of(who, words.author), words.comment, clock()))
 
     @router.post("/{retrain}/reference", dependencies=[Depends(acts)])
     def reference(retrain: RetrainId, words: Words, who: Annotated[Caller, Depends(acts)]) -> dict[str, Any]:
         """Make the reference that the job named the model's active one."""
-        return _done(lambda: ledger.switch_reference(retrain, _author(who, words), words.comment, clock()))
+        return done(lambda: ledger.switch_reference(retrain, author_of(who, words.author), words.comment, clock()))
 
     @router.post("/{retrain}")
     async def report(
@@ -89,10 +89,10 @@ def retrain_routes(
     ) -> dict[str, Any]:  # fmt: skip
         """The job's report: started, succeeded with the new version, or failed."""
         if "webhook-signature" in request.headers:
-            row = _done(lambda: ledger.get(retrain))
+            row = done(lambda: ledger.get(retrain))
             _check_signature(request, await request.body(), secrets(row["channel"]), clock())
         author = who.name or "job"
-        return _done(lambda: ledger.report(retrain, said.status, clock(), said.version, said.detail, said.reference, author))
+        return done(lambda: ledger.report(retrain, said.status, clock(), said.version, said.detail, said.reference, author))
 
     return router
 
@@ -108,25 +108,10 @@ def reset_route(store: Any, clock: Callable[[], int], models: set[str], acts: Ca
         """Say that somebody has looked: retrains that did not help count no more."""
         if model not in models:
             raise Refusal(404, f"there is no model {model[:100]!r}; the config has {', '.join(sorted(models))}")
-        store.retrains.reset(model, _author(who, words), words.comment, clock())
+        store.retrains.reset(model, author_of(who, words.author), words.comment, clock())
         return {"model": model, "reset": True}
 
     return router
-
-
-def _author(who: Caller, words: Words) -> str:
-    return who.name or words.author.strip() or "someone on this machine"
-
-
-def _done(action: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    try:
-        return action()
-    except UnknownRetrain as error:
-        raise Refusal(404, str(error)) from error
-    except WrongState as error:
-        raise Refusal(409, str(error)) from error
-    except ValueError as error:
-        raise Refusal(400, str(error)) from error
 
 
 def _check_signature(request: Request, body: bytes, secrets: tuple[str, ...], now_ms: int) -> None:
