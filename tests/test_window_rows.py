@@ -17,9 +17,11 @@ from monitor.cli import main
 from monitor.config import load_config
 from monitor.health import Health
 from monitor.metrics import Metrics
+from monitor.panes import Pane
 from monitor.references import build_reference
 from monitor.runtime import build_models
 from monitor.store import open_store
+from monitor.store.schema import pane, score
 from monitor.web import Access, Shown, Token
 from monitor.web.server import build_app
 from tests.replayed import START, replay_events
@@ -36,19 +38,19 @@ def write(folder, options):
     return path
 
 
-def made(folder, options, reference=True):
+def made(folder, options, reference=True, note="=a"):
     rng = np.random.default_rng(1)
     n = 400
     cfg = load_config(write(folder, options))
     store = open_store(cfg.store.url)
     store.migrate()
-    table = {"income": rng.normal(10, 1, n), "age": rng.normal(40, 5, n), "note": ["=a"] * n}
+    table = {"income": rng.normal(10, 1, n), "age": rng.normal(40, 5, n), "note": [note] * n}
     pq.write_table(pa.table(table), folder / "train.parquet")
     if reference:
         list(build_reference(cfg, store, "m", folder / "train.parquet", (), True))
     events = [
         {"event_id": f"e{i}", "ts": START + i * 100, "model": "m", "version": "12"[i % 2],
-         "features": {"income": 10.0, "age": 400.0 + i if i % 100 == 7 else 40.0, "note": "=a"}, "prediction": {"score": 0.5}}
+         "features": {"income": 10.0, "age": 400.0 + i if i % 100 == 7 else 40.0, "note": note}, "prediction": {"score": 0.5}}
         for i in range(n)
     ]  # fmt: skip
     replay_events(cfg, store, folder, events)
@@ -94,6 +96,34 @@ def test_the_farthest_rows_are_shown_first_and_nothing_masked(config):
     answer = api(config, worst=True, limit=2).json()
     assert answer["kept"] == 4 and [r["features"]["age"] for r in answer["rows"]] == [707.0, 607.0]
     assert answer["masked"] == ["income"] and answer["reason"] == ""
+
+
+def test_the_worst_rows_are_bounded_and_what_is_masked_is_nowhere_in_them(tmp_path):
+    """Five rows lie far from the reference, two may be kept: the farthest of each version, of all its panes, in the store's bytes."""
+    secret = "a very private note"
+    options = "    sample: {rows: 30, mask: [note, prediction]}\n    outliers: {quantile: 0.99, worst_rows: 2}\n"
+    config = made(tmp_path, options, note=secret)
+    found = [json.loads(line) for line in rows(config, "--worst", "--format", "jsonl").splitlines()]
+    assert [r["features.age"] for r in found] == [707.0, 607.0]
+    assert all("features.note" not in r and r.get("score") is None for r in found)
+    cfg = load_config(config)
+    store = open_store(cfg.store.url)
+    model = build_models(cfg, store)["m"]
+    kept = 0
+    for row in store.rows(pane.select()):
+        for (_, segment), summary in Pane.from_bytes(bytes(row["blob"]), model).groups.items():
+            for name in ("sample", "worst_rows"):
+                assert (name in summary.parts) == (segment == "")
+                if segment == "":
+                    assert secret.encode() not in summary.parts[name].to_bytes()
+                    kept += summary.parts[name].rows
+            assert summary.categorical["note"].counts == {secret: summary.rows}, "it is counted all the same"
+    assert kept > 4
+    shares = {
+        r["value"] for r in store.rows(score.select().where(score.c.score == "multivariate_outlier_share", score.c.version == "2"))
+    }
+    store.close()
+    assert shares == {4 / 200}, "all of them are counted, however few are kept"
 
 
 def test_the_sample_is_shown_by_version_and_no_spreadsheet_runs_it(config):
