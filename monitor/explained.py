@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from rich.console import RenderableType
@@ -25,16 +26,26 @@ def print_evidence(detail: dict[str, Any]) -> None:
     found = bars(evidence)
     if found is not None:
         out.print(_chart(*found))
-    rest = {k: v for k, v in evidence.items() if found is None or k not in DRAWN}
-    simple = {k: v for k, v in rest.items() if not isinstance(v, dict) and not _is_table(v)}
-    if simple:
-        out.print(_facts(simple))
-    for name, item in rest.items():
-        if name not in simple:
-            out.print(Text(f"\n{name}", "bold"))
-            out.print(_facts(item) if isinstance(item, dict) else _rows(item))
+    for part in _parts({k: v for k, v in evidence.items() if found is None or k not in DRAWN}):
+        out.print(part)
     if not evidence:
         out.print("this alert keeps no evidence")
+
+
+def _parts(values: dict[str, Any], title: str = "") -> Iterator[RenderableType]:
+    """The facts together, then each table and what is nested under its name."""
+    tables = {k: v for k, v in values.items() if _is_table(v)}
+    nested = {k: v for k, v in values.items() if isinstance(v, dict)}
+    simple = {k: v for k, v in values.items() if k not in tables and k not in nested and v != []}
+    if title and simple:
+        yield Text(f"\n{title}", "bold")
+    if simple:
+        yield _facts(simple)
+    for name, items in tables.items():
+        yield Text(f"\n{f'{title} ' if title else ''}{name}", "bold")
+        yield _rows(items)
+    for name, inner in nested.items():
+        yield from _parts(inner, name)
 
 
 def evidence_of(detail: dict[str, Any]) -> dict[str, Any]:

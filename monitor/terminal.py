@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -16,6 +17,7 @@ from monitor.export import iso
 
 STYLES = {"ok": "green", "unsure": "dim", "warn": "yellow", "breach": "bold red", "firing": "bold red", "pending": "yellow",
           "acknowledged": "yellow", "resolved": "green"}  # fmt: skip
+WIDE = 130  # columns of a terminal from which on every column is shown
 
 
 def console() -> Console:
@@ -82,42 +84,70 @@ def away(reason: str) -> RenderableType:
     return Panel(Text(f"the store is away: {clean(reason, 200)}", "bold red"), title="driftd", expand=False)
 
 
-def _partitions(rows: list[dict[str, Any]], now_ms: int) -> RenderableType:
-    made = table("source", "topic", ">partition", "role", ">next offset", "event time", "checkpoint", "owner", "state")
-    for r in sorted(rows, key=lambda r: (r["source"], r["topic"], r["part"])):
+Row = dict[str, Any]
+
+
+def _listed(rows: list[Row], columns: dict[str, Callable[[Row], str | Text]], wide: frozenset[str] = frozenset()) -> Table:
+    """A line a row; names of columns as in `table`. wide: those that a narrow terminal has no room for."""
+    shown = {name: cell for name, cell in columns.items() if name not in wide or console().width >= WIDE}
+    made = table(*shown)
+    for column in made.columns:
+        column.no_wrap = True
+    for row in rows:
+        made.add_row(*(cell(row) for cell in shown.values()))
+    return made
+
+
+def _partitions(rows: list[Row], now_ms: int) -> RenderableType:
+    def state(r: Row) -> Text:
         stale = now_ms - r["seen_at_ms"] > 60_000
-        state = "idle" if r["idle"] else ("silent" if stale else "reading")
-        made.add_row(
-            text(r["source"]), text(r["topic"]), str(r["part"]), r["role"], f"{max(0, r['next_offset']):,}",
-            iso(r["max_ts_ms"]) or "none yet", ago(r["seen_at_ms"], now_ms), text(r["owner"]), text(state, "yellow" if stale else ""),
-        )  # fmt: skip
+        return Text("idle" if r["idle"] else ("silent" if stale else "reading"), "yellow" if stale else "")
+
+    columns: dict[str, Callable[[Row], str | Text]] = {
+        "source": lambda r: text(r["source"]), "topic": lambda r: text(r["topic"]), ">part": lambda r: str(r["part"]),
+        "role": lambda r: r["role"], ">next offset": lambda r: f"{max(0, r['next_offset']):,}",
+        "event time": lambda r: iso(r["max_ts_ms"]) or "none yet", "behind": lambda r: ago(r["max_ts_ms"], now_ms),
+        "checkpoint": lambda r: ago(r["seen_at_ms"], now_ms), "owner": lambda r: text(r["owner"]), "state": state,
+    }  # fmt: skip
+    ordered = sorted(rows, key=lambda r: (r["source"], r["topic"], r["part"]))
+    made = _listed(ordered, columns, frozenset(("source", "event time", "owner")))
     return made if rows else Text("no partition was ever read", "yellow")
 
 
 def _fleet(cfg: Config, store: Any, now_ms: int) -> RenderableType:
-    made = table("model", "last window", ">rows", ">labelled", "reference", ">breach", ">warn", ">unsure", ">alerts")
-    for r in store.reading.fleet([m.name for m in cfg.models]):
-        w, levels = r["window"], r["levels"]
-        made.add_row(
-            text(r["model"]), f"{iso(w['start_ms'])} ({ago(w['end_ms'], now_ms)})" if w else "none yet",
-            f"{w['rows']:,}" if w else "", f"{w['labelled_rows']:,}" if w else "", text(w["reference"] if w else ""),
-            *(Text(str(levels.get(k, 0)), STYLES[k] if levels.get(k) else "dim") for k in ("breach", "warn", "unsure")),
-            Text(str(r["alerts"]), STYLES["firing"] if r["alerts"] else "dim"),
-        )  # fmt: skip
-    return made
+    def level(name: str) -> Callable[[Row], str | Text]:
+        return lambda r: Text(str(r["levels"].get(name, 0)), STYLES[name] if r["levels"].get(name) else "dim")
+
+    columns: dict[str, Callable[[Row], str | Text]] = {
+        "model": lambda r: text(r["model"]), "last window": lambda r: _window(r, "start_ms", iso, "none yet"),
+        "ended": lambda r: _window(r, "end_ms", lambda ms: ago(ms, now_ms), "none yet"),
+        ">rows": lambda r: _window(r, "rows", "{:,}".format), ">labelled": lambda r: _window(r, "labelled_rows", "{:,}".format),
+        "reference": lambda r: text(_window(r, "reference", str)), ">breach": level("breach"), ">warn": level("warn"),
+        ">unsure": level("unsure"), ">alerts": _firing,
+    }  # fmt: skip
+    return _listed(store.reading.fleet([m.name for m in cfg.models]), columns, frozenset(("last window", "reference")))
 
 
-def _alerts(rows: list[dict[str, Any]], now_ms: int) -> RenderableType:
-    segments = any(a["segment"] for a in rows)
-    made = table("alert", "status", "severity", "rule", "model", "version", *(["segment"] if segments else []), "subject", "score",
-                 ">value", ">limit", "since")  # fmt: skip
-    for a in rows:
-        made.add_row(
-            a["alert"][:8], Text(a["status"], STYLES.get(a["status"], "")), a["severity"], text(a["rule"]), text(a["model"]),
-            text(a["version"]), *([text(a["segment"])] if segments else []), text(a["subject"]), text(a["score"]),
-            number(a["value"]), number(a["threshold"]), ago(a["since_ms"], now_ms),
-        )  # fmt: skip
-    return made
+def _window(row: Row, name: str, shown: Callable[[Any], str | None], none: str = "") -> str:
+    return (shown(row["window"][name]) or none) if row["window"] else none
+
+
+def _firing(row: Row) -> Text:
+    return Text(str(row["alerts"]), STYLES["firing"] if row["alerts"] else "dim")
+
+
+def _alerts(rows: list[Row], now_ms: int) -> RenderableType:
+    def about(a: Row) -> Text:
+        segment = f" [{a['segment']}]" if a["segment"] else ""
+        return text(f"{a['subject']} {a['score']}{segment}")
+
+    columns: dict[str, Callable[[Row], str | Text]] = {
+        "alert": lambda a: a["alert"][:8], "status": lambda a: Text(a["status"], STYLES.get(a["status"], "")),
+        "severity": lambda a: text(a["severity"]), "rule": lambda a: text(a["rule"]), "model": lambda a: text(a["model"]),
+        "version": lambda a: text(a["version"]), "what": about, ">value": lambda a: number(a["value"]),
+        ">limit": lambda a: number(a["threshold"]), "since": lambda a: ago(a["since_ms"], now_ms),
+    }  # fmt: skip
+    return _listed(rows, columns, frozenset(("severity", "rule", "version")))
 
 
 def print_alerts(rows: list[dict[str, Any]], all_: bool, now_ms: int) -> None:
@@ -128,17 +158,16 @@ def print_alerts(rows: list[dict[str, Any]], all_: bool, now_ms: int) -> None:
     console().print(_alerts(rows, now_ms))
 
 
-def print_models(rows: list[dict[str, Any]], now_ms: int) -> None:
+def print_models(rows: list[Row], now_ms: int) -> None:
     """A table of the models: last window, rows, reference, alerts that fire."""
-    made = table("model", "task", ">windows", "last window", ">rows", ">labelled", "reference", ">alerts")
-    for r in rows:
-        w = r["window"]
-        made.add_row(
-            text(r["model"]), r["task"], f"{r['windows']:,}", f"{iso(w['start_ms'])} ({ago(w['end_ms'], now_ms)})" if w else "none yet",
-            f"{w['rows']:,}" if w else "", f"{w['labelled_rows']:,}" if w else "", text(r["reference"] or "none yet"),
-            Text(str(r["alerts"]), STYLES["firing"] if r["alerts"] else "dim"),
-        )  # fmt: skip
-    console().print(made)
+    columns: dict[str, Callable[[Row], str | Text]] = {
+        "model": lambda r: text(r["model"]), "task": lambda r: r["task"], ">windows": lambda r: f"{r['windows']:,}",
+        "last window": lambda r: _window(r, "start_ms", iso, "none yet"),
+        "ended": lambda r: _window(r, "end_ms", lambda ms: ago(ms, now_ms), "none yet"),
+        ">rows": lambda r: _window(r, "rows", "{:,}".format), ">labelled": lambda r: _window(r, "labelled_rows", "{:,}".format),
+        "reference": lambda r: text(r["reference"] or "none yet"), ">alerts": _firing,
+    }  # fmt: skip
+    console().print(_listed(rows, columns, frozenset(("last window",))))
 
 
 def print_alert(detail: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from rich.panel import Panel
 from monitor.demo.run import run_demo
 from monitor.demo.screen import Screen
 
-SECONDS = 170.0
+SECONDS = 130.0
 WIDTH = 110
 
 

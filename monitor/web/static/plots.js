@@ -204,5 +204,5 @@ export function bars(caption, names, reference, current, more = 0) {
 
 function share(value, label, most) {
   const text = percent(value, 2);
-  return [h("meter", { min: 0, max: most, value, class: label, "aria-label": `${label} ${text}` }), " ", h("span", { class: "figure" }, text)];
+  return h("span", { class: "share" }, h("meter", { min: 0, max: most, value, class: label, "aria-label": `${label} ${text}` }), h("span", { class: "figure" }, text));
 }

@@ -5,15 +5,18 @@ import { bars } from "../plots.js";
 const DRAWN = ["cells", "names", "reference_shares", "current_shares"];
 
 export function evidence(found) {
-  const entries = Object.entries(found ?? {});
-  if (!entries.length) return [h("p", { class: "dim" }, "No evidence is kept.")];
+  return Object.keys(found ?? {}).length ? parts(found, "Found") : [h("p", { class: "dim" }, "No evidence is kept.")];
+}
+
+function parts(found, caption) {
+  const entries = Object.entries(found).filter(([, v]) => !(Array.isArray(v) && !v.length));
   const drawn = distributed(found), rest = entries.filter(([name]) => !drawn || !DRAWN.includes(name));
   const simple = rest.filter(([, v]) => !isList(v) && !isObject(v));
   return [
     drawn ? bars("Shares before and now", ...drawn) : null,
-    simple.length ? facts("Found", simple.map(([name, v]) => [title(name), plain(v, name)])) : null,
+    simple.length ? facts(caption, simple.map(([name, v]) => [name, plain(v, name)])) : null,
     ...rest.filter(([, v]) => isList(v)).map(([name, v]) => listed(name, v)),
-    ...rest.filter(([, v]) => isObject(v)).map(([name, v]) => facts(title(name), Object.entries(v).map(([k, x]) => [k, plain(x, name)]))),
+    ...rest.filter(([, v]) => isObject(v)).map(([name, v]) => parts(v, title(name))),
   ];
 }
 

@@ -33,7 +33,7 @@ export async function retrainView(id, params, page) {
     acts.length ? (may ? h("div", { class: "row" }, h("label", {}, "You", author), h("label", {}, "Why", comment), acts) : onlyReads()) : null,
     await versions(r, v),
     h("h2", {}, "Evidence"), evidence(r.request.evidence), h("h2", {}, "Lineage and rows"),
-    h("pre", { tabindex: 0, "aria-label": "Lineage and rows" }, JSON.stringify({ lineage: r.request.lineage, rows: r.request.rows }, null, 2))];
+    h("pre", { tabindex: 0, role: "region", "aria-label": "Lineage and rows" }, JSON.stringify({ lineage: r.request.lineage, rows: r.request.rows }, null, 2))];
 }
 
 // the metric of the old and the new version, on the time axis of the windows

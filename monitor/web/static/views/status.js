@@ -15,5 +15,5 @@ export async function statusView() {
       h("div", {}, h("h2", {}, "What became of the events"), table("Counted in the checkpoints", ["outcome", ">rows"], counts.map(([k, v]) => [words(k), number(v)]))),
       h("div", {}, h("h2", {}, "Notifications"), table("Outbox", ["state", ">messages"], Object.entries(s.outbox).map(([k, v]) => [k, number(v)]), "None was made yet."))),
     h("h2", {}, "Dead letters"), table("The newest", ["at", "source", "topic", ">partition", ">offset", "reason", "detail"], s.dead_letters.map((d) => [when(d.at_ms), d.source, d.topic, number(d.part), number(d.log_offset), words(d.reason), d.detail]), "None."),
-    h("h2", {}, "Configuration in effect"), h("pre", { tabindex: 0, "aria-label": "Configuration in effect" }, s.config)];
+    h("h2", {}, "Configuration in effect"), h("pre", { tabindex: 0, role: "region", "aria-label": "Configuration in effect" }, s.config)];
 }
