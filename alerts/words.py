@@ -6,7 +6,7 @@ Names come from events, so nothing in them may act: clean() takes control, bidi 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from alerts.notification import Member, Notification
@@ -87,6 +87,32 @@ def member_lines(n: Notification, most: int = MEMBERS_SHOWN) -> list[str]:
     lines = [member_line(m) for m in everyone[:most]]
     rest = max(n.count, len(everyone)) - len(lines)
     return [*lines, f"… and {rest} more"] if rest > 0 else lines
+
+
+def fitted(lines: Sequence[str], fits: Callable[[Sequence[str]], bool]) -> list[str]:
+    """All lines where they fit; else as many whole ones as do with a last one that says how many are left out."""
+    if fits(lines):
+        return list(lines)
+    low, high = 0, len(lines) - 1  # of how many it is known that they fit, and that more do not
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if fits(_shortened(lines, middle)) else (low, middle - 1)
+    return _shortened(lines, low)
+
+
+def _shortened(lines: Sequence[str], most: int) -> list[str]:
+    return [*lines[:most], f"… and {len(lines) - most} more lines"]
+
+
+def texts_of(lines: Sequence[str], chars_most: int) -> list[str]:
+    """Whole lines (each shorter than chars_most) put together into texts of at most chars_most characters."""
+    out: list[str] = []
+    for line in lines:
+        if out and len(out[-1]) + 1 + len(line) <= chars_most:
+            out[-1] += f"\n{line}"
+        else:
+            out.append(line)
+    return out
 
 
 def bars(evidence: dict[str, Any]) -> tuple[list[str], list[float], list[float]] | None:

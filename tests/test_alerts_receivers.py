@@ -578,3 +578,27 @@ def test_words_hold_the_distribution_and_leave_out_what_is_none():
     assert sparkline([0, 0.5, 1], 1) == "▁▄█" and sparkline([0], 0) == "▁"
     text = plain_text(note(count=30))
     assert "and 29 more" in text and "before" in text and "now" in text and "https://driftd.example.com" in text
+
+
+def _texts(body):
+    return "\n".join(str(o["text"]) for o in _objects(body) if isinstance(o.get("text"), str)) + "\n".join(
+        str(e.get("description", "")) for e in body.get("embeds", [])
+    )
+
+
+@pytest.mark.parametrize(("kind", "least"), [("slack", 30), ("teams", 30), ("discord", 15)])
+def test_a_long_digest_is_told_whole_or_says_what_is_left_out(receiver, kind, least):
+    receiver.check = CHECKS[kind]
+    lines = [
+        line
+        for i in range(30)
+        for line in (f"model{i:02d}: 24 windows, {i}00000 rows, 99 % with labels", *["  bad now: " + "x" * 60] * 4)
+    ]
+    channel = build_channel(kind, options_for(kind, receiver.url))
+    assert channel.send(note("digest", subject="Week 47", comment="\n".join(lines)), 1, 0) == Sent() and receiver.refused == []
+    told = _texts(receiver.seen[-1][2]).replace("\\", "")
+    shown = sum(f"model{i:02d}" in told for i in range(30))
+    assert shown == 30 or (shown >= least - 6 and re.search(r"… and \d+ more lines", told)), shown
+    hostile = note("digest", subject=EVIL, comment="\n".join([EVIL] * 500))
+    assert channel.send(hostile, 1, 0) == Sent() and receiver.refused == []
+    assert re.search(r"… and \d+ more lines", _texts(receiver.seen[-1][2])), "cut at a line, and said so"

@@ -14,7 +14,7 @@ from alerts.channels.base import Outcome
 from alerts.channels.post import Poster
 from alerts.channels.times import iso
 from alerts.notification import Notification
-from alerts.words import clean, facts, headline, mark, member_lines, plot_lines
+from alerts.words import clean, facts, fitted, headline, mark, member_lines, plot_lines
 
 TITLE_CAP, TEXT_CAP, NAME_CAP, VALUE_CAP, TOTAL_CAP = 256, 4096, 256, 1024, 6000
 _COLOURS = {"resolved": 0x2E9E5B, "acknowledged": 0xD9A400, "test": 0x3B7DD8, "digest": 0x6B7280, "retrain": 0x3B7DD8}
@@ -28,9 +28,10 @@ def escape(text: str, cap: int = VALUE_CAP) -> str:
 
 def message(n: Notification) -> dict[str, Any]:
     """The body of one message."""
+    fields: list[dict[str, Any]] = []
     if n.is_note:
-        text = "\n".join(escape(line, 500) for line in n.comment.splitlines())
-        fields: list[dict[str, Any]] = []
+        lines = [escape(line, 500) for line in n.comment.splitlines()]
+        text = "\n".join(fitted(lines, lambda some: len("\n".join(some)) <= TEXT_CAP))
     else:
         lines = [escape(line, 500) for line in member_lines(n)]
         plot = plot_lines(n.evidence)

@@ -20,11 +20,12 @@ from alerts.channels.base import Failed, Outcome, Retry, Sent
 from alerts.channels.post import Poster
 from alerts.notification import Notification
 from alerts.plot import bar_plot
-from alerts.words import FIELD_CAP, bars, clean, facts, headline, mark, member_lines, plot_lines
+from alerts.words import FIELD_CAP, bars, clean, facts, fitted, headline, mark, member_lines, plot_lines, texts_of
 
 TEXT_CAP = 3000
 HEADER_CAP = 150
 BUTTON_CAP, LINK_CAP, BUTTONS_MOST = 75, 3000, 5
+LINE_CAP, SECTIONS_MOST = 500, 45  # of a note; a message has 50 blocks
 THREADS_MOST = 2000  # episodes whose first message is remembered
 STATE_VERSION = 1
 TRANSIENT = frozenset({"ratelimited", "rate_limited", "internal_error", "fatal_error", "service_unavailable", "request_timeout"})
@@ -44,8 +45,9 @@ def payload(n: Notification, picture: str = "") -> tuple[str, Blocks]:
     text = f"{mark(n)} {escape(headline(n, TEXT_CAP // 2), TEXT_CAP // 2)} [{short}]"
     blocks: Blocks = [{"type": "header", "text": _plain(title)}]
     if n.is_note:
-        lines = "\n".join(escape(line, 500) for line in n.comment.splitlines())
-        blocks.append({"type": "section", "text": {"type": "mrkdwn", "text": lines[:TEXT_CAP] or "-"}})
+        lines = [escape(line, LINE_CAP)[:TEXT_CAP] for line in n.comment.splitlines()] or ["-"]
+        lines = fitted(lines, lambda some: len(texts_of(some, TEXT_CAP)) <= SECTIONS_MOST)
+        blocks += [{"type": "section", "text": {"type": "mrkdwn", "text": text or "-"}} for text in texts_of(lines, TEXT_CAP)]
         if buttons := _buttons(n):
             blocks.append({"type": "actions", "elements": buttons})
         return text[:TEXT_CAP], blocks
