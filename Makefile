@@ -37,6 +37,7 @@ bench: servers .venv/.test   ## throughput and peers, as ratios measured side by
 	$(QUIET) $(BIN)/python -m tests.bench.scores
 	$(QUIET) $(BIN)/python -m tests.bench.peers
 	$(QUIET) $(BIN)/python -m tests.bench.alerts
+	$(QUIET) $(BIN)/python -m tests.bench.storm
 	$(QUIET) $(BIN)/python -m tests.bench.memory
 	$(QUIET) $(BIN)/python -m tests.bench.page
 

@@ -208,6 +208,9 @@ class Retrains(Transactions):
         busy = c.status.in_(("proposed", "waiting", "due", "started")) | ((c.status == "succeeded") & (c.verdict == ""))
         query = select(c.id).where(busy, c.next_at_ms >= 0, c.next_at_ms <= now_ms, c.lease_until_ms <= now_ms)
         query = query.order_by(c.next_at_ms).limit(limit)
+        with self._reading() as conn:  # most often there is none: SQLite's one writer is not kept from the data loop for that
+            if conn.execute(query).first() is None:
+                return []
         with self._writing() as conn:
             found = list(conn.execute(query.with_for_update(skip_locked=True)).scalars())
             if not found:
