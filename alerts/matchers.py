@@ -18,7 +18,6 @@ from typing import Any
 
 # every alert has these; tags of a model (monitor/config/model.py) come beside them
 LABELS = ("model", "version", "segment", "subject", "score", "rule", "severity", "kind", "team", "alert")
-KINDS = ("performance", "target", "latency", "traffic", "prediction", "retraining")
 LABEL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,99}")
 MATCHERS_MOST, PATTERN_CHARS_MOST = 20, 500
 Labels = Mapping[str, str]
@@ -69,8 +68,3 @@ def _value_matches(patterns: tuple[str, ...], value: str) -> bool:
 def matches_any(patterns: Iterable[str], value: str) -> bool:
     """Whether one of the shell patterns matches."""
     return any(fnmatchcase(value, pattern) for pattern in patterns)
-
-
-def kind_of(subject: str) -> str:
-    """What an alert is about: one of KINDS, or "feature"."""
-    return subject if subject in KINDS else "feature"

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from alerts.book import Flapping
 from alerts.inhibition import BUILT_IN, Inhibition
-from alerts.matchers import kind_of
 from alerts.routing import Route, Target, targets
 from alerts.rules import Rule
+from alerts.subjects import kind_of
 
 
 @dataclass(frozen=True, slots=True)

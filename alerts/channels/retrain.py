@@ -11,8 +11,9 @@ from alerts.channels.base import Outcome, Sent, Skipped
 from alerts.notification import Notification
 from alerts.retraining.adapter import Adapter
 from alerts.retraining.policy import RetrainPolicy
-from alerts.retraining.request import KIND_NAMES, RetrainRequest, kind_of, request_of
+from alerts.retraining.request import RetrainRequest, request_of
 from alerts.rules import RETRAINING
+from alerts.subjects import TROUBLES, trouble_of
 
 ASKING = ("firing", "repeat", "escalated")  # a repeat asks again: what was refused then may be allowed now
 
@@ -38,9 +39,9 @@ class RetrainChannel:
         if self.ledger is None:
             return Skipped("no store: a retrain is recorded before it is asked for")
         firing = [m for m in n.everyone() if m.status == "firing" and m.subject != RETRAINING]
-        counting = [m for m in firing if kind_of(m.subject) in self.policy.on] or firing
+        counting = [m for m in firing if trouble_of(m.subject) in self.policy.on] or firing
         if not counting:
             return Skipped("not_firing")
-        worst = min(counting, key=lambda m: KIND_NAMES.index(kind_of(m.subject)))
+        worst = min(counting, key=lambda m: TROUBLES.index(trouble_of(m.subject)))
         status, why = self.ledger.propose(self.name, self.policy, request_of(n, worst), now_ms)
         return Sent() if status else Skipped(why)

@@ -13,16 +13,9 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from alerts.notification import Member, Notification
+from alerts.subjects import trouble_of
 
 FORMAT = 1
-# What a finding's subject says about the kind of trouble; a subject that is not named is a feature: drift.
-KINDS = {
-    "concept": "concept", "performance": "performance", "estimated_performance": "performance", "value": "performance",
-    "prediction": "drift", "target": "drift", "target_estimated": "drift", "multivariate": "drift",
-    "traffic": "operations", "latency": "operations", "labels": "operations", "quality": "operations", "resources": "operations",
-    "cost": "operations", "retraining": "operations", "fairness": "fairness",
-}  # fmt: skip
-KIND_NAMES = ("concept", "performance", "drift", "fairness", "operations")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +27,7 @@ class RetrainRequest:
     version: str
     segment: str
     reason: str
-    kind: str  # one of KIND_NAMES
+    kind: str  # one of TROUBLES
     rule: str
     severity: str
     alert: str
@@ -72,13 +65,9 @@ class RetrainRequest:
         return {**{k: str(v) for k, v in plain.items()}, **nested}
 
 
-def kind_of(subject: str) -> str:
-    return KINDS.get(subject, "drift")
-
-
 def request_of(n: Notification, m: Member) -> RetrainRequest:
     """The request that one finding of a notification makes; lineage and rows are added by who knows the config."""
-    kind = kind_of(m.subject)
+    kind = trouble_of(m.subject)
     return RetrainRequest(
         id=n.key, model=n.model, version=m.version, segment=m.segment, reason=f"{m.subject} {m.score} {m.reason}", kind=kind,
         rule=m.rule, severity=m.severity, alert=m.alert, window_start_ms=n.window_start_ms, window_end_ms=n.window_end_ms,

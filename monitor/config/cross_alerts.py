@@ -10,9 +10,9 @@ from zoneinfo import ZoneInfo
 
 from alerts.matchers import LABELS, Matcher
 from alerts.presets import PRESETS
-from alerts.retraining.request import KINDS
 from alerts.rules import SEVERITIES
 from alerts.standing import RETRAINING_STOPPED
+from alerts.subjects import WHOLE
 from detectors.score_names import SCORE_NAMES
 from monitor.config.alert_rules import RuleSettings
 from monitor.config.digests import digest_problems
@@ -22,7 +22,7 @@ from monitor.config.suggest import nearest
 
 Found = Iterator[tuple[Path, str, str]]  # path, what is wrong, what to do
 ROUTES_DEEP = 10
-SUBJECTS = (*KINDS, "schema", "worst_segment")  # besides features
+SUBJECTS = (*WHOLE, "features")  # besides features
 DYNAMIC_SCORES = ("share:",)  # beginnings of scores that are named after a value
 
 
