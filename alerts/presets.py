@@ -2,7 +2,7 @@
 
 The first ones have limits of their own, for what is bad whatever the data: two windows in a row, enough rows, a change
 that stands out of what is usual for the model. The others go by the verdicts of the model's calibrated limits, which share
-one budget of false alarms a week; `concept-drift` goes by the detectors' own limits (ADWIN's delta), and only where errors rose.
+one budget of false alarms a week; `rule-broken` by what the config itself forbids, `concept-drift` goes by the detectors' own limits (ADWIN's delta), and only where errors rose.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ DEFAULT = (
     Rule("error-grew", min_rows=-1, subjects=("performance",), scores=("mae", "rmse"), rise_ratio=1.5, for_windows=2, resolve_windows=2,
          severity="critical"),
     Rule("drift", scores=("drift", "js", "rank_shift"), resolve_windows=2),
+    Rule("rule-broken", resolve_windows=2,
+         scores=("violation_share", "range_violation_share", "length_violation_share", "pattern_violation_share")),
     Rule("missing-values-changed", scores=("missing_share",), resolve_windows=2),
     Rule("performance-fell", subjects=("performance",), scores=("accuracy", "roc_auc", "mae"), resolve_windows=2, severity="critical"),
     Rule("concept-drift", subjects=("concept",), scores=("errors_rose",), resolve_windows=2, severity="critical"),

@@ -43,6 +43,12 @@ def derived_names(kinds: dict[str, str]) -> tuple[tuple[str, ...], tuple[str, ..
     return tuple(numeric), tuple(categorical)
 
 
+def silent_columns(kinds: dict[str, str], vocabulary: Vocabulary | None) -> frozenset[str]:
+    """The columns of which nothing is known: new words, without the words of a reference."""
+    known = {} if vocabulary is None else vocabulary.bits
+    return frozenset(f"{f}.oov" for f, kind in kinds.items() if kind == "text" and f not in known)
+
+
 def schema_columns(features: dict[str, str]) -> tuple[tuple[str, ...], tuple[str, ...], dict[str, str]]:
     """Of features and their kinds: numeric and categorical columns as they are counted, and the kinds that are derived."""
     kinds = {f: kind for f, kind in sorted(features.items()) if kind in ("boolean", "datetime", "text")}

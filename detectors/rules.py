@@ -23,6 +23,7 @@ from detectors.latency import LatencySummary
 from detectors.score import Score
 
 FORMAT = 1
+VIOLATIONS = ("violation_share", "range_violation_share", "length_violation_share", "pattern_violation_share")
 NEVER = -(2**63)
 _HEAD = struct.Struct("<BIqq")
 

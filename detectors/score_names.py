@@ -132,12 +132,12 @@ QUALITY = {
     "outlier_share": Doc("values more than 1.5 interquartile ranges beyond the reference's quartiles / values"),
     "extreme_share": Doc("values more than 3 interquartile ranges beyond them / values"),
     "length_out_of_range_share": Doc("strings longer or shorter than any of the reference / strings"),
-    "range_violation_share": Doc("values outside the config's range / values"),
-    "length_violation_share": Doc("strings whose length is outside the config's / strings"),
-    "pattern_violation_share": Doc("strings that do not match the config's pattern / strings"),
+    "range_violation_share": Doc("values outside the config's range / values; limits as violation_share"),
+    "length_violation_share": Doc("strings whose length is outside the config's / strings; likewise"),
+    "pattern_violation_share": Doc("strings that do not match the config's pattern / strings; likewise"),
 }
 CHECKS = {
-    "violation_share": Doc("rows that violate the rule / rows for which it can be said"),
+    "violation_share": Doc("rows that violate the rule / rows for which it can be said; 0.001 warn, 0.01 breach by default"),
 }
 SCHEMA = {
     "wrong_type_share": Doc(
@@ -147,7 +147,7 @@ SCHEMA = {
 }
 FRESHNESS = {
     "duplicate_share": Doc("repeats of an event id / these and the accepted"),
-    "newest_event_age_ms": Doc("end of the window less the time of its newest event", "above", "ms"),
+    "newest_event_age_ms": Doc("end of the window less the time of its newest event; judged by `thresholds` alone", "above", "ms"),
     "ingest_delay_p50_ms": Doc("median time from an event to its record in the log, within 1 %", "above", "ms"),
     "ingest_delay_p95_ms": Doc("95 % quantile of it", "above", "ms"),
 }

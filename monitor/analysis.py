@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from detectors.kinds import silent_columns
 from detectors.score import Score
 from detectors.scoring import score_performance, score_window
 from monitor.change import change
@@ -83,8 +84,9 @@ def analyse(view: WindowView) -> None:
     """Run every analyser; scores are added to view.scores in the registries' order."""
     for group, part in sorted(view.groups.items()):
         found = view.scores.setdefault(group, [])
+        silent = silent_columns(part.model.schema.kinds, None if part.profile is None else part.profile.vocabulary)
         for analyser in GROUP_ANALYSERS.values():
-            found.extend(analyser(part))
+            found.extend(score for score in analyser(part) if score.subject not in silent)
     for whole in WINDOW_ANALYSERS.values():
         for group, score in list(whole(view)):
             view.scores.setdefault(group, []).append(score)

@@ -9,7 +9,7 @@ from detectors.limits import Limit
 from detectors.outliers import PART as OUTLIERS
 from detectors.outliers import OutlierCount, score_outliers
 from detectors.quality import score_quality
-from detectors.rules import RuleSummary, feature_rules, score_rules
+from detectors.rules import VIOLATIONS, RuleSummary, feature_rules, score_rules
 from detectors.score import Score
 from monitor.config.model import ModelSettings
 from monitor.intake import DEFAULT_LIMITS as INTAKE_LIMITS
@@ -18,8 +18,9 @@ from monitor.operations import WHOLE
 from monitor.panes import Group
 from monitor.view import GroupView, WindowView
 
-# Limits that hold where the config says nothing: facts that need no statistics to be news.
-DEFAULT_LIMITS = {"absent": Limit(breach=1.0), "constant": Limit(warn=1.0), **INTAKE_LIMITS}
+# Limits that hold where the config says nothing: facts that need no statistics to be news, and what the config itself forbids.
+BROKEN = Limit(warn=0.001, breach=0.01)
+DEFAULT_LIMITS = {"absent": Limit(breach=1.0), "constant": Limit(warn=1.0), **dict.fromkeys(VIOLATIONS, BROKEN), **INTAKE_LIMITS}
 
 
 def quality(view: GroupView) -> Iterable[Score]:

@@ -14,7 +14,8 @@ from detectors.profile import Profile
 from detectors.quality import score_quality
 from detectors.window import WindowSummary
 from monitor.config import ConfigError, parse_config
-from tests.replayed import START, scored
+from monitor.store.schema import alert_history
+from tests.replayed import START, open_replay, replay_events, scored, scores_of
 
 SCHEMA = Schema(("x",), ("c",))
 
@@ -123,6 +124,25 @@ models:
       features: {repaid: {range: [0, 100]}, email: {pattern: "[^@]+@[^@]+", length: [3, 8]}}
     thresholds: {violation_share: {breach: 0.1}}
 """
+
+
+def test_what_the_config_forbids_is_a_breach_and_told_without_limits(tmp_path):
+    text = MODEL.replace("    thresholds: {violation_share: {breach: 0.1}}\n", "").replace("min_rows: 5", "min_rows: 30")
+    alerts = "alerts: {channels: {log: {type: log}}, route: {channels: [log]}}\n"
+    events = [
+        {"event_id": f"{w}-{i}", "ts": START + 60_000 * w + 100 * i, "model": "credit",
+         "features": {"repaid": 500.0 if w else 1.0, "loan": 2.0, "email": "nobody at all" if w else "a@b"}}
+        for w in range(2) for i in range(100)
+    ]  # fmt: skip
+    cfg, store = open_replay(tmp_path, text + alerts)
+    replay_events(cfg, store, tmp_path, events)
+    found, told = scores_of(store), store.rows(alert_history.select())
+    store.close()
+    for subject, score in (("check:repaid_le_loan", "violation_share"), ("repaid", "range_violation_share"),
+                           ("email", "pattern_violation_share"), ("email", "length_violation_share")):  # fmt: skip
+        before, after = found[0, "", subject, score], found[1, "", subject, score]
+        assert (before["value"], before["level"]) == (0.0, "ok") and (after["value"], after["level"]) == (1.0, "breach")
+        assert (subject, score, "firing") in {(r["subject"], r["score"], r["status"]) for r in told if r["rule"] == "rule-broken"}
 
 
 def test_rules_of_the_config_are_counted_row_by_row(tmp_path):
