@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from detectors.columns import Floats
-from detectors.formulas.common import Asked, Counts, Found, by_category, jensen_shannon, one_sample_chi_square_p
+from detectors.formulas.common import Asked, Counts, Found, by_category, distances, jensen_shannon, one_sample_chi_square_p
 
 EXACT_BELOW = 10_000  # rows; Azure refuses Kolmogorov-Smirnov from there on
 EVEN = 1e-10  # Spark takes bins whose widths differ by less as equal
@@ -26,7 +26,7 @@ ASKED: dict[str, Asked] = {}
 
 
 def numeric(reference: Floats, current: Floats) -> Found:
-    from scipy.stats import ks_2samp, wasserstein_distance
+    from scipy.stats import ks_2samp
 
     edges = _edges(reference, current)
     std = float(reference.std(ddof=1)) if len(reference) > 1 else 0.0
@@ -38,7 +38,7 @@ def numeric(reference: Floats, current: Floats) -> Found:
         out = {"jensen_shannon": jensen_shannon(first, second, 2.0), "psi": psi}
     return {
         "jensen_shannon": out["jensen_shannon"],
-        "wasserstein": float(wasserstein_distance(reference, current)) / max(std, 0.001),
+        "wasserstein": distances(reference, current)[1] / max(std, 0.001),
         "psi": out["psi"],
         "ks_p": float(ks_2samp(reference, current).pvalue) if exact else math.nan,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -59,3 +60,12 @@ def jensen_shannon(p: Floats, q: Floats, base: float) -> float:
         left = np.where(p > 0, p * np.log(p / m), 0.0).sum()
         right = np.where(q > 0, q * np.log(q / m), 0.0).sum()
     return float(np.sqrt(max(0.0, float(left + right)) / np.log(base) / 2.0))
+
+
+def distances(reference: Floats, current: Floats) -> tuple[float, float, float]:
+    """Kolmogorov-Smirnov's, Wasserstein's and the energy distance of two samples, as scipy.stats gives them, by sorting once."""
+    r, c = np.sort(reference), np.sort(current)
+    places = np.sort(np.concatenate([r, c]), kind="stable")
+    gap = np.searchsorted(r, places, side="right") / len(r) - np.searchsorted(c, places, side="right") / len(c)
+    steps = np.diff(places)
+    return float(np.abs(gap).max()), float(np.abs(gap[:-1]) @ steps), math.sqrt(2.0 * float((gap[:-1] ** 2) @ steps))

@@ -14,7 +14,7 @@ import numpy as np
 
 from detectors.columns import Floats
 from detectors.formulas import evidently_tests
-from detectors.formulas.common import Counts, Found, as_counts, by_category, jensen_shannon
+from detectors.formulas.common import Counts, Found, as_counts, by_category, distances, jensen_shannon
 
 FEW_ROWS = 1000
 FEW_VALUES = 5
@@ -98,6 +98,4 @@ def _hellinger(reference: Floats, current: Floats) -> float:
 
 
 def _wasserstein(reference: Floats, current: Floats) -> float:
-    from scipy.stats import wasserstein_distance
-
-    return float(wasserstein_distance(reference, current)) / max(float(reference.std()), 0.001)
+    return distances(reference, current)[1] / max(float(reference.std()), 0.001)

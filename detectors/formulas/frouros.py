@@ -13,7 +13,7 @@ import numpy as np
 
 from detectors.columns import Floats
 from detectors.formulas import frouros_tests
-from detectors.formulas.common import Counts, Found, by_category, jensen_shannon
+from detectors.formulas.common import Counts, Found, by_category, distances, jensen_shannon
 
 BINS = 10
 NAMES = {
@@ -32,12 +32,13 @@ ASKED = frouros_tests.ASKED
 
 
 def numeric(reference: Floats, current: Floats) -> Found:
-    from scipy.stats import energy_distance, ks_2samp, wasserstein_distance
+    from scipy.stats import ks_2samp
 
     edges = np.histogram(np.concatenate([reference, current]), bins=BINS)[1]
     p, q = np.histogram(reference, edges)[0] / len(reference), np.histogram(current, edges)[0] / len(current)
     r, c = np.where(p == 0, sys.float_info.min, p), np.where(q == 0, sys.float_info.min, q)
     overlap = float(np.sqrt(p * q).sum())
+    _, emd, energy = distances(reference, current)
     left, right = _read_off(reference, current)
     with np.errstate(divide="ignore", invalid="ignore"):
         kl = float(np.where(right > 0, right * np.log(right / left), 0.0).sum())
@@ -48,8 +49,8 @@ def numeric(reference: Floats, current: Floats) -> Found:
         "hi": 1.0 - float(np.minimum(p, q).sum()),
         "js": jensen_shannon(left, right, math.e),
         "kl": kl,
-        "emd": float(wasserstein_distance(reference, current)),
-        "energy": float(energy_distance(reference, current)),
+        "emd": emd,
+        "energy": energy,
         "ks_p": float(ks_2samp(reference, current).pvalue),
     }
 

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from detectors.columns import Floats
-from detectors.formulas.common import Asked, Counts, Found, by_category, jensen_shannon
+from detectors.formulas.common import Asked, Counts, Found, by_category, distances, jensen_shannon
 
 ESTIMATED_FROM = BINS = 10_000
 NAMES = {
@@ -29,11 +29,15 @@ def numeric(reference: Floats, current: Floats) -> Found:
     edges = np.histogram_bin_edges(reference, bins="doane")
     p, q = np.histogram(reference, edges)[0] / len(reference), np.histogram(current, edges)[0] / len(current)
     p, q = _with_leftover(p, q)
+    if len(reference) < ESTIMATED_FROM:
+        ks, wasserstein, _ = distances(reference, current)
+    else:
+        ks, wasserstein = _kolmogorov_smirnov(reference, current), _wasserstein(reference, current)
     return {
         "jensen_shannon": jensen_shannon(p, q, 2.0),
         "hellinger": _hellinger(p, q),
-        "kolmogorov_smirnov": _kolmogorov_smirnov(reference, current),
-        "wasserstein": _wasserstein(reference, current),
+        "kolmogorov_smirnov": ks,
+        "wasserstein": wasserstein,
     }
 
 
@@ -63,10 +67,6 @@ def _hellinger(p: Floats, q: Floats) -> float:
 
 
 def _kolmogorov_smirnov(reference: Floats, current: Floats) -> float:
-    if len(reference) < ESTIMATED_FROM:
-        from scipy.stats import ks_2samp
-
-        return float(ks_2samp(reference, current).statistic)
     counts, edges = np.histogram(reference, np.linspace(reference.min(), reference.max(), BINS + 1))
     below = float((current < edges[0]).mean())
     upto = below + np.cumsum(np.histogram(current, edges)[0] / len(current))
@@ -74,10 +74,6 @@ def _kolmogorov_smirnov(reference: Floats, current: Floats) -> float:
 
 
 def _wasserstein(reference: Floats, current: Floats) -> float:
-    if len(reference) < ESTIMATED_FROM:
-        from scipy.stats import wasserstein_distance
-
-        return float(wasserstein_distance(reference, current))
     counts, edges = np.histogram(reference, bins=BINS)
     low, high, width = edges[0], edges[-1], edges[1] - edges[0]
     smaller, bigger = current[current < low], current[current > high]

@@ -13,7 +13,7 @@ import math
 import numpy as np
 
 from detectors.columns import Floats
-from detectors.formulas.common import Asked, Counts, Found, by_category
+from detectors.formulas.common import Asked, Counts, Found, by_category, distances
 
 C_ALPHA = 1.8
 COCHRAN = 10.0  # expected rows that each of two categories must have
@@ -28,10 +28,7 @@ ASKED: dict[str, Asked] = {}
 
 
 def numeric(reference: Floats, current: Floats) -> Found:
-    r, c = np.sort(reference), np.sort(current)
-    places = np.concatenate([r, c])
-    gap = np.searchsorted(r, places, side="right") / len(r) - np.searchsorted(c, places, side="right") / len(c)
-    return _corrected(float(np.abs(gap).max()), len(r), len(c))
+    return _corrected(distances(reference, current)[0], len(reference), len(current))
 
 
 def category(reference: Counts, current: Counts) -> Found:
