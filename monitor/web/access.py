@@ -54,6 +54,9 @@ class Access:
     def open(self) -> bool:
         return not self.tokens
 
+    def may_act(self, token: Token | None) -> bool:
+        return self.allow_actions if token is None else token.allows("act")
+
     def admit(self, authorization: str, scope: str) -> Caller:
         """Raises Refusal: 401 without a known token, 403 for one that may not."""
         if self.open:
