@@ -1,113 +1,125 @@
-"""The life of every alert of one model, as a pure function of the windows it is shown: no clock, no I/O.
+"""All alerts of one model, as a pure function of the windows it is shown: no clock, no I/O.
 
-A window's finding replaces the mark that an earlier revision of the same window left, and streaks are
-counted in window order. Windows that are unsure leave no mark: they neither advance nor break a streak. After that:
+Each alert is a fold over the marks of its windows in their order (alerts/fold.py), whatever the order in which they were
+shown: a window that comes late, or is revised, takes its place, and the state is folded again (alerts/record.py says how
+far back). Where that gives another state than before, the move that comes of it corrects what was told.
 
-1. pending: a streak of bad windows has begun, but is shorter than `for_windows` (or cools down);
-2. firing: `for_windows` bad windows (in a row, or of `of_windows`), `cooldown_ms` of event time after the last episode;
-3. resolved: `resolve_windows` clear windows in a row.
-
-One that fires Flapping.times within Flapping.windows windows flaps: it moves on, but its moves are damped until it rests.
-Who is told, when and how often is alerts/desk.py's.
+What ends without a window that resolves it is alerts/ended.py's. Who is told, when and how often is alerts/desk.py's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import orjson
 
-from alerts.combine import combination
-from alerts.conditions import Verdict, judge
+from alerts.combine import Look, Part, combination, lit_at, parts_of
+from alerts.conditions import BAD, CLEAR, Verdict, judge
+from alerts.correction import Episode, correction, moved
+from alerts.ended import drop_removed, end_versions, forget
+from alerts.fold import UNSURE, Flapping, Grid, advance, refold
 from alerts.matchers import matches_any
-from alerts.record import Record
+from alerts.record import Group, Name, Record
 from alerts.rules import Rule
-from alerts.transition import Reason, Transition, fingerprint, finite, plain
-from detectors.score import Finding
+from alerts.runs import Runs, windows
+from alerts.transition import Reason, Shown, Transition, fingerprint, finite
+from detectors.score import Finding, Score
 
-VERSION = 2
-FORGET_WINDOWS = 64  # a quiet alert without news for this many windows is forgotten
-
-Group = tuple[str, str, str]  # model, version, segment
-Name = tuple[str, str, str]  # rule, subject, score
+VERSION = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Flapping:
-    """An alert that fires `times` times within `windows` windows flaps. times 0: none ever does."""
-
-    times: int = 4
-    windows: int = 30
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """The window that is being shown to one (version, segment)."""
-
-    group: Group
-    start_ms: int
-    end_ms: int
-    revision: int
-    now_ms: int
+def _nothing(group: Group, name: Name, start_ms: int) -> Finding | None:
+    return None
 
 
 class AlertBook:
-    """All alerts of the models that were stepped through it. Changed in place by `step`."""
+    """All alerts of the models that were stepped through it. Changed in place by `step`.
 
-    def __init__(self, groups: dict[Group, dict[Name, Record]] | None = None, flapping: Flapping | None = None) -> None:
+    slide_ms: how far windows lie apart; 0: as far as they are long. look: a finding of a window that was shown before.
+    """
+
+    def __init__(
+        self, groups: dict[Group, dict[Name, Record]] | None = None, flapping: Flapping | None = None, slide_ms: int = 0
+    ) -> None:
         self._groups = groups if groups is not None else {}
         self.flapping = flapping or Flapping()
-        self._newest_ms = -1  # saves work only: old alerts are looked for once a window
+        self._slide_ms = slide_ms
+        self._newest_ms = -1
+        self._touched: dict[Group, int] = {}  # start of the oldest window from which on an alert of the group is another
+        self._rules: dict[str, Rule] = {}
+        self._size_ms = 0
+        self.look: Look = _nothing
 
     @staticmethod
     def empty() -> AlertBook:
         return AlertBook()
 
     def step(
-        self,
-        rules: Iterable[Rule],
-        model: str,
-        version: str,
-        segment: str,
-        window_start_ms: int,
-        window_end_ms: int,
-        revision: int,
-        findings: list[Finding],
-        now_ms: int,
-    ) -> list[Transition]:
+        self, rules: Iterable[Rule], model: str, version: str, segment: str, window_start_ms: int, window_end_ms: int, revision: int,
+        findings: list[Finding], now_ms: int,
+    ) -> list[Transition]:  # fmt: skip
         """Show the book one window of one (version, segment). now_ms is only written down, never decides."""
         rules = list(rules)
         window = Shown((model, version, segment), window_start_ms, window_end_ms, revision, now_ms)
+        self._rules, self._size_ms = {rule.name: rule for rule in rules}, window_end_ms - window_start_ms
+        newest = window_start_ms > self._newest_ms
+        self._newest_ms = max(self._newest_ms, window_start_ms)
         alerts = self._groups.setdefault(window.group, {})
-        out = self._drop_removed(alerts, rules, window)
+        out = drop_removed(alerts, rules, window)
         coverage = next((f.score.value for f in findings if f.score.name == "coverage" and f.score.subject == "labels"), None)
         for rule in rules:
             if rule.judges_findings and rule.covers(model, segment) and _awake(rule, window_end_ms):
-                out.extend(self._step_rule(alerts, rule, findings, coverage, window))
-        combining = [r for r in rules if r.combines and r.covers(model, segment) and _awake(r, window_end_ms)]
-        if combining:
-            firing = self._firing_by_rule((model, "", ""), window.group)
-            for rule in combining:
-                found = combination(rule, firing)
-                name = (rule.name, found.score.subject, found.score.name)
-                record = alerts.get(name) or alerts.setdefault(name, _record(window.group, name))
-                out.extend(self._show(record, rule, found, judge(rule, found, None, ()), window))
-        if window_start_ms > self._newest_ms:
-            self._newest_ms = window_start_ms
-            out.extend(self._forget({r.name for r in rules if r.absent}, window))
+                shown: set[Name] = set()
+                out.extend(self._step_rule(alerts, rule, findings, coverage, window, shown))
+                if not newest:
+                    out.extend(self._take_back(alerts, rule, shown, window))
+        out.extend(self._combine(rules, window))
+        if newest:
+            out.extend(forget(self._groups, {r.name for r in rules if r.absent}, window))
         return out
 
     def show(self, rule: Rule, finding: Finding, window: Shown) -> list[Transition]:
-        """Show one finding of one rule, whatever it says of subjects: how alerts/absence.py speaks to the book."""
-        name = (rule.name, finding.score.subject, finding.score.name)
-        alerts = self._groups.setdefault(window.group, {})
-        record = alerts.get(name) or alerts.setdefault(name, _record(window.group, name))
-        return self._show(record, rule, finding, judge(rule, finding, None, ()), window)
+        """Show one finding in the order in which it comes, never to be revised: how silence of labels speaks to the book."""
+        record = self._record(window.group, (rule.name, finding.score.subject, finding.score.name))
+        verdict = judge(rule, finding, None, ())
+        again = window.start_ms == record.start_ms and (record.state.bad > 0) == (verdict.mark == BAD)
+        self._note_newest(record, finding, verdict, window)
+        if again or verdict.mark is None:
+            return []
+        moves = advance(record.state, rule, self.flapping, window.start_ms, window.end_ms - window.start_ms, verdict.mark)
+        return [moved(record, rule, finding, verdict, window, status, reason) for status, reason in moves]
+
+    def retell(self, rule: Rule, runs: Runs, found: Callable[[int], Finding], window: Shown) -> list[Transition]:
+        """Give an alert all of its windows: how silence of events speaks to the book. found: what one of them shows."""
+        newest = found(runs[-1][1])
+        record = self._record(window.group, (rule.name, newest.score.subject, newest.score.name))
+        if record.runs == runs:
+            return []
+        before, known_ms = record.state.episode, record.runs[-1][1] if record.runs else -1
+        grid = self._grid(window)
+        record.runs, record.base = runs, None
+        record.state = refold(None, runs, rule, self.flapping, grid)
+        last = Shown(window.group, runs[-1][1], runs[-1][1] + grid.size_ms, window.revision, window.now_ms)
+        self._note_newest(record, newest, judge(rule, newest, None, ()), last)
+        if record.state.episode == before:
+            return []
+
+        def told(start_ms: int) -> tuple[Finding, Verdict]:
+            finding = found(start_ms)
+            return finding, judge(rule, finding, None, ())
+
+        return correction(record, rule, before, window, told, known_ms)
 
     def _step_rule(
-        self, alerts: dict[Name, Record], rule: Rule, findings: list[Finding], coverage: float | None, window: Shown
+        self,
+        alerts: dict[Name, Record],
+        rule: Rule,
+        findings: list[Finding],
+        coverage: float | None,
+        window: Shown,
+        shown: set[Name],
     ) -> Iterator[Transition]:
         by_level = rule.above is None and rule.below is None and not rule.relative
         wanted: dict[str, bool] = {}  # by the score's name: there are few of these, and many findings
@@ -123,63 +135,186 @@ class AlertBook:
             if record is None:
                 if by_level and finding.threshold is None and finding.level == "ok":
                     continue  # nothing judges this score
-                record = alerts[name] = _record(window.group, name)
-                if rule.relative:
-                    self._inherit_calm(record, name, window.group)
-            calm = record.calm_before(window.start_ms) if rule.relative else ()
-            yield from self._show(record, rule, finding, judge(rule, finding, coverage, calm), window)
+                record = self._record(window.group, name)
+            if not rule.relative:
+                yield from self._show(record, rule, name, finding, judge(rule, finding, coverage, ()), window)
+                shown.add(name)
+                continue
+            if record.inherits and (not record.values or window.start_ms < record.values[0][0]):
+                record.calm = self._inherited(rule, name, window.group, window.start_ms)
+            calm = record.calm_before(window.start_ms, rule.learn_windows)
+            yield from self._show(record, rule, name, finding, judge(rule, finding, coverage, calm), window)
+            shown.add(name)
 
-    def _inherit_calm(self, record: Record, name: Name, group: Group) -> None:
+    def _take_back(self, alerts: dict[Name, Record], rule: Rule, shown: set[Name], window: Shown) -> list[Transition]:
+        """A window that is shown again says nothing any more of some alerts: their scores are not in it."""
+        out = []
+        slide_ms = self._grid(window).slide_ms
+        for name, record in alerts.items():
+            if name[0] != rule.name or name in shown or not record.note(window.start_ms, None, slide_ms):
+                continue
+            before = record.state.episode
+            if rule.relative:
+                record.unlearn(window.start_ms)
+                record.relearn(rule, window.start_ms, slide_ms)
+                out += self._hand_down(rule, name, window)
+            self._fold(record, rule, window)
+            if record.start_ms == window.start_ms:
+                record.start_ms = record.runs[-1][1] if record.runs else record.base_ms
+            nothing = Finding(Score(*name[1:], math.nan, 0), ""), Verdict(None, "", None)
+            out += self._corrected(record, rule, name, before, *nothing, window, rule.relative)
+        return out
+
+    def _inherited(self, rule: Rule, name: Name, group: Group, start_ms: int) -> list[list[Any]]:
         """A new version is compared with what the version before it was used to."""
-        others = [
-            (records[name].calm[-1][0], version, records[name].calm)
+        found = [
+            (calm[-1][0], version, calm)
             for (model, version, segment), records in self._groups.items()
-            if (model, segment) == (group[0], group[2]) and name in records and records[name].calm
+            if (model, segment) == (group[0], group[2]) and version != group[1] and name in records
+            if (calm := records[name].calm_entries(start_ms, rule.learn_windows))
         ]
-        if others:
-            record.calm = list(max(others)[2])
+        return max(found)[2] if found else []
 
-    def _show(self, record: Record, rule: Rule, finding: Finding, verdict: Verdict, window: Shown) -> list[Transition]:
-        value = finite(finding.score.value)
-        record.note(rule, window.start_ms, verdict, value)
+    def _show(
+        self, record: Record, rule: Rule, name: Name, finding: Finding, verdict: Verdict, window: Shown, changed: bool = False
+    ) -> list[Transition]:
+        """changed: marks of past windows were changed already."""
+        start, mark, grid = window.start_ms, verdict.mark or UNSURE, self._grid(window)
+        before, rested = record.state.episode, record.rested
+        appends = start > (record.runs[-1][1] if record.runs else record.base_ms)
+        out: list[Transition] = []
+        relearned = False
+        if not record.is_too_old(start):
+            value = finite(finding.score.value) if verdict.mark else None
+            if rule.relative and record.learn(start, value, mark):
+                relearned = True
+                changed |= record.relearn(rule, start, grid.slide_ms)
+                out += self._hand_down(rule, name, window)
+            changed |= record.note(start, mark, grid.slide_ms)
+        self._note_newest(record, finding, verdict, window, rested and not (appends or changed))
+        if appends and not changed:
+            moves = advance(record.state, rule, self.flapping, start, grid.size_ms, mark)
+            out += [moved(record, rule, finding, verdict, window, status, reason) for status, reason in moves]
+            if moves and start < self._newest_ms:
+                self._touch(window)
+        else:
+            if changed:
+                self._fold(record, rule, window)
+            out += self._corrected(record, rule, name, before, finding, verdict, window, relearned)
+        record.trim(rule, self.flapping, grid)
+        if rested and record.is_alight and not out:
+            out.append(moved(record, rule, finding, verdict, window, "firing", Reason(record.state.reason)))
+        return out
+
+    def _hand_down(self, rule: Rule, name: Name, window: Shown) -> list[Transition]:
+        """What was calm for a version in the past changed: so did what newer versions are compared with."""
+        out = []
+        for group, records in self._groups.items():
+            record = records.get(name)
+            if record is None or not record.inherits or not record.values or record.values[0][0] <= window.start_ms:
+                continue
+            if (group[0], group[2]) != (window.group[0], window.group[2]) or group == window.group:
+                continue
+            calm = self._inherited(rule, name, group, record.values[0][0])
+            if calm == record.calm:
+                continue
+            record.calm, before = calm, record.state.episode
+            theirs = Shown(group, record.start_ms, record.end_ms, record.revision, window.now_ms)
+            if record.relearn(rule, record.values[0][0] - 1, self._grid(window).slide_ms):
+                self._fold(record, rule, theirs)
+            out += self._corrected(
+                record, rule, name, before, *self._told(record, rule, group, name, record.start_ms), theirs, True
+            )
+        return out
+
+    def _fold(self, record: Record, rule: Rule, window: Shown) -> None:
+        self._touch(window)
+        record.state = record.fold(rule, self.flapping, self._grid(window))
+
+    def _touch(self, window: Shown) -> None:
+        self._touched[window.group] = min(window.start_ms, self._touched.get(window.group, window.start_ms))
+
+    def _corrected(
+        self, record: Record, rule: Rule, name: Name, before: Episode, finding: Finding, verdict: Verdict,
+        window: Shown, relearned: bool = False,
+    ) -> list[Transition]:  # fmt: skip
+        def told(start_ms: int) -> tuple[Finding, Verdict]:
+            return (finding, verdict) if start_ms == window.start_ms else self._told(record, rule, window.group, name, start_ms)
+
+        return correction(record, rule, before, window, told, None, relearned)
+
+    def _told(self, record: Record, rule: Rule, group: Group, name: Name, start_ms: int) -> tuple[Finding, Verdict]:
+        """What a window that was shown before showed."""
+        if rule.combines:
+            finding: Finding | None = combination(rule, lit_at(self._parts(rule, group), start_ms, self.look))
+        else:
+            finding = self.look(group, name, start_ms)
+        if finding is None:
+            return Finding(Score(*name[1:], math.nan, 0), ""), Verdict(None, "", None)
+        return finding, judge(rule, finding, 1.0, record.calm_before(start_ms, rule.learn_windows) if rule.relative else ())
+
+    def _note_newest(self, record: Record, finding: Finding, verdict: Verdict, window: Shown, rests: object = False) -> None:
+        record.heard_ms = max(window.start_ms, self._newest_ms)
+        record.rested = record.rested if rests else ""
         if window.start_ms >= record.start_ms:
-            record.value, record.threshold, record.rows = value, finite(verdict.threshold), finding.score.rows
+            record.value, record.threshold, record.rows = finite(finding.score.value), finite(verdict.threshold), finding.score.rows
             record.level, record.reference = verdict.level, finding.score.reference
             record.start_ms, record.end_ms, record.revision = window.start_ms, window.end_ms, window.revision
-        moved = _move(record, rule, finding, verdict, window)
-        return [*moved, *self._flap(record, rule, finding, verdict, window)]
 
-    def _flap(self, record: Record, rule: Rule, finding: Finding, verdict: Verdict, window: Shown) -> list[Transition]:
-        if not record.fired or not self.flapping.times:
-            return []
-        before = max(window.start_ms, record.start_ms) - self.flapping.windows * (window.end_ms - window.start_ms)
-        record.fired = [at for at in record.fired if at > before]
-        flaps = len(record.fired) >= self.flapping.times
-        if flaps == record.flapping:
-            return []
-        record.flapping = flaps
-        status = record.status if record.status == "firing" else "resolved"
-        reason = Reason.FLAPPING if flaps else Reason.FLAPPING_ENDED
-        return [_transition(record, rule, finding, verdict, window, status, reason)]
-
-    def _firing_by_rule(self, *groups: Group) -> dict[str, list[tuple[Name, Record]]]:
-        out: dict[str, list[tuple[Name, Record]]] = {}
-        for group in dict.fromkeys(groups):
-            for name, record in self._groups.get(group, {}).items():
-                if record.status == "firing":
-                    out.setdefault(name[0], []).append((name, record))
+    def _combine(self, rules: list[Rule], window: Shown) -> list[Transition]:
+        """Show a window to the combinations, and what became of those before it where their parts were folded again."""
+        out: list[Transition] = []
+        touched = self._touched.pop(window.group, None)
+        slide_ms = self._grid(window).slide_ms
+        for rule in rules:
+            if not (rule.combines and rule.covers(window.group[0], window.group[2]) and _awake(rule, window.end_ms)):
+                continue
+            finding = combination(rule, self._lit(window))
+            name = (rule.name, finding.score.subject, finding.score.name)
+            record, changed = self._record(window.group, name), False
+            if touched is not None:
+                parts = self._parts(rule, window.group)
+                for start, _ in list(windows(record.runs, touched, slide_ms)):
+                    then = combination(rule, lit_at(parts, start))
+                    changed |= record.note(start, BAD if then.level == "breach" else CLEAR, slide_ms)
+            if record.runs and window.start_ms < record.runs[-1][1]:
+                finding, verdict = self._told(record, rule, window.group, name, window.start_ms)
+            else:
+                verdict = judge(rule, finding, None, ())
+            out += self._show(record, rule, name, finding, verdict, window, changed)
         return out
 
-    def _drop_removed(self, alerts: dict[Name, Record], rules: list[Rule], window: Shown) -> list[Transition]:
-        """Alerts of rules that the config no longer has end."""
-        known = {rule.name for rule in rules}
-        out = []
-        for name, record in list(alerts.items()):
-            if name[0] not in known:
-                del alerts[name]
-                if record.status == "firing" or record.flapping:
-                    out.append(_ended(window.group, name, record, Reason.RULE_REMOVED, window))
+    def _lit(self, window: Shown) -> dict[str, list[tuple[Name, int]]]:
+        """What fires now, by rule, of the whole model and of the group."""
+        out: dict[str, list[tuple[Name, int]]] = {}
+        for _, name, record in self._heard_by(window.group):
+            if record.status == "firing":
+                rows = record.rows if record.start_ms == window.start_ms else 0
+                out.setdefault(name[0], []).append((name, rows))
         return out
+
+    def _parts(self, rule: Rule, group: Group) -> list[Part]:
+        grid = Grid(self._size_ms, self._slide_ms or self._size_ms)
+        return parts_of(rule, self._rules, self._heard_by(group), self.flapping, grid)
+
+    def _heard_by(self, group: Group) -> Iterator[tuple[Group, Name, Record]]:
+        for each in dict.fromkeys(((group[0], "", ""), group)):
+            for name, record in self._groups.get(each, {}).items():
+                yield each, name, record
+
+    def _grid(self, window: Shown) -> Grid:
+        size_ms = window.end_ms - window.start_ms
+        return Grid(size_ms, self._slide_ms or size_ms)
+
+    def _record(self, group: Group, name: Name) -> Record:
+        alerts = self._groups.setdefault(group, {})
+        if name not in alerts:
+            alerts[name] = Record(fingerprint(name[0], *group, *name[1:]))
+        return alerts[name]
+
+    def end_versions(self, gone: set[str], window: Shown) -> list[Transition]:
+        """End what fires for versions that take no traffic any more."""
+        return end_versions(self._groups, gone, window)
 
     def firing(self) -> list[tuple[str, str, str, str, str, str]]:
         """(rule, model, version, segment, subject, score) of every alert that fires, sorted."""
@@ -189,133 +324,46 @@ class AlertBook:
         """Every alert that fires, or flaps."""
         for group, alerts in self._groups.items():
             for name, record in alerts.items():
-                if record.status == "firing" or record.flapping:
+                if record.is_alight:
                     yield group, name, record
 
     def __len__(self) -> int:
         return sum(map(len, self._groups.values()))
 
-    def _forget(self, absent: set[str], window: Shown) -> list[Transition]:
-        """Drop what is quiet; what fires without news, say of a version that is gone, ends."""
-        before = window.start_ms - FORGET_WINDOWS * (window.end_ms - window.start_ms)
-        out = []
-        for group, alerts in list(self._groups.items()):
-            for name, record in list(alerts.items()):
-                last = max(record.history[-1][0] if record.history else -1, record.after_ms, record.start_ms)
-                if last >= before or (name[0] in absent and record.status == "firing"):
-                    continue
-                del alerts[name]
-                if record.status == "firing" or record.flapping:
-                    out.append(_ended(group, name, record, Reason.WENT_QUIET, window))
-            if not alerts and group != window.group:
-                del self._groups[group]
-        return out
-
-    def end_versions(self, gone: set[str], window: Shown) -> list[Transition]:
-        """End what fires for versions that take no traffic any more; their quiet records are forgotten in time."""
-        out = []
-        for group, alerts in self._groups.items():
-            for name, record in list(alerts.items()):
-                if group[1] in gone and (record.status == "firing" or record.flapping):
-                    del alerts[name]
-                    out.append(_ended(group, name, record, Reason.VERSION_GONE, window))
-        return out
-
     def to_bytes(self) -> bytes:
         rows = [
             [*group, *name, *record.row()]
             for group, alerts in sorted(self._groups.items())
-            for name, record in sorted_alerts(alerts)
+            for name, record in sorted(alerts.items(), key=_by_name)
         ]
-        return orjson.dumps({"version": VERSION, "alerts": rows})
+        return orjson.dumps({"version": VERSION, "slide_ms": self._slide_ms, "newest_ms": self._newest_ms, "alerts": rows})
 
     @staticmethod
-    def from_bytes(blob: bytes, flapping: Flapping | None = None) -> AlertBook:
+    def from_bytes(blob: bytes, flapping: Flapping | None = None, slide_ms: int = 0) -> AlertBook:
         """Raises ValueError where the blob was written by a version that this program does not know."""
         data: dict[str, Any] = orjson.loads(blob)
-        if data.get("version") not in (1, VERSION):
-            raise ValueError(f"alert book: version is {data.get('version')!r}, this program reads up to {VERSION}")
+        version = data.get("version")
+        if version not in (1, 2, VERSION):
+            raise ValueError(f"alert book: version is {version!r}, this program reads up to {VERSION}")
         groups: dict[Group, dict[Name, Record]] = {}
-        for model, version, segment, rule, subject, score, *rest in data["alerts"]:
-            if data["version"] == 1:
-                record = Record.from_row_1(fingerprint(rule, model, version, segment, subject, score), rest)
+        for model, part, segment, rule, subject, score, *rest in data["alerts"]:
+            if version == 1:
+                record = Record.from_row_1(fingerprint(rule, model, part, segment, subject, score), rest)
             else:
-                record = Record.from_row(rest)
-            groups.setdefault((model, version, segment), {})[rule, subject, score] = record
-        return AlertBook(groups, flapping)
+                record = Record.from_row(rest) if version == VERSION else Record.from_row_2(rest)
+            groups.setdefault((model, part, segment), {})[rule, subject, score] = record
+        book = AlertBook(groups, flapping, slide_ms)
+        book._newest_ms = data.get("newest_ms", -1)
+        if data.get("slide_ms", slide_ms) != slide_ms:
+            for alerts in groups.values():
+                for record in alerts.values():
+                    record.rebase()
+        return book
 
 
-def _record(group: Group, name: Name) -> Record:
-    return Record(fingerprint(name[0], *group, *name[1:]))
-
-
-def _ended(group: Group, name: Name, record: Record, reason: Reason, window: Shown) -> Transition:
-    """The end of an alert that nothing can resolve any more."""
-    rule, subject, score = name
-    return Transition(
-        record.mark, rule, "info", *group, subject, score, "resolved", reason, record.value, record.threshold, record.rows,
-        window.start_ms, window.end_ms, record.since_ms, window.revision, window.now_ms, record.level, record.reference,
-        trigger_ms=record.trigger_ms,
-    )  # fmt: skip
-
-
-def sorted_alerts(alerts: dict[Name, Record]) -> list[tuple[Name, Record]]:
-    return sorted(alerts.items(), key=lambda item: item[0])
+def _by_name(item: tuple[Name, Record]) -> Name:
+    return item[0]
 
 
 def _awake(rule: Rule, at_ms: int) -> bool:
     return rule.schedule is None or rule.schedule.is_open(at_ms - 1)
-
-
-def _move(record: Record, rule: Rule, finding: Finding, verdict: Verdict, window: Shown) -> list[Transition]:
-    def moved(status: str, reason: Reason) -> list[Transition]:
-        return [_transition(record, rule, finding, verdict, window, status, reason)]
-
-    if record.status == "firing":
-        return _move_firing(record, rule, finding, verdict, window)
-    streak = record.streak(rule)
-    if not streak:
-        if record.status != "pending":
-            return []
-        record.status, record.cooling = ("resolved" if record.ended_ms >= 0 else ""), False
-        return moved("resolved", Reason.STREAK_BROKEN)
-    trimmed = record.status == "pending" and streak[0] == record.history[0][0] and record.since_ms >= 0
-    record.since_ms = min(record.since_ms, streak[0]) if trimmed else streak[0]
-    newest_end_ms = streak[-1] + window.end_ms - window.start_ms
-    if len(streak) >= rule.for_windows:
-        if record.ended_ms < 0 or newest_end_ms - record.ended_ms >= rule.cooldown_ms:
-            record.status, record.cooling, record.trigger_ms = "firing", False, streak[-1]
-            record.fired.append(streak[-1])
-            late = window.start_ms < streak[-1] or window.revision > 1
-            return moved("firing", Reason.REVISED_CROSSED if late else Reason.THRESHOLD_CROSSED)
-        if not record.cooling:
-            record.status, record.cooling = "pending", True
-            return moved("pending", Reason.COOLING_DOWN)
-    if record.status != "pending":
-        record.status = "pending"
-        return moved("pending", Reason.STREAK_STARTED)
-    return []
-
-
-def _move_firing(record: Record, rule: Rule, finding: Finding, verdict: Verdict, window: Shown) -> list[Transition]:
-    clear = record.clear_streak()
-    if len(clear) < rule.resolve_windows:
-        return []
-    late = window.start_ms < clear[-1] or window.revision > 1
-    record.status = "resolved"
-    record.ended_ms = clear[-1] + window.end_ms - window.start_ms
-    record.after_ms = max(record.since_ms, record.newest_bad_ms())
-    reason = Reason.REVISED_CLEAR if late else Reason.RESOLVED_CLEAR
-    return [_transition(record, rule, finding, verdict, window, "resolved", reason)]
-
-
-def _transition(
-    record: Record, rule: Rule, finding: Finding, verdict: Verdict, window: Shown, status: str, reason: Reason
-) -> Transition:
-    score = finding.score
-    damped = record.flapping and reason not in (Reason.FLAPPING, Reason.FLAPPING_ENDED)
-    return Transition(
-        record.mark, rule.name, rule.severity, *window.group, score.subject, score.name, status, reason, finite(score.value),
-        finite(verdict.threshold), score.rows, window.start_ms, window.end_ms, record.since_ms, window.revision, window.now_ms,
-        verdict.level, score.reference, plain(score.evidence) if status == "firing" else {}, record.trigger_ms, damped,
-    )  # fmt: skip

@@ -42,7 +42,7 @@ def judge(rule: Rule, finding: Finding, coverage: float | None, calm: Sequence[f
         return Verdict(None, "unsure", finding.threshold)
     judged = finding.threshold is not None
     if rule.relative:
-        return _relative(rule, score.value, calm)
+        return relative(rule, score.value, calm)
     if (rule.above is not None or rule.below is not None) and not (rule.yields and judged):
         return _own_limit(rule, score.value)
     if finding.level == "unsure":
@@ -68,7 +68,8 @@ def _own_limit(rule: Rule, value: float) -> Verdict:
     return Verdict(BETWEEN if held else CLEAR, "warn" if held else "ok", rule.below)
 
 
-def _relative(rule: Rule, value: float, calm: Sequence[float]) -> Verdict:
+def relative(rule: Rule, value: float, calm: Sequence[float]) -> Verdict:
+    """Judge a value by the calm ones before it; mark is never None."""
     if len(calm) < min(LEARN_LEAST, rule.learn_windows):
         return Verdict(CLEAR, "ok", None)  # it is one of those that are learned from
     usual = median(calm)

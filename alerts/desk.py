@@ -20,13 +20,13 @@ from typing import Any
 
 import orjson
 
-from alerts.book import AlertBook, Group, Name
+from alerts.book import AlertBook
 from alerts.group import AlertGroup, group_of
 from alerts.inhibition import inhibited
 from alerts.messages import for_channel, member_of, notification, remembered, worst_first
 from alerts.notification import Member, Notification
 from alerts.policy import Policy
-from alerts.record import Record
+from alerts.record import Group, Name, Record
 from alerts.routing import Target
 from alerts.silences import Silence, active, silenced_by
 from alerts.transition import Reason, Transition
@@ -48,9 +48,10 @@ class Ack:
 
 @dataclass(slots=True)
 class Effects:
-    """What the publishing transaction is to write. outbox: channel and message. trail: rows of the audit table."""
+    """What the publishing transaction is to write. corrected: rows of alerts that did not move. outbox: channel and message. trail: rows of the audit table."""
 
     alert_rows: list[dict[str, Any]] = field(default_factory=list)
+    corrected: list[dict[str, Any]] = field(default_factory=list)
     outbox: list[tuple[str, Notification]] = field(default_factory=list)
     trail: list[dict[str, Any]] = field(default_factory=list)
     acknowledged: list[str] = field(default_factory=list)
@@ -93,7 +94,9 @@ class Desk:
         known = scene.policy.all_targets()
         self._assign(scene)
         homes = {mark: group.id for group in reversed(self.groups.values()) for mark in group.members} if scene.moves else {}
-        out.alert_rows = [move.alert_row(_labels_of(scene, move), homes.get(move.alert)) for move in scene.moves]
+        for move in scene.moves:
+            rows = out.corrected if move.corrects else out.alert_rows
+            rows.append(move.alert_row(_labels_of(scene, move), homes.get(move.alert)))
         for group in list(self.groups.values()):
             target = known.get(group.target)
             if target is None:  # the config has no such route any more
@@ -156,7 +159,7 @@ def _look(scene: Scene) -> None:
     for group, name, record in scene.book.alight():
         scene.alight[record.mark] = (group, name, record)
         scene.labels[record.mark] = scene.policy.labels(group, name, record.mark)
-    scene.moved = {move.alert: move for move in scene.moves}
+    scene.moved = {move.alert: move for move in scene.moves if not move.corrects}
     now_active = active(scene.silences, scene.now_ms)
     if now_active:
         for mark, labels in scene.labels.items():

@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 import orjson
 
 from alerts.absence import Heard, gone_versions, heard_window, next_deadline_ms, watch
-from alerts.book import AlertBook, Shown
+from alerts.book import AlertBook
 from alerts.desk import Ack, Desk, Effects, Scene
 from alerts.policy import Policy
 from alerts.silences import Silence
 from alerts.standing import Fact, stand
-from alerts.transition import Transition
+from alerts.transition import Shown, Transition
 from detectors.score import Finding
 
 
@@ -77,7 +77,11 @@ class Lifecycle:
     @staticmethod
     def restore(model: str, size_ms: int, slide_ms: int, policy: Policy, book: bytes | None, desk: bytes | None) -> Lifecycle:
         """From what `state` gave. Raises ValueError where another release wrote it."""
-        alerts = AlertBook.from_bytes(book, policy.flapping) if book else AlertBook(flapping=policy.flapping)
+        alerts = (
+            AlertBook.from_bytes(book, policy.flapping, slide_ms)
+            if book
+            else AlertBook(flapping=policy.flapping, slide_ms=slide_ms)
+        )
         if desk is None:
             return Lifecycle(model, size_ms, slide_ms, policy, alerts, Desk(quietly=len(alerts) > 0), Heard())
         head, _, rest = desk.partition(b"\n")

@@ -10,10 +10,9 @@ from heapq import nsmallest
 from typing import Any
 from urllib.parse import quote
 
-from alerts.book import Group, Name
 from alerts.group import AlertGroup
 from alerts.notification import FORMAT, MEMBERS_MOST, Member, Notification
-from alerts.record import Record
+from alerts.record import Group, Name, Record
 from alerts.rules import SEVERITIES
 from detectors.score import LEVELS
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from alerts.book import Flapping
+from alerts.fold import Flapping
 from alerts.inhibition import BUILT_IN, Inhibition
 from alerts.routing import Route, Target, targets
 from alerts.rules import Rule

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from alerts.book import AlertBook, Shown
+from alerts.book import AlertBook
 from alerts.matchers import matches_any
 from alerts.rules import RETRAINING, Rule
-from alerts.transition import Transition
+from alerts.transition import Shown, Transition
 from detectors.score import Finding, Score
 
 RETRAINING_STOPPED = "retraining-stopped"

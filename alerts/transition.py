@@ -25,6 +25,7 @@ class Reason(StrEnum):
     STREAK_BROKEN = "streak_broken"
     RESOLVED_CLEAR = "resolved_clear"
     REVISED_CLEAR = "revised_clear"
+    WITHDRAWN = "withdrawn"  # after revisions no window justifies that it ever moved
     RULE_REMOVED = "rule_removed"
     WENT_QUIET = "went_quiet"
     VERSION_GONE = "version_gone"
@@ -40,8 +41,19 @@ class Reason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Shown:
+    """The window that is being shown to one (version, segment)."""
+
+    group: tuple[str, str, str]  # model, version, segment
+    start_ms: int
+    end_ms: int
+    revision: int
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Transition:
-    """status: "pending", "firing" or "resolved". damped: the alert flaps, so nobody is told of this one."""
+    """status: "pending", "firing" or "resolved"."""
 
     alert: str
     rule: str
@@ -65,7 +77,7 @@ class Transition:
     reference: str = ""
     evidence: dict[str, object] = field(default_factory=dict)
     trigger_ms: int = 0  # start of the window that completed the streak: the same however late it was seen
-    damped: bool = False
+    corrects: bool = False  # the alert did not move, but what is known of its last move changed
 
     def alert_row(self, labels: Mapping[str, str] | None = None, group: str | None = None) -> dict[str, Any]:
         """The transition as one flat row of the store's alert table."""
@@ -79,7 +91,7 @@ class Transition:
         }
 
 
-_COLUMNS = tuple(n for n in Transition.__dataclass_fields__ if n not in ("reason", "evidence", "trigger_ms", "damped"))
+_COLUMNS = tuple(n for n in Transition.__dataclass_fields__ if n not in ("reason", "evidence", "trigger_ms", "corrects"))
 
 
 def fingerprint(rule: str, model: str, version: str, segment: str, subject: str, score: str) -> str:

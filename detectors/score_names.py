@@ -146,6 +146,7 @@ SCHEMA = {
     "unnamed_features": Doc("features of sampled events (1 message of 1,024) that the schema does not name", "above", "features"),
 }
 FRESHNESS = {
+    "rebinned_share": Doc("only where the reference switched within the window: rows counted in the other one's cells / rows"),
     "duplicate_share": Doc("repeats of an event id / these and the accepted"),
     "newest_event_age_ms": Doc("end of the window less the time of its newest event; judged by `thresholds` alone", "above", "ms"),
     "ingest_delay_p50_ms": Doc("median time from an event to its record in the log, within 1 %", "above", "ms"),

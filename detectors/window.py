@@ -18,6 +18,7 @@ from detectors.columns import Columns, Schema
 from detectors.latency import LatencySummary
 from detectors.numeric import GridSummary
 from detectors.profile import PREDICTION, Profile
+from detectors.rebin import merge_rebinned
 from detectors.summaries import INPUT_PARTS, bind_parts, empty_parts, merge_parts, restore_parts
 
 FORMAT = 1
@@ -80,6 +81,20 @@ class WindowSummary:
         self.label.merge(other.label)
         self.latency.merge(other.latency)
         merge_parts(self.parts, other.parts)
+
+    def merge_rebinned(self, other: WindowSummary) -> int:
+        """Merge rows that were counted in the cells of another reference (detectors/rebin.py), all but the parts that rest on
+        what was fitted to it. Returns by how many rows a distribution function may be off."""
+        self.rows += other.rows
+        self.errors += other.errors
+        off = [merge_rebinned(summary, other.numeric[name]) for name, summary in self.numeric.items()]
+        for name, counts in self.categorical.items():
+            counts.merge(other.categorical[name])
+        off.append(merge_rebinned(self.score, other.score))
+        self.label.merge(other.label)
+        self.latency.merge(other.latency)
+        merge_parts(self.parts, {name: part for name, part in other.parts.items() if not hasattr(part, "bind")})
+        return max(off)
 
     def to_bytes(self) -> bytes:
         head = [self.rows, self.errors, list(self.numeric), list(self.categorical), list(self.parts)]

@@ -17,15 +17,15 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from importlib.metadata import version as installed
 from typing import Any
 
 import pyarrow
-from apscheduler.schedulers.background import BackgroundScheduler
 
 from alerts.delivery import Courier
+from monitor.blindness import LOOK_EVERY_S, SourceWatch
 from monitor.channels import build_channels, paces_ms, retrain_channels, retrain_secrets
+from monitor.chores import Chores
 from monitor.config import Config, effective
 from monitor.decode.scan import DECODED_BY
 from monitor.digests import DigestRunner, digests_of
@@ -184,28 +184,21 @@ def run(
             stack.callback(asking.join, 5.0)
             stack.callback(stopped.set)
 
-        chores = BackgroundScheduler(timezone="UTC")
-        chores.add_job(_retire, "interval", seconds=CHORES_EVERY_S, args=(store, cfg), max_instances=1, coalesce=True)
+        chores = Chores(metrics)
+        stack.callback(chores.stop)
+        chores.add("retire", CHORES_EVERY_S, lambda: _retire(store, cfg))
         store.retrains.enrich, store.retrains.public_url = enricher(cfg), cfg.http.public_url or ""
         retraining = Retraining(store, retrain_channels(channels), models)
-        chores.add_job(
-            lambda: retraining.step(wall_clock_ms()), "interval", seconds=RETRAINS_EVERY_S, max_instances=1, coalesce=True
-        )
+        chores.add("retrains", RETRAINS_EVERY_S, lambda: retraining.step(wall_clock_ms()))
         digests = DigestRunner(store, digests_of(cfg), cfg.http.public_url or "")
-        at_once = datetime.now(UTC)  # the one that a downtime missed
-        chores.add_job(
-            _tell_digests, "interval", seconds=DIGESTS_EVERY_S, args=(digests, courier), next_run_time=at_once, max_instances=1,
-            coalesce=True,
-        )  # fmt: skip
-        watch = ReferenceWatch(cfg, store, models, loop.adopt)
-        chores.add_job(watch.look, "interval", seconds=LOOK_S, max_instances=1, coalesce=True)
-        chores.start()
-        stack.callback(chores.shutdown, False)
-
+        chores.add("digests", DIGESTS_EVERY_S, lambda: _tell(digests, courier), at_once=True)  # the one that a downtime missed
+        chores.add("references", LOOK_S, ReferenceWatch(cfg, store, models, loop.adopt).look)
+        blindness = SourceWatch(store, cfg, lambda: loop.reached)
+        chores.add("sources", LOOK_EVERY_S, lambda: _tell(blindness, courier))
         slow = SlowRunner(store, limits_of(cfg))
         stack.callback(slow.close)
-        seconds = cfg.slow.every_ms / 1000.0
-        chores.add_job(_look_slowly, "interval", seconds=seconds, args=(slow, cfg, models), max_instances=1, coalesce=True)
+        chores.add("slow", cfg.slow.every_ms / 1000.0, lambda: _look_slowly(slow, cfg, models))
+        chores.start()
 
         if handle_signals:
             _stop_on_signals(loop, cfg.drain_timeout_ms, leave)
@@ -224,8 +217,8 @@ def _retire(store: Any, cfg: Config) -> None:
     log_event(logger, logging.INFO, "retired", **removed)
 
 
-def _tell_digests(digests: DigestRunner, courier: Courier) -> None:
-    if digests.step(wall_clock_ms()):
+def _tell(telling: DigestRunner | SourceWatch, courier: Courier) -> None:
+    if telling.step(wall_clock_ms()):
         courier.wake()
 
 

@@ -82,6 +82,7 @@ class DataLoop:
         self._reported = -REPORT_S
         self._store_away = False
         self.rejoins = 0
+        self.reached: dict[str, bool] = {}  # source -> whether it answers; replaced whole, read by other threads
 
     # what sources call, on this thread, from inside poll
 
@@ -273,6 +274,7 @@ class DataLoop:
                     log_event(logger, logging.WARNING, "store_away", error=str(error))
                 self._store_away = True
                 self.health.set_store(False)
+                self.metrics.set_store(False)
                 until = self.monotonic() + random.uniform(0.5, 1.0) * wait_ms / 1000.0  # noqa: S311
                 for source in self.sources:
                     source.pause_all()
@@ -291,6 +293,7 @@ class DataLoop:
             self._quiet_since.clear()  # the time away was no silence of the partitions
         self._store_away = False
         self.health.set_store(True)
+        self.metrics.set_store(True)
 
     def _watch_idleness(self) -> None:
         now = self.monotonic()
@@ -312,6 +315,9 @@ class DataLoop:
             lag = source.lag(key) if source is not None else None
             known = known and lag is not None
             self.metrics.set_partition(key, lag, self.engine.clock_ms(key), now_ms)
+        self.reached = {source.name: source.reached() for source in self.sources}
+        for name, answers in self.reached.items():
+            self.metrics.set_reachable(name, answers)
         self.health.set_assigned(bool(self.engine.keys))
         self.health.set_lag_known(known)
         self.metrics.expire(now_ms)

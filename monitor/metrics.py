@@ -62,6 +62,14 @@ class Metrics:
         self.hidden = Gauge("driftd_metric_series_hidden", "Score series left out by limits.metric_series.", registry=r)
         self._hidden: set[tuple[str, ...]] = set()
         self.notifications = Counter("driftd_notifications", "Notifications by outcome.", ("channel", "outcome"), registry=r)
+        self.reachable = Gauge("driftd_source_reachable", "Whether a source answers: 1, or 0.", ("source",), registry=r)
+        self.store_reachable = Gauge("driftd_store_reachable", "Whether the store answers: 1, or 0.", registry=r)
+        self.chores = Histogram(
+            "driftd_chore_seconds", "Time of what is done beside the data loop.", ("chore",), buckets=SECONDS, registry=r
+        )
+        self.chores_skipped = Counter(
+            "driftd_chore_skipped", "Turns left out: it was still at the last one.", ("chore",), registry=r
+        )
         self._last: dict[str, int] = {}
 
     def render(self, accept: str = "") -> tuple[bytes, str]:
@@ -90,6 +98,18 @@ class Metrics:
 
     def observe_publish(self, seconds: float) -> None:
         self.publishes.observe(seconds)
+
+    def set_reachable(self, source: str, answers: bool) -> None:
+        self.reachable.labels(source).set(int(answers))
+
+    def set_store(self, answers: bool) -> None:
+        self.store_reachable.set(int(answers))
+
+    def observe_chore(self, chore: str, seconds: float) -> None:
+        self.chores.labels(chore).observe(seconds)
+
+    def count_chore_skipped(self, chore: str) -> None:
+        self.chores_skipped.labels(chore).inc()
 
     def count_notification(self, channel: str, outcome: str) -> None:
         self.notifications.labels(channel, outcome).inc()

@@ -35,6 +35,8 @@ class Pane:
     profile: str  # name of the reference whose cells the summaries count in, "" for none
     groups: dict[Group, WindowSummary] = field(default_factory=dict)
     intake: Intake = field(default_factory=Intake)  # what came for it and is in no summary
+    moved_rows: int = 0  # of all, those that were counted in another reference's cells; only in windows
+    moved_off: int = 0  # by how many rows a distribution function may be off for it
 
     @property
     def rows(self) -> int:
@@ -77,6 +79,14 @@ class Pane:
                 self.groups[group] = summary
             else:
                 mine.merge(summary)
+
+    def merge_rebinned(self, model: Model, other: Pane) -> None:
+        """Merge a pane that counts in the cells of another reference: see detectors/rebin.py."""
+        self.intake.merge(other.intake)
+        self.moved_rows += other.rows
+        for group, summary in other.groups.items():
+            mine = self._group(model, model.profile_named(self.profile), group)
+            self.moved_off = max(self.moved_off, mine.merge_rebinned(summary))
 
     def to_bytes(self) -> bytes:
         parts = [summary.to_bytes() for summary in self.groups.values()]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from alerts.book import Flapping
+from alerts.fold import Flapping
 from alerts.inhibition import Inhibition, built_in
 from alerts.matchers import Matcher
 from alerts.policy import Policy

@@ -222,8 +222,8 @@ def _publish_one(
 def merge_partials(model: Model, partials: Iterable[Partial]) -> tuple[Pane, PerformancePane, int]:
     """Merge the panes of all partitions, in (source, topic, partition, kind, pane) order.
 
-    Panes that count in another reference than most rows do cannot be merged with these and are left out:
-    that happens only in sliding windows that lie on both sides of a switch, and where a replica could not learn of it in time.
+    Panes that count in another reference than most rows do are put into its cells (detectors/rebin.py): that happens only in
+    sliding windows that lie on both sides of a switch, and where a replica could not learn of it in time. The window says so.
     """
     partials = list(partials)
     by_profile: dict[str, Pane] = {}
@@ -244,7 +244,10 @@ def merge_partials(model: Model, partials: Iterable[Partial]) -> tuple[Pane, Per
     if not by_profile:
         newest = max((p.pane_start_ms for p in partials), default=0)
         return Pane(model.profile_at(newest)), performance, late_rows
-    return max(by_profile.values(), key=lambda pane: (pane.rows, pane.profile)), performance, late_rows
+    first, *others = sorted(by_profile.values(), key=lambda pane: (pane.rows, pane.profile), reverse=True)
+    for pane in others:
+        first.merge_rebinned(model, pane)
+    return first, performance, late_rows
 
 
 def _view(
@@ -275,7 +278,8 @@ def _view(
             reference=profile.name if profile is not None else baseline.name(start),
         )
     learned_from = frozenset(baseline.windows) if profile is None else frozenset()
-    return WindowView(model, start, end, now_ms, groups, late_rows, tx, {}, inputs.intake, learned_from)
+    moved = (inputs.moved_rows, inputs.moved_off)
+    return WindowView(model, start, end, now_ms, groups, late_rows, tx, {}, inputs.intake, learned_from, moved)
 
 
 def _rows(model: Model, version: str, segment: str, start: int, end: int, revision: int, findings: list[Finding]) -> list[ScoreRow]:

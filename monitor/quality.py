@@ -41,6 +41,11 @@ def schema_drift(view: WindowView) -> Iterable[tuple[Group, Score]]:
     rows = sum(group.rows for (_, segment), group in view.groups.items() if segment == "")
     for score in score_intake(view.intake, rows):
         yield WHOLE, score
+    moved, off = view.moved
+    if moved:
+        why = "the reference switched within this window: rows of both sides are in it, those of one in the other's cells"
+        evidence: dict[str, object] = {"reason": why, "rows": moved, "shares off by at most": off / max(rows, 1)}
+        yield WHOLE, Score("traffic", "rebinned_share", moved / max(rows, 1), rows, evidence=evidence)
 
 
 def rule_options(settings: ModelSettings) -> dict[str, Any] | None:

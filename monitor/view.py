@@ -62,4 +62,5 @@ class WindowView:
     scores: dict[Group, list[Score]]
     intake: Intake = field(default_factory=Intake)
     learned_from: frozenset[int] = frozenset()  # starts of the windows that the model's own reference is made of, so far
+    moved: tuple[int, int] = (0, 0)  # rows that were counted in another reference's cells, and those by which shares may be off
     shared: dict[str, Any] = field(default_factory=dict)  # what several analysers need, computed once

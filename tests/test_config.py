@@ -42,6 +42,7 @@ models:
     thresholds: {pssi: {warn: 1}, psi: {warn: 2, breach: 1}}
     dedup: {horizon: 10}
   - {name: m, task: binary}
+  - {name: driftd}
 alerts:
   rules: [{name: r, chanels: [x], scores: [psi, acuracy]}, {name: s, channels: [nowhere]}]
   channels: {s: {type: slack, webhook_url: "https://hooks.slack.com/x"}, w: {type: webhook}}
@@ -63,11 +64,12 @@ alerts:
         (12, "models[0].dedup.horizon"): "250ms, 10s",
         (13, "models[1].name"): "taken",
         (13, "models[1]"): "positive_label",
-        (15, "alerts.rules[0].chanels"): "did you mean 'channels'?",
-        (15, "alerts.rules[0].scores[1]"): "did you mean 'accuracy'?",
-        (15, "alerts.rules[1].channels[0]"): "no channel 'nowhere'",
-        (16, "alerts.channels.s.webhook_url"): "webhook_url_env",
-        (16, "alerts.channels.w.type"): "url is missing",
+        (14, "models[2].name"): "the daemon itself",
+        (16, "alerts.rules[0].chanels"): "did you mean 'channels'?",
+        (16, "alerts.rules[0].scores[1]"): "did you mean 'accuracy'?",
+        (16, "alerts.rules[1].channels[0]"): "no channel 'nowhere'",
+        (17, "alerts.channels.s.webhook_url"): "webhook_url_env",
+        (17, "alerts.channels.w.type"): "url is missing",
     }
     for place, words in expected.items():
         assert any(words in text for at, text in found.items() if at == place), (place, words, found)

@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from scipy.stats import ks_2samp
 
 from detectors.columns import Columns, DictColumn
 from detectors.profile import Profile
@@ -150,3 +151,29 @@ def test_a_reference_of_other_features_waits_for_a_restart(opened, caplog):
     save(cfg, store, "new", 0.0, T0, True)
     replica.watch.look()
     assert replica.models["m"].profile_at(T0) == "" and "restart" in caplog.text
+
+
+SLIDING = CONFIG.replace("window: {{size: 1m,", "window: {{size: 3m, slide: 1m,")
+
+
+def test_a_sliding_window_on_both_sides_of_a_switch_holds_all_rows_and_says_so(tmp_path):
+    cfg = parse_config(SLIDING.format(url=f"sqlite:///{tmp_path}/s.db"), "test")
+    store = open_store(cfg.store.url)
+    store.migrate()
+    windows, _ = play(cfg, store, (2, 4))
+    with store.publishing("m") as tx:
+        moved = {s.window_start_ms: s for s in tx.scores("traffic", "rebinned_share", 0, 2**53)}
+        ks = {s.window_start_ms: s for s in tx.scores("x", "ks", 0, 2**53)}
+    store.close()
+    whole = [(start, reference) for start, rows, reference in windows if rows == 6 * ROWS]
+    assert len(whole) == 6 and len({reference for _, reference in whole}) == 2
+    assert [start for start, _ in whole if start in moved] == [T0 + 3 * MINUTE, T0 + 4 * MINUTE], "two windows lie on both sides"
+    for start, score in moved.items():
+        evidence = json.loads(score.evidence)
+        assert score.value == pytest.approx(1 / 3) and "switched" in evidence["reason"] and evidence["rows"] == 2 * ROWS
+        rng = [np.random.default_rng([(start - T0) // MINUTE + n, part]) for n in range(3) for part in range(2)]
+        values = np.concatenate([[r.normal() for _ in range(ROWS)] for r in rng])
+        shift = 0.0 if ks[start].reference == "old" else 1.0
+        built = np.random.default_rng(1).normal(shift, 1.0, 500)
+        exact = ks_2samp(values, built).statistic
+        assert abs(ks[start].value - exact) <= evidence["shares off by at most"] + 0.005

@@ -127,6 +127,9 @@ class LogSource:
     def lag(self, key: PartitionKey) -> int:
         return len(self.records) - self.at
 
+    def reached(self) -> bool:
+        return True
+
     def commit(self, offsets: Any) -> None: ...
     def pause_all(self) -> None: ...
     def resume_all(self) -> None: ...

@@ -211,7 +211,7 @@ def _plain(value: Any, name: str = "") -> Any:
         out = {}
         for field, info in type(value).model_fields.items():
             item = getattr(value, field)
-            if item is None or (isinstance(value, SourceSettings) and FIELD_OF.get(field, value.type) != value.type):
+            if item is None or (isinstance(value, SourceSettings) and FIELD_OF.get(info.alias or field, value.type) != value.type):
                 continue
             key = info.alias or field
             out[key] = write_duration(item) if field.endswith("_ms") else _plain(item, field)

@@ -17,6 +17,7 @@ from monitor.config.concept import concept_problems
 from monitor.config.cross_alerts import rule_problems
 from monitor.config.expressions import expression_problems
 from monitor.config.lines import Path
+from monitor.config.model import DAEMON
 from monitor.config.performance import output_problems, performance_problems
 from monitor.config.secret import NAMED_BY_USERS, is_secret
 from monitor.config.statistics import profile_problems, statistics_problems
@@ -32,7 +33,9 @@ FILE_FIELDS = ("event_id", "ts", "version", "prediction.label", "prediction.scor
 
 # fields that only one type of source has
 FIELD_OF = {
-    **dict.fromkeys(("topics", "bootstrap_servers", "group", "client", "start", "dead_letter_topic", "options"), "kafka"),
+    **dict.fromkeys(
+        ("topics", "bootstrap_servers", "group", "client", "start", "dead_letter_topic", "options", "unreachable_after"), "kafka"
+    ),
     **dict.fromkeys(("path", "follow"), "file"),
 }
 
@@ -47,6 +50,7 @@ def cross_problems(raw: Any) -> Found:
     yield from _sources(_list(raw.get("sources")))
     models = _list(raw.get("models"))
     yield from _twice(models, "models")
+    yield from _daemons_name(models)
     for i, model in enumerate(models):
         if isinstance(model, dict):
             yield from _model(model, ("models", i))
@@ -145,6 +149,12 @@ def _sources(sources: list[Any]) -> Found:
         for field, owner in FIELD_OF.items():
             if field in source and kind in ("kafka", "http", "file") and kind != owner:
                 yield (*path, field), f"means nothing for a source of type {kind}", "remove it"
+
+
+def _daemons_name(models: list[Any]) -> Found:
+    for i, model in enumerate(models):
+        if isinstance(model, dict) and model.get("name") == DAEMON:
+            yield ("models", i, "name"), f"{DAEMON} is what alerts about the daemon itself are named by", "name the model otherwise"
 
 
 def _rows_query(model: dict[str, Any], path: Path) -> Found:

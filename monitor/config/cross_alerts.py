@@ -17,6 +17,7 @@ from detectors.score_names import SCORE_NAMES
 from monitor.config.alert_rules import RuleSettings
 from monitor.config.digests import digest_problems
 from monitor.config.lines import Path
+from monitor.config.model import DAEMON, DAEMONS_RULE
 from monitor.config.performance import custom_names
 from monitor.config.suggest import nearest
 
@@ -65,7 +66,8 @@ def rule_problems(alerts: dict[str, Any], models: list[Any]) -> Found:
             yield from _timezone(schedule["timezone"], (*path, "schedule", "timezone"))
         yield from _contradiction(rule, path)
     tags = {key for m in models if isinstance(m, dict) and isinstance(m.get("tags"), dict) for key in m["tags"]}
-    known = {"model": names, "rule": {*written, *preset_rules, RETRAINING_STOPPED}, "severity": set(SEVERITIES)}
+    nameable = {*written, *preset_rules, RETRAINING_STOPPED, DAEMONS_RULE}
+    known = {"model": {*names, DAEMON}, "rule": nameable, "severity": set(SEVERITIES)}
     route = alerts.get("route")
     if isinstance(route, dict):
         if not route.get("channels"):

@@ -46,10 +46,15 @@ class StoreSettings(Section):
         return url if password is None else url.set(password=password)
 
 
+DAEMON = "driftd"  # the model's name of alerts about the daemon itself; no model may have it
+DAEMONS_RULE = "source-unreachable"  # monitor/blindness.py
+
+
 class SourceSettings(Section):
     name: Name
     type: Literal["kafka", "http", "file"]
     carries: Literal["events", "labels", "both"] = "events"
+    unreachable_after_ms: Duration = Field(300_000, alias="unreachable_after", ge=0)  # 0: never told
     format: Literal["native", "kserve"] = "native"
     # kafka
     topics: list[str] = []

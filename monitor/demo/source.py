@@ -62,6 +62,9 @@ class DemoSource:
     def lag(self, key: PartitionKey) -> int | None:
         return 0
 
+    def reached(self) -> bool:
+        return True
+
     def commit(self, offsets: dict[PartitionKey, int]) -> None: ...
 
     def pause_all(self) -> None:

@@ -56,6 +56,9 @@ class Source(Protocol):
     def lag(self, key: PartitionKey) -> int | None:
         """Messages that wait in a partition, None while unknown."""
 
+    def reached(self) -> bool:
+        """Whether the log answers, as far as this replica can tell."""
+
     def commit(self, offsets: dict[PartitionKey, int]) -> None:
         """These offsets are durable in the store. For lag tools and waiting requests; never read back."""
 

@@ -119,6 +119,9 @@ class FileSource:
         unread = os.fstat(self._file.fileno()).st_size - self._at
         return max(0, round(unread * self._lines / max(1, self._read_bytes))) if self._lines else int(unread > 0)
 
+    def reached(self) -> bool:
+        return True
+
     def commit(self, offsets: dict[PartitionKey, int]) -> None: ...
 
     def pause_all(self) -> None:

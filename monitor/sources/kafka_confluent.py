@@ -104,7 +104,7 @@ class ConfluentSource:
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         with self._callback():
-            self._joined = True
+            self._joined = self._reachable = True
             offsets = self._listener.on_assign(self, [self._key(p) for p in partitions])
             for p in partitions:
                 key = self._key(p)
@@ -193,15 +193,15 @@ class ConfluentSource:
 
     def caught_up(self, key: PartitionKey, next_offset: int) -> bool:
         at_end = self._end.get(key, -1) >= max(0, next_offset)
-        return at_end and not self._paused and (self._reachable or self._reaches(key))
+        return at_end and not self._paused and self._answers()
 
-    def _reaches(self, key: PartitionKey) -> bool:
+    def _answers(self) -> bool:
         """Ask the broker, at most every few seconds: silence of a broker that is away is not idleness."""
         now = time.monotonic()
-        if now - self._asked_at > ASK_EVERY_S:
+        if not self._reachable and now - self._asked_at > ASK_EVERY_S:
             self._asked_at = now
             with contextlib.suppress(KafkaException):
-                self._consumer.get_watermark_offsets(TopicPartition(key.topic, key.partition), timeout=0.5)
+                self._consumer.list_topics(self._topics[0], timeout=0.5)
                 self._reachable = True
         return self._reachable
 
@@ -213,6 +213,9 @@ class ConfluentSource:
         except KafkaException:
             return None
         return max(0, high - self._position[key]) if high >= 0 else None
+
+    def reached(self) -> bool:
+        return self._answers() and self._joined
 
     def commit(self, offsets: dict[PartitionKey, int]) -> None:
         with contextlib.suppress(KafkaException):  # for lag tools only

@@ -197,6 +197,9 @@ class KafkaPythonSource:
         high = self._consumer.highwater(TopicPartition(key.topic, key.partition))
         return None if high is None else max(0, high - self._position[key])
 
+    def reached(self) -> bool:
+        return self._reachable()
+
     def commit(self, offsets: dict[PartitionKey, int]) -> None:
         with contextlib.suppress(KafkaError, AssertionError):  # for lag tools only
             self._consumer.commit_async(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, text, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, text, update
 
 from alerts.desk import Ack
 from alerts.rules import RETRAINING
@@ -17,6 +17,7 @@ from monitor.store.schema import ALERT_COLUMNS, alert, alert_ack, alert_audit, a
 from monitor.store.schema import silence as silence_table
 
 MANY = 500  # names in one statement
+CORRECTED = ("value", "threshold", "rows", "window_start_ms", "window_end_ms", "since_ms", "level", "reference", "evidence")
 _ALERT = text(
     f"INSERT INTO alert ({', '.join(ALERT_COLUMNS)}) VALUES ({', '.join(':' + c for c in ALERT_COLUMNS)}) "
     f"ON CONFLICT (alert) DO UPDATE SET {', '.join(f'{c} = excluded.{c}' for c in ALERT_COLUMNS[1:])}"
@@ -33,6 +34,11 @@ class AlertWrites:
         known = [{c: row.get(c) for c in ALERT_COLUMNS} for row in rows]
         self._conn.execute(_ALERT, known)
         self._conn.execute(insert(alert_history), known)
+
+    def correct_alerts(self, rows: list[dict[str, Any]]) -> None:
+        """Alerts that did not move, of whose last move another thing is known now: history and status stay as they were lived."""
+        known = [{"mark": row["alert"], **{c: row[c] for c in CORRECTED}} for row in rows]
+        self._conn.execute(update(alert).where(alert.c.alert == bindparam("mark")), known)
 
     def alert_news(self) -> str:
         """Another text whenever somebody acknowledged or silenced something since."""

@@ -151,6 +151,12 @@ class PublishingTransaction(AlertWrites):
         )  # fmt: skip
         return [ScoreRow(**r) for r in self._conn.execute(query).mappings()]
 
+    def scores_of(self, version: str, segment: str, start_ms: int) -> list[ScoreRow]:
+        """Stored scores of one window of one (version, segment)."""
+        c = score.c
+        mine = (c.model == self._model, c.window_start_ms == start_ms, c.version == version, c.segment == segment)
+        return [ScoreRow(**r) for r in self._conn.execute(select(score).where(*mine)).mappings()]
+
     def rewrite_scores(self, rows: list[ScoreRow]) -> None:
         """Replace single scores of windows that are published already."""
         c = score.c
