@@ -62,4 +62,5 @@ class Chores:
 
     def stop(self) -> None:
         """Begin nothing more; what is being done may end."""
-        self._scheduler.shutdown(False)
+        if self._scheduler.running:
+            self._scheduler.shutdown(False)
