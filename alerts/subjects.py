@@ -16,6 +16,7 @@ WHOLE = {
 # the same of subjects that have a colon, by what stands before it
 BEGINNINGS = {
     "fairness": "fairness", "check": "operations", "event": "operations", "resource": "operations", "compare": "operations",
+    "source": "operations",
 }  # fmt: skip
 TROUBLES = ("concept", "performance", "drift", "fairness", "operations")  # from the one that retraining heeds most
 
