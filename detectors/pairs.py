@@ -23,7 +23,9 @@ from detectors.moments import Moments
 from detectors.numeric import GridSummary
 
 Numeric = GridSummary | AdaptiveSummary
-LEAST_STD = 0.001  # distances are divided by the reference's spread, at least this: as Evidently does
+CONSTANT_STD = 0.001  # distances from a reference of one value are divided by this, as Evidently does
+OFF = 1e-6  # of a cell's width: how far the mean of its values may be from its least one, where all are that one
+ROUNDING = 1e-9, 1e-15  # of the sum of many equal values; of an outer cell's, and of cells whose sums are not those of the values
 DISCRETE = 20  # at most so many distinct values of the reference: a bin for each, not deciles
 
 
@@ -52,9 +54,9 @@ class NumericPair:
 
     @cached_property
     def spread(self) -> float:
-        """The reference's standard deviation, at least LEAST_STD."""
-        std = self.reference.moments.std
-        return max(std, LEAST_STD) if math.isfinite(std) else LEAST_STD
+        """The reference's standard deviation; CONSTANT_STD where it has none."""
+        moments = self.reference.moments
+        return moments.std if moments.n and moments.low < moments.high and 0.0 < moments.std < math.inf else CONSTANT_STD
 
     @cached_property
     def p(self) -> Floats:
@@ -75,7 +77,7 @@ class NumericPair:
     @cached_property
     def atoms(self) -> Bools:
         """Cells that are exact: all their values, of both sides, are the cell's least value. Shape (k,)."""
-        exact: Bools = _exact(self.ref) & _exact(self.cur)
+        exact: Bools = _exact(self.ref, self.exact_sums) & _exact(self.cur, self.exact_sums)
         if self.infinite:  # they are rows of the outer cells, and in no sum
             exact[0] = exact[-1] = False
         return exact
@@ -105,7 +107,7 @@ class NumericPair:
     def discrete(self) -> int:
         """How many distinct values the reference has, where they are few and known exactly; else 0."""
         few = int(np.count_nonzero(self.ref.counts))
-        return few if 0 < few <= DISCRETE and bool(_exact(self.ref).all()) else 0
+        return few if 0 < few <= DISCRETE and bool(_exact(self.ref, self.exact_sums).all()) else 0
 
     @cached_property
     def bin_starts(self) -> Ints:
@@ -159,10 +161,15 @@ class CategoryPair:
 Pair = NumericPair | CategoryPair
 
 
-def _exact(side: Cells) -> Bools:
-    """Cells all of whose values are the cell's least one: their sum says so. Empty ones too."""
+def _exact(side: Cells, exact_sums: bool) -> Bools:
+    """Cells all of whose values are the cell's least one: their sum says so, as far as rounding lets it. Empty ones too.
+
+    Adaptive cells, whose sums are made of the middles of what they may hold, are exact where that is one value.
+    """
     left = side.edges[:-1]
     with np.errstate(invalid="ignore", over="ignore"):
-        there = side.counts * left
-        exact: Bools = (side.counts == 0) | (np.abs(side.sums - there) <= 1e-12 * np.abs(there))
+        width, there = np.diff(side.edges), side.counts * left
+        many, single = (r * np.abs(there) for r in ROUNDING)
+        allowed = np.where(np.isfinite(width) & exact_sums, np.minimum(many, OFF * side.counts * width), single)
+        exact: Bools = (side.counts == 0) | (np.abs(side.sums - there) <= allowed)
     return exact
