@@ -52,5 +52,4 @@ lint: .venv/.test
 docs: .venv/.test            ## what is made from the code: the dashboards, the README's tables and picture
 	$(BIN)/python -m dashboards.make
 	$(BIN)/python -m tests.readme_tables
-	$(BIN)/python -m tests.screenshot
 	$(BIN)/python -m tests.screenshots

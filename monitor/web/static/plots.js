@@ -101,7 +101,7 @@ export function timeline(caption, times, series, { limit = null, marks = [], uni
   const axis = range ?? [times[0], times[times.length - 1]];
   const pad = axis[1] > axis[0] ? 0 : step || 1000;
   mount(place, (width) => new uPlot({
-    width, height: 190, padding: [10, 18, 0, 0], series: made, bands, axes: axes((v) => (share ? `${number(v * 100, 3)} %` : number(v, 3)), true),
+    width, height: 190, padding: [10, 28, 0, 0], series: made, bands, axes: axes((v) => (share ? `${number(v * 100, 3)} %` : number(v, 3)), true),
     scales: { x: { time: true, range: () => [(axis[0] - pad) / 1000, (axis[1] + pad) / 1000] } },
     tzDate: (ts) => uPlot.tzDate(new Date(ts * 1e3), "Etc/UTC"), legend: { show: false },
     cursor: { sync: { key: "time" }, points: { size: 6 }, drag: { x: false, y: false } },
@@ -177,7 +177,7 @@ function numeric(found) {
   ];
   const [list, say] = legend(items), where = figure.querySelector(".at");
   say(null);
-  mount(place, (width) => new uPlot({ width, height: 240, padding: [10, 18, 0, 0], series, legend: { show: false },
+  mount(place, (width) => new uPlot({ width, height: 240, padding: [10, 28, 0, 0], series, legend: { show: false },
     scales: { x: { time: false }, y: { range: (u, a, b) => [0, (b || 1) * 1.05] } }, axes: axes((v) => percent(v, 0)),
     cursor: { drag: { x: false, y: false }, points: { show: false } },
     hooks: { setCursor: [(u) => { const i = u.cursor.idx ?? null; say(i); where.textContent = i === null || i >= found.edges.length - 1 ? "" : bin(i); }] },
