@@ -29,6 +29,7 @@ from sqlalchemy import select
 
 from detectors.dle import PART as LOSS
 from detectors.fits import TRUTH
+from detectors.formulas import FORMULAS
 from detectors.profile import Profile
 from detectors.sample import PART, RowSample, merged
 from monitor.config import Config
@@ -89,6 +90,9 @@ def wanted_of(settings: ModelSettings, profile: Profile | None) -> list[Wanted]:
         out.append(Wanted("dle", {}))
     if settings.profile == "evidently" and settings.sample.texts:
         out.append(Wanted("text_drift", {"features": sorted(settings.sample.texts)}))
+    tool = settings.profile
+    if tool is not None and (slow := sorted(name for name in settings.profile_scores if FORMULAS[tool].asked[name].slow)):
+        out.append(Wanted("formulas", {"tool": tool, "scores": slow, "reference_rows": profile.rows}))
     if settings.evidently:
         out.append(Wanted("evidently", {"metrics": [m.model_dump() for m in settings.evidently]}))
     return out
@@ -149,7 +153,7 @@ class SlowRunner:
                         logger, logging.WARNING, "slow_failed", model=model.name, window_start_ms=start_ms,
                         detector=entry.detector, reason=answer["error"],
                     )  # fmt: skip
-                    subject, name = FAILED.get(entry.detector, ("evidently", "evidently_failed"))
+                    subject, name = _failed(entry)
                     answer = {"scores": [[subject, name, None, count, {"reason": f"{entry.detector}: {answer['error']}"}]]}
                 out += [[version, *score] for score in answer["scores"]]
         return {"rows": rows, "reference": profile.name, "scores": out}
@@ -195,6 +199,12 @@ def _key(wanted: list[Wanted], rows: int) -> str:
     """What results depend on: the detectors, and the window's rows, which only ever grow."""
     told = json.dumps([[w.detector, w.options] for w in wanted], sort_keys=True)
     return f"{rows}:{hashlib.sha256(told.encode()).hexdigest()[:12]}"
+
+
+def _failed(entry: Wanted) -> tuple[str, str]:
+    if entry.detector == "formulas":
+        return "features", f"{entry.options['tool']}.{entry.options['scores'][0]}"
+    return FAILED.get(entry.detector, ("evidently", "evidently_failed"))
 
 
 def _samples(inputs: Pane) -> list[tuple[str, RowSample, int]]:

@@ -104,6 +104,16 @@ def text_drift(job: Job) -> list[Score]:
     return score_texts(job.window, job.reference, job.options["features"], job.reference_name)
 
 
+def formulas(job: Job) -> list[Score]:
+    """Scores of the model's formula profile that take long."""
+    from detectors.formulas.scores import slow_formula_scores
+
+    if job.reference is None:
+        raise ValueError("the reference holds no sample of rows: build it anew, with `profile` in the config")
+    rows = int(job.options["reference_rows"]), job.rows
+    return slow_formula_scores(job.options["tool"], job.reference, job.window, rows, job.reference_name, job.options["scores"])
+
+
 def evidently(job: Job) -> list[Score]:
     """Metrics of Evidently, by name."""
     from monitor.evidently_job import score_metrics
@@ -124,6 +134,7 @@ DETECTORS: dict[str, tuple[Callable[[Job], list[Score]], tuple[str, ...]]] = {
     "domain_classifier": (domain_classifier, ("sklearn",)),
     "dle": (direct_loss, ("lightgbm",)),
     "text_drift": (text_drift, ("evidently",)),
+    "formulas": (formulas, ("scipy",)),
     "evidently": (evidently, ("evidently",)),
     "report": (report, ("evidently",)),
 }

@@ -14,7 +14,7 @@ import pytest
 from detectors.category import CategorySummary
 from detectors.columns import Columns, DictColumn
 from detectors.formulas import FORMULAS, alibi, azure, evidently, evidently_tests, nannyml, sagemaker, scouter
-from detectors.formulas.scores import ALL, Side, formula_scores
+from detectors.formulas.scores import ALL, Side, formula_scores, slow_formula_scores
 from detectors.score_names import SCORE_NAMES
 from tests.peers import inputs
 
@@ -284,7 +284,12 @@ def test_every_profile_gives_named_scores_for_each_feature_and_says_what_they_re
     assert {s.subject for s in found} - {ALL} == {"x", "c"} and {s.name for s in found} <= names <= set(SCORE_NAMES)
     plain = [s for s in found if s.subject != ALL]
     assert all(s.reference == "ref" and math.isnan(s.value) == ("reason" in s.evidence) for s in plain if s.evidence)
-    assert {s.name for s in plain} == names - {f"{tool}.{name}" for name in ("is_drift", "is_drift_fdr", "share_drifted")}
+    slow = [name for name in asked if FORMULAS[tool].asked[name].slow]
+    others = ("is_drift", "is_drift_fdr", "share_drifted", *slow)
+    assert {s.name for s in plain} == names - {f"{tool}.{name}" for name in others}
+    late = slow_formula_scores(tool, columns(r, before), columns(c, after), (400, 9000), "ref", slow)
+    assert {s.name for s in late} == {f"{tool}.{name}" for name in slow} and {s.subject for s in late} <= {"x", "c"}
+    assert all(math.isfinite(s.value) and s.evidence == {"rows": "300 of 9000"} for s in late)
     part = formula_scores(tool, side(columns(r, before), 9000, before), side(columns(c, after), 300, after), "ref")
     assert {s.evidence.get("reference_rows") for s in part if s.subject == "x"} == {"400 of 9000"}
 

@@ -126,11 +126,11 @@ store: {{url: "sqlite:///{folder}/t.db"}}
 sources: [{{name: f, type: http, carries: both}}]
 models:
   - name: t
-    features: {{a: numeric, comment: text}}
+    features: {{a: numeric, town: category, comment: text}}
     window: {{size: 1h}}
     sample: {{rows: 1200, texts: [comment], text_chars: 60}}
     profile: evidently
-    profile_scores: [t_test]
+    profile_scores: [t_test, TVD]
 """
 WORDS = np.array("late parcel driver polite refund broken window price cheap quality colour garden summer winter".split())
 
@@ -140,13 +140,22 @@ def spoken(rng, n, moved):
     weights = np.linspace(1 + moved, 1, len(WORDS))
     texts = [" ".join(words) for words in rng.choice(WORDS, (n, 12), p=weights / weights.sum())]
     ids = [f"e{i}" for i in range(n)]
-    return pd.DataFrame({"event_id": ids, "ts": START_MS + np.arange(n), "a": rng.normal(size=n), "comment": texts})
+    return pd.DataFrame(
+        {
+            "event_id": ids,
+            "ts": START_MS + np.arange(n),
+            "a": rng.normal(size=n),
+            "town": rng.choice(["x", "y"], n),
+            "comment": texts,
+        }
+    )
 
 
 def test_the_drift_of_texts_is_evidentlys_own_of_the_kept_ones(tmp_path):
     """Through a whole daemon with more than 1,000 texts in the reference, and by its other test with fewer."""
     from evidently.legacy.utils.data_drift_utils import calculate_text_drift_score
 
+    from detectors.formulas.evidently_tests import total_variation
     from detectors.sample import RowSample
     from monitor.evidently_job import score_texts
     from tests.replayed import sample_of
@@ -170,6 +179,9 @@ def test_the_drift_of_texts_is_evidentlys_own_of_the_kept_ones(tmp_path):
     want = calculate_text_drift_score(*texts, bootstrap=False)
     assert row["value"] == pytest.approx(want[0], abs=1e-9) and want[0] > 0.55 and row["rows"] == 700
     assert len(found(store, "a", "evidently.t_test")) == 1
+    (permuted,) = found(store, "town", "evidently.TVD")
+    sides = ({v: side.categorical["town"].to_list().count(v) for v in "xy"} for side in (before, after))
+    assert permuted["value"] == total_variation(*sides)
     store.close()
 
     few = before.take(slice(0, 150))

@@ -19,12 +19,13 @@ class Asked:
     """A score that is computed where the config names it: other tests of the tool, or ones that take long.
 
     text: what it is. numeric, category: None where the tool has it for the other kind alone. They raise ValueError, with the
-    reason, where the tool gives no number.
+    reason, where the tool gives no number. slow: it takes a tenth of a second or more, and is computed off the data loop.
     """
 
     text: str
     numeric: Callable[[Floats, Floats], float] | None = None
     category: Callable[[Counts, Counts], float] | None = None
+    slow: bool = False
 
 
 def by_category(reference: Counts, current: Counts) -> tuple[Floats, Floats]:

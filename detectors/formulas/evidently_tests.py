@@ -142,5 +142,5 @@ ASKED = {
     "z": Asked("p-value of the z-test of the first value's share", category=z_test),
     "fisher_exact": Asked("p-value of Fisher's exact test, of two values and as many rows", category=fisher_exact),
     "g_test": Asked("p-value of the G-test, of as many rows", category=g_test),
-    "TVD": Asked("p-value of the total variation distance by 1,000 permutations", category=total_variation),
+    "TVD": Asked("p-value of the total variation distance by 1,000 permutations", category=total_variation, slow=True),
 }

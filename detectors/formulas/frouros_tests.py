@@ -98,6 +98,6 @@ ASKED = {
     "kuiper_p": Asked("Kuiper's p-value, of Kolmogorov-Smirnov's statistic", kuiper_p),
     **_both("mwu", "mannwhitneyu", "Mann-Whitney's U"),
     **_both("welch", "ttest_ind", "Welch's t-test"),
-    "mmd": Asked("maximum mean discrepancy, kernels of width 1", mmd),
+    "mmd": Asked("maximum mean discrepancy, kernels of width 1", mmd, slow=True),
     "chi2": Asked("chi-square: the statistic", category=_chi_square),
 }

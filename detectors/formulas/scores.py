@@ -36,11 +36,13 @@ class Side:
 
 
 def formula_scores(tool: str, reference: Side, current: Side, name: str, asked: tuple[str, ...] = ()) -> list[Score]:
-    """Scores named TOOL.STATISTIC; name is the reference's. asked: of the tool's scores that are computed where they are named.
+    """Scores named TOOL.STATISTIC; name is the reference's. asked: of the tool's scores that are computed where they are named;
+    slow ones are not computed here.
 
     Raises KeyError for an unknown tool or score.
     """
     formula = FORMULAS[tool]
+    asked = tuple(score for score in asked if not formula.asked[score].slow)
     out: list[Score] = []
     tests: dict[str, tuple[Found, int, int]] = {}
     for subject, before, after in _numbers(reference, current):
@@ -63,6 +65,29 @@ def formula_scores(tool: str, reference: Side, current: Side, name: str, asked: 
             out.extend(_scores(tool, subject, tests[subject][0], cur.rows, name, {}))
             out.extend(_asked(tool, asked, "category", subject, (counts, others), cur.rows, name, {}))
     out.extend(_together(tool, tests, current.total, name))
+    return out
+
+
+def slow_formula_scores(
+    tool: str, reference: Columns, window: Columns, rows: tuple[int, int], name: str, asked: list[str]
+) -> list[Score]:
+    """Those of the asked scores that take long, all from samples, categories too. rows: of reference and window in all."""
+    sides = []
+    for sample, total in zip((reference, window), rows, strict=True):
+        counts = {feature: CategorySummary() for feature in sample.categorical}
+        for feature, column in sample.categorical.items():
+            counts[feature].add(column)
+        sides.append(Side(sample, total, counts, CategorySummary()))
+    before, after = sides
+    evidence = _sampled(before, after)
+    out: list[Score] = []
+    for subject, ref, cur in _numbers(before, after):
+        if ref is not None and len(ref) and len(cur):
+            out.extend(_asked(tool, tuple(asked), "numeric", subject, (ref, cur), len(cur), name, evidence))
+    for subject, known, seen in _categories(before, after):
+        pair = _counts(known), _counts(seen)
+        if all(pair):
+            out.extend(_asked(tool, tuple(asked), "category", subject, pair, seen.rows, name, evidence))
     return out
 
 
