@@ -7,6 +7,7 @@ import contextlib
 import os
 import re
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -84,7 +85,7 @@ RETRAIN = "SELECT status, new_version, verdict, author, reason FROM retrain"
 
 @pytest.mark.timeout(170)
 def test_the_demo_shows_the_whole_loop_and_drains(demo):
-    it = demo("--speed", "1.5")
+    it = demo("--speed", "3")
     it.until("resolved: ", 140)
     seconds = time.monotonic() - it.started
     read = float(re.search(r'driftd_messages_total\{role="events",source="demo"\} (\S+)', it.get("/metrics"))[1])
@@ -143,6 +144,16 @@ def test_a_folder_that_is_no_demos_is_not_deleted(tmp_path, capsys):
     (tmp_path / "thesis.txt").write_text("years of work")
     assert run_demo(tmp_path, 0, 1.0) == 2
     assert (tmp_path / "thesis.txt").exists() and "holds something else than a demo" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_port_that_is_taken_is_told_before_anything_is_deleted(tmp_path, capsys):
+    (tmp_path / "retrain-secret").write_text("of the demo that runs")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert run_demo(tmp_path, port, 1.0) == 2
+    assert (tmp_path / "retrain-secret").exists() and f"--port {port}" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("code", "ends", "words"), [(app.UNDRAINED, 0, "draining took too long"), (130, 130, "stopped at once")])

@@ -7,6 +7,7 @@ import logging
 import os
 import secrets
 import shutil
+import socket
 import sys
 import threading
 import time
@@ -36,8 +37,8 @@ def run_demo(
 ) -> int:  # fmt: skip
     """Run the demo; returns the exit code. seconds: it ends by itself then. approve: "auto" | "ask"."""
     pace, clock, out = pace or Pace(), app.wall_clock_ms, console or Console()
-    if data.exists() and not (data / SECRET).is_file() and (not data.is_dir() or any(data.iterdir())):
-        out.print(f"--data {data}: holds something else than a demo, which would delete it; name an empty folder or a new one")
+    if trouble := _cannot_begin(data, port):
+        out.print(trouble)
         return 2
     shutil.rmtree(data, ignore_errors=True)
     data.mkdir(parents=True)
@@ -81,6 +82,19 @@ def run_demo(
             pipeline.close()
     out.print(f"drained and stopped: {screen.windows} windows, {len(pipeline.calls)} retrain call(s)")
     return 0
+
+
+def _cannot_begin(data: Path, port: int) -> str:
+    """Why not, before anything is deleted; "" where nothing is in the way."""
+    if data.exists() and not (data / SECRET).is_file() and (not data.is_dir() or any(data.iterdir())):
+        return f"--data {data}: holds something else than a demo, which would delete it; name an empty folder or a new one"
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            return f"--port {port}: {error.strerror}; another demo may run, choose another port"
+    return ""
 
 
 def leave(out: Console, code: int) -> None:
