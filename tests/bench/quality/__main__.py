@@ -27,9 +27,9 @@ def main() -> None:
     shapes = list(SHAPES)
     calm = [shape for shape in shapes if shape != SEASON]
     if said.quick:
-        null.null_table(said.windows or 300, 4, said.workers, QUICK_SIZES, ["gaussian", "categories", SEASON])
+        null.null_table(said.windows or 180, 4, said.workers, QUICK_SIZES, ["gaussian", "categories", SEASON])
         alarms.power_table(10, said.workers, (500,), ["gaussian"])
-        delay.delay_table(said.workers, (500,))
+        delay.delay_table(said.workers, (500,), delay.DRIFTS[1:3])
         streams.main(seeds=(1,))
         estimates.main(quick=True)
         return

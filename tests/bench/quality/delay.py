@@ -60,19 +60,19 @@ def delay_cell(task: Task) -> tuple[Task, int | None]:
     return task, None
 
 
-def delay_table(workers: int, sizes: tuple[int, ...]) -> None:
+def delay_table(workers: int, sizes: tuple[int, ...], drifts: tuple[Drift, ...] = DRIFTS) -> None:
     table = Table(title="hours until drift is called; in standard deviations", title_justify="left")
     names = [(shape, reference) for shape in ("gaussian", SEASON) for reference in ("built", "learned")]
     for name in ("drift", "rows a window", *(f"{shape}, {reference}" for shape, reference in names)):
         table.add_column(name, justify="left" if name == "drift" else "right")
-    tasks = [(s, n, r, d) for n in sizes for d in DRIFTS for s, r in names if not (r == "learned" and d.since == 0)]
+    tasks = [(s, n, r, d) for n in sizes for d in drifts for s, r in names if not (r == "learned" and d.since == 0)]
     found: dict[Task, int | None] = {}
     with ProcessPoolExecutor(workers) as pool:
         for task, hours in pool.map(delay_cell, tasks):
             found[task] = hours
             print(*task[:3], task[3].name, hours, flush=True)
     for size in sizes:
-        for drift in DRIFTS:
+        for drift in drifts:
             cells = [found.get((s, size, r, drift), "") for s, r in names]
             table.add_row(drift.name, f"{size:,}", *("over 48" if c is None else str(c) for c in cells))
     Console(width=120).print(table)
