@@ -44,20 +44,21 @@ def wasserstein(pair: NumericPair) -> float:
     """
     if pair.infinite:
         return math.nan
-    return float(np.abs(_signed(pair)).sum()) / pair.spread
+    return float(np.abs(gap_areas(pair)).sum()) / pair.spread
 
 
 def wasserstein_bound(pair: NumericPair) -> float:
     low, high = pair.reach
     crosses = (low < 0) & (high > 0)
     most = pair.widths * np.maximum(-low, high)
-    off = float(np.maximum(0.0, most - np.abs(_signed(pair)))[crosses].sum())
+    off = float(np.maximum(0.0, most - np.abs(gap_areas(pair)))[crosses].sum())
     if not pair.exact_sums:  # a cell's sum is its middle times its rows
         off += float((pair.widths * (pair.p + pair.q)).sum()) / 2.0
     return off / pair.spread
 
 
-def _signed(pair: NumericPair) -> Floats:
+def gap_areas(pair: NumericPair) -> Floats:
+    """The integral of F - G over each cell, shape (k,), in the values' unit."""
     edges = np.where(np.isfinite(pair.ref.edges), pair.ref.edges, 0.0)  # the gap is 0 at infinite edges
     out: Floats = np.diff(edges * pair.gap) - (pair.ref.sums / pair.n - pair.cur.sums / pair.m)
     return out
@@ -67,12 +68,12 @@ def energy(pair: NumericPair) -> float:
     """Energy distance, the root of 2 integral (F - G)^2, of values in standard deviations of the reference (Székely 2002)."""
     if pair.infinite:
         return math.nan
-    return math.sqrt(2.0 * float((pair.widths * _square(pair)).sum()) / pair.spread)
+    return math.sqrt(2.0 * float((pair.widths * gap_square(pair)).sum()) / pair.spread)
 
 
 def energy_bound(pair: NumericPair) -> float:
     least, most = _square_reach(pair)
-    straight = _square(pair)
+    straight = gap_square(pair)
     off = (pair.widths * np.maximum(most - straight, straight - least))[~pair.atoms].sum()
     value = energy(pair) ** 2 * pair.spread / 2.0
     return math.sqrt(2.0 * (value + float(off)) / pair.spread) - math.sqrt(2.0 * max(0.0, value - float(off)) / pair.spread)
@@ -124,7 +125,7 @@ def anderson_darling_bound(pair: NumericPair) -> float:
     return n * m / total * float(off) / anderson_darling_std(pair.n, pair.m)
 
 
-def _square(pair: NumericPair) -> Floats:
+def gap_square(pair: NumericPair) -> Floats:
     """The mean of (F - G)^2 over each cell's width."""
     a, b = pair.gap[:-1], pair.gap[1:]
     return np.where(pair.atoms, b * b, (a * a + a * b + b * b) / 3.0)

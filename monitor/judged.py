@@ -1,6 +1,6 @@
 """Which scores of a window have a calibrated limit, and what each one's null is.
 
-    drift, js, psi, ks, rank_shift, ...   detectors/calibrate/nulls.py, by the reference's counts and both numbers of rows
+    drift, js, wasserstein, ks_p, ...     detectors/calibrate/held.py, by the reference's counts and both numbers of rows
     missing_share, accuracy               shares of rows against the reference's: exact two-sample tail
     roc_auc, mae, ...                     against the reference's by the intervals of both, and a heavy tail
     mmd_p, correlation_p, ...             p-values of features together (detectors/joint.py), with a heavy tail
@@ -24,19 +24,20 @@ from scipy.special import ndtr, ndtri
 
 from detectors.calibrate.closed import share_root
 from detectors.calibrate.first_days import beyond_hours
+from detectors.calibrate.held import HELD, held
 from detectors.calibrate.history import Past as Expected
 from detectors.calibrate.null import NullTable
-from detectors.calibrate.nulls import CALIBRATED, NORMAL, NORMAL_EITHER, STUDENT, pair_null
+from detectors.calibrate.nulls import NORMAL, NORMAL_EITHER, STUDENT
 from detectors.calibrate.series import SERIES, Series, deviate_at, deviates, probability, series_of, width
 from detectors.category import CategorySummary
 from detectors.pairs import CategoryPair, Numeric, NumericPair, Pair
 from detectors.performance import PerformanceSummary
 from detectors.profile import PREDICTION
 from detectors.score import Score
-from detectors.score_names import FAMILIES
 from detectors.target import SUBJECT as TARGET
 from detectors.target import target_pair
-from monitor.budget import P_VALUES, Calibration
+from monitor.budget import Calibration
+from monitor.judging import BY_P, MISSING, SCORES, TESTS
 from monitor.label_scores import PERFORMANCE, labelled_share
 from monitor.learned_outcomes import Reference, reference_of
 from monitor.model import Model
@@ -48,7 +49,6 @@ LEAST_P = 1e-300  # smaller ones have no deviate
 EXACT = ("segment_accuracy_drop_p",)  # p-values that are true far into the tail
 HEADLINE = "drift"  # the score that speaks for a feature; its evidence names the statistic
 INTERVAL = 1.959964  # standard errors on either side of a metric's interval
-SCORES = {name: doc for family in FAMILIES.values() for name, doc in family.items()}
 SPOKEN_BY = ("js", "rank_shift")  # whose verdict it has where its own statistic has no null
 
 
@@ -112,7 +112,7 @@ class Judged:
             position = (self.table.value_at(chance) - self.table.centre) / self.table.spread
             if self.past is not None:
                 position = float(self.past.value(np.array([position]))[0])
-            return self.back(self.table.centre + self.table.spread * position)
+            return _there(self.back(self.table.centre + self.table.spread * position))
         series = self.series
         if series is None or self.past is None:
             return None
@@ -122,6 +122,10 @@ class Judged:
 
     def _least(self, series: Series) -> np.ndarray:
         return np.array([series.least(self.score.rows)])
+
+
+def _there(limit: float) -> float | None:
+    return limit if math.isfinite(limit) else None
 
 
 def judged(view: WindowView, calibration: Calibration) -> Iterator[Judged]:
@@ -141,10 +145,15 @@ def judged(view: WindowView, calibration: Calibration) -> Iterator[Judged]:
             elif score.subject == "performance":
                 ends = tuple(names.get((score.subject, f"{score.name}_{end}"), math.nan) for end in ("low", "high"))
                 yield from _performance(group, at, score, (ends[0], ends[1]), part, outcomes, calibration)
-            elif score.name == "missing_share":
-                yield from _missing(group, at, score, part, calibration)
-            elif score.name in P_VALUES:
-                yield _p_value(group, at, score, part, calibration)
+            elif score.name in MISSING:
+                for item in _missing(group, at, score, part, calibration):
+                    if score.name != MISSING[0] and (score.subject, MISSING[0]) in names and calibration.judges(MISSING[0]):
+                        item.alias = MISSING[0]
+                    yield item
+            elif score.name in TESTS:
+                yield _p_value(group, at, score, score.value, part, calibration)
+            elif score.name in BY_P:
+                yield _effect(group, at, score, names, part, calibration)
             elif score.reference:
                 if score.subject not in pairs:
                     pairs[score.subject] = pair_of(part, score.subject)
@@ -180,20 +189,20 @@ def pair_of(part: GroupView, subject: str) -> Pair | None:
 
 def _drift(group: Group, at: int, score: Score, pair: Pair | None, part: GroupView, calibration: Calibration) -> Judged | None:
     name = str(score.evidence.get("statistic", score.name)) if score.name == HEADLINE else score.name
-    if score.name == HEADLINE and name not in CALIBRATED and math.isfinite(score.value):
+    if name not in HELD and math.isfinite(score.value):
         return None
     if pair is None and math.isfinite(score.value):
         return None
     if pair is None or pair.n == 0 or pair.m == 0 or not math.isfinite(score.value):
-        why = str(score.evidence.get("unsure", "the statistic is not defined for these values"))
+        why = str(score.evidence.get("reason", "the statistic is not defined for these values"))
         return Judged(group, at, score, math.nan, None, lambda out: out, settled=why)
-    null = pair_null(name, pair)
-    if null is None:
+    found = held(name, pair, score.value)
+    if found is None:
         return None
     return Judged(
-        group, at, score, score.value, null, lambda out: out,
-        effect=score.value, floor=calibration.least_effect(name), reference_rows=pair.n,
-        settled=_few(min(pair.n, pair.m), calibration.min_rows), needs_past=_foreign(part) and score.subject != TARGET,
+        group, at, score, found.out, found.table, found.back,
+        effect=math.inf if name.endswith("_p") else abs(score.value), floor=calibration.least_effect(name), reference_rows=pair.n,
+        settled=_few(min(pair.n, pair.m), calibration.min_rows) or found.unsure, needs_past=_foreign(part) and score.subject != TARGET,
         beyond_hours=(lambda: _beyond_hours(pair)) if part.profile is not None else None,
     )  # fmt: skip
 
@@ -204,15 +213,26 @@ def _beyond_hours(pair: Pair) -> float:
     return beyond_hours(*(counts / max(int(counts.sum()), 1) for counts in pair.bins))
 
 
-def _p_value(group: Group, at: int, score: Score, part: GroupView, calibration: Calibration) -> Judged:
-    """A score that is a probability already. Its effect stands in its evidence."""
+def _effect(
+    group: Group, at: int, score: Score, names: dict[tuple[str, str], float], part: GroupView, calibration: Calibration
+) -> Judged:
+    """A score that has a p-value beside it: as likely as that says. Where it would have alarmed is not known."""
+    test = BY_P[score.name]
+    found = _p_value(group, at, score, names.get((score.subject, test), math.nan), part, calibration)
+    found.back, found.effect = lambda place: math.nan, abs(score.value)
+    found.alias = test if calibration.judges(test) else ""
+    return found
+
+
+def _p_value(group: Group, at: int, score: Score, p: float, part: GroupView, calibration: Calibration) -> Judged:
+    """A score that is a probability already, p. Its effect stands in its evidence."""
     known = 0 if part.profile is None else part.profile.rows
     effect = score.evidence.get("effect", math.inf)
     return Judged(
-        group, at, score, -float(ndtri(min(max(score.value, LEAST_P), 0.5))) if math.isfinite(score.value) else math.nan,
+        group, at, score, -float(ndtri(min(max(p, LEAST_P), 0.5))) if math.isfinite(p) else math.nan,
         NORMAL if score.name in EXACT else STUDENT, lambda place: float(ndtr(-place)), effect=float(effect) if isinstance(effect, int | float) else math.inf,
         floor=calibration.least_effect(score.name), reference_rows=known,
-        settled=_few(score.rows, calibration.min_rows) if math.isfinite(score.value) else "it is not defined for these rows",
+        settled=_few(score.rows, calibration.min_rows) if math.isfinite(p) else "it is not defined for these rows",
     )  # fmt: skip
 
 
@@ -226,7 +246,13 @@ def _missing(group: Group, at: int, score: Score, part: GroupView, calibration: 
     before, all_before = reference.missing, reference.rows + reference.missing
     if missing + before == 0 or missing + before == rows + all_before or all_before == 0 or rows == 0:
         return  # nothing is missing, nor ever was: no score that could alarm
-    yield _share(group, at, score, missing, rows, before, all_before, "either", part, calibration)
+    item = _share(group, at, score, missing, rows, before, all_before, "either", part, calibration)
+    share = item.back
+    if score.name == MISSING[1]:
+        item.back = lambda place: share(place) - before / all_before
+    elif score.name == MISSING[2]:  # this p-value, by as much more or less likely
+        item.back = lambda place: min(1.0, score.value * float(ndtr(-place) / max(ndtr(-item.out), LEAST_P)))
+    yield item
 
 
 def _performance(

@@ -99,7 +99,7 @@ def test_a_sum_over_few_cells_has_the_tail_of_180_000_resampled_windows(shares, 
         values = np.concatenate(found[name])
         for probability in (0.1, 0.01, 1e-3, 1e-4):
             happened = float((values >= table.value_at(probability)).mean())
-            assert happened / probability < 2.0, (name, probability)
+            assert happened / probability < (2.0 if shares is not PAIR else 2.6), (name, probability)
             if shares is not PAIR:
                 assert happened / probability > (1 / 3 if name != "tv" else 1 / 6), (name, probability)
 

@@ -214,7 +214,7 @@ def test_limits_are_calibrated_unless_the_config_sets_them_and_mistakes_name_the
     assert cfg.thresholds == {} and cfg.false_alarms_per_week == 2 and cfg.calibration.min_rows == 30
     found = problems(
         "models:\n  - name: m\n    thresholds: never\n    false_alarms_per_week: -1\n    calibration:\n"
-        "      scores: [mean]\n      min_effect: {jss: 0.1}\n      correction: holm\n      series: [memory_byte, js, mae]\n"
+        "      scores: [count]\n      min_effect: {jss: 0.1}\n      correction: holm\n      series: [memory_byte, js, mae]\n"
     )
     for place, words in {
         (3, "models[0].thresholds"): "dictionary",

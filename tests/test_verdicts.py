@@ -63,12 +63,21 @@ def test_a_shift_is_found_and_says_how_far_out_it_lay_and_what_gave_the_limit():
     assert shift.rule == "calibrated rank_shift" and shift.score.evidence["probability"] < shift.score.evidence["needed"]
 
 
-def test_a_headline_without_a_null_has_the_verdict_of_those_that_speak_for_it():
+def test_the_headline_by_wasserstein_has_a_limit_of_its_own():
     stream = Stream("heavy-tailed", 1000, 20_000, 1, features=3)
-    plain = model_of(stream, use_past=False)
-    found = judged_window(plain, Memory(), stream.window(0, shift=0.5), START_MS)
+    found = judged_window(model_of(stream, use_past=False), Memory(), stream.window(0, shift=0.5), START_MS)
+    headline, calm = of(found, "drift"), of(found, "drift", "f01")
+    assert headline.score.evidence["statistic"] == "wasserstein" and headline.rule == "calibrated drift"
+    assert headline.level == "breach" and headline.score.value > headline.threshold > 0
+    assert calm.level == "ok" and calm.score.value < calm.threshold and headlines(found) == found
+
+
+def test_a_headline_that_is_not_judged_itself_has_the_verdict_of_those_that_speak_for_it():
+    stream = Stream("heavy-tailed", 1000, 20_000, 1, features=3)
+    watched = model(stream, scores=frozenset({"js", "rank_shift"}), use_past=False)
+    found = judged_window(watched, Memory(), stream.window(0, shift=0.5), START_MS)
     headline = of(found, "drift")
-    assert headline.score.evidence["statistic"] == "wasserstein" and headline.level == "breach" and headline.threshold is None
+    assert headline.level == "breach" and headline.threshold is None
     assert "rank_shift" in headline.rule or "js" in headline.rule
     assert of(found, "drift", "f01").level == "ok" and headlines(found) == found
 

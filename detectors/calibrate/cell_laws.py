@@ -13,19 +13,19 @@ from detectors.calibrate.statistics import OVER_BINS
 from detectors.columns import Floats
 
 COUNTED = 20.0  # expected rows up to which counts are summed one by one
-WIDEST, DEVIATES = 6.3, 15  # standard deviations, and nodes over them
-_Z = np.linspace(-WIDEST, WIDEST, DEVIATES)
-_PHI = np.exp(-(_Z**2) / 2.0) / np.exp(-(_Z**2) / 2.0).sum()
+FINE, COARSE = np.linspace(-6.3, 6.3, 15), np.linspace(-4.2, 4.2, 7)  # standard deviations
+FAR_MORE = 20.0  # a reference of so many times the window's rows hardly moves: coarse deviates do
 
 
-def nodes(rows: int, p: Floats, counted: float = COUNTED) -> tuple[Floats, Floats]:
+def nodes(rows: int, p: Floats, counted: float = COUNTED, deviates: Floats = FINE) -> tuple[Floats, Floats]:
     """Counts of binomials of so many rows and shares p (k,), all or none of which expect more than `counted`; and their weights: (k, nodes)."""
     expected = rows * p
     most = float(expected.max())
     if most > counted:
         std = np.sqrt(expected * (1.0 - p))[:, None]
-        spread = expected[:, None] + std * _Z + (1.0 - 2.0 * p[:, None]) * (_Z**2 - 1.0) / 6.0
-        return np.clip(spread, 0.0, float(rows)), np.broadcast_to(_PHI, spread.shape)
+        spread = expected[:, None] + std * deviates + (1.0 - 2.0 * p[:, None]) * (deviates**2 - 1.0) / 6.0
+        weight = np.exp(-(deviates**2) / 2.0)
+        return np.clip(spread, 0.0, float(rows)), np.broadcast_to(weight / weight.sum(), spread.shape)
     count = np.arange(min(float(rows), np.ceil(most + 8.0 * np.sqrt(most) + 9.0)) + 1.0)
     choose = gammaln(rows + 1.0) - gammaln(count + 1.0) - gammaln(rows - count + 1.0)
     pmf = np.exp(choose + xlogy(count, p[:, None]) + xlog1py(rows - count, -p[:, None]))

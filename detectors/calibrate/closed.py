@@ -8,6 +8,7 @@ from scipy.special import erfc, gammaln, ndtr
 from detectors.calibrate.null import NullTable
 from detectors.columns import Floats
 from detectors.kolmogorov import survival
+from detectors.pvalues import kuiper_p
 
 STEPS = 80
 KS_POINTS = 80
@@ -30,6 +31,14 @@ def kolmogorov_smirnov(reference_rows: int, rows: int) -> NullTable:
     chances = np.minimum.accumulate([survival(float(d), n) for d in distance])
     keep = chances > 1e-20
     return NullTable.from_survival(distance[keep], np.log(chances[keep]))
+
+
+def kuiper(reference_rows: int, rows: int) -> NullTable:
+    """Null of Kuiper's distance; rows without ties. As detectors.pvalues.kuiper_p has it."""
+    at = np.linspace(0.45, 5.4, KS_POINTS) / np.sqrt(effective_rows(reference_rows, rows))
+    chances = np.minimum.accumulate([kuiper_p(float(v), reference_rows, rows) for v in at])
+    keep = chances > 1e-14
+    return NullTable.from_survival(at[keep], np.log(chances[keep]))
 
 
 def rank_shift(shares: Floats, reference_rows: int, rows: int) -> NullTable:

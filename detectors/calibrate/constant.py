@@ -20,7 +20,7 @@ POINTS = 400  # of the curve, by equal factors of k
 
 @lru_cache(maxsize=1024)
 def constant_null(name: str, reference_rows: int, rows: int) -> NullTable:
-    """The null of a statistic of OVER_BINS, of ks or of rank_shift, for n rows of one value and m >= 1 rows of a window."""
+    """The null of a statistic of OVER_BINS, of ks, kuiper or rank_shift, for n rows of one value and m >= 1 rows of a window."""
     off = np.unique(np.round(np.concatenate([[0.0], np.geomspace(1.0, rows, POINTS)])))
     log = _log_choose(rows, off) - _log_choose(reference_rows + rows, off)
     share = off / rows

@@ -2,7 +2,7 @@
 
     over bins       js, psi, kl, hellinger, chi2, g_test, cramers_v         sums over cells (sums.py)
                     tv, linf                                                absolute.py; the greatest of them (greatest.py)
-    by rank         ks, rank_shift                                          closed; ks of ties over its running sums
+    by rank         ks, kuiper, rank_shift                                  closed; ks of ties over its running sums
 
 They are what resampling the reference at the window's own rows tends to with ever more draws, the reference apart from the window,
 so that no row is on both sides. Nulls are functions of their arguments alone, and kept: rows are rounded to steps of a tenth,
@@ -32,7 +32,7 @@ FINE = 0.02  # a column whose commonest cell is smaller than this has no ties to
 RANK_CELLS = 64
 CATEGORIES = 400  # cells of one feature that are looked at; rarer categories beyond share the last
 
-CALIBRATED = frozenset({*OVER_BINS, "ks", "rank_shift"})
+CALIBRATED = frozenset({*OVER_BINS, "ks", "kuiper", "rank_shift"})
 NORMAL = NullTable(-ndtri(np.minimum(TAILS, 1.0 - 1e-9)))  # of a standard normal deviate, one way
 STUDENT = NullTable(-stdtrit(12.0, np.minimum(TAILS, 1.0 - 1e-9)))  # of a mean of errors, whose tails are heavy, one way
 NORMAL_EITHER = NullTable(-ndtri(np.minimum(TAILS / 2.0, 0.5)))  # of its absolute value
@@ -51,10 +51,13 @@ def pair_null(name: str, pair: Pair) -> NullTable | None:
     if filled.sum() < 2:
         return constant_null(name, pair.n, pair.m) if name in CALIBRATED else None
     if name == "rank_shift":
-        near = _rounded(pair.n, pair.m)
+        near = rounded(pair.n, pair.m)
         return _ranks(_rank_cells(counts[filled]), *near).scaled(_scale(pair.n, pair.m, near))
+    if name == "kuiper":  # with ties it is passed less often
+        near = rounded(pair.n, pair.m)
+        return _kuiper(*near).scaled(_scale(pair.n, pair.m, near))
     if name == "ks":
-        near = _rounded(pair.n, pair.m)
+        near = rounded(pair.n, pair.m)
         scale = _scale(pair.n, pair.m, near)
         if int(counts.max()) < FINE * pair.n:
             return _ks(*near).scaled(scale)
@@ -72,7 +75,7 @@ def _over_bins(name: str, bins: Ints, rows: int) -> NullTable | None:
     if len(filled) > CATEGORIES:
         filled = np.append(filled[: CATEGORIES - 1], filled[CATEGORIES - 1 :].sum())
     steps = np.round(np.log(filled / reference_rows) / np.log(STEP_SHARES)).astype(np.int64)
-    near = _rounded(reference_rows, rows)
+    near = rounded(reference_rows, rows)
     if name == "cramers_v":  # a distance by the sum of rows, not by their harmonic mean
         scale = float(np.sqrt(sum(near) / (reference_rows + rows)))
     else:
@@ -101,6 +104,11 @@ def _ks(reference_rows: int, rows: int) -> NullTable:
     return closed.kolmogorov_smirnov(reference_rows, rows)
 
 
+@lru_cache(maxsize=1024)
+def _kuiper(reference_rows: int, rows: int) -> NullTable:
+    return closed.kuiper(reference_rows, rows)
+
+
 @lru_cache(maxsize=8192)
 def _ranks(shares: tuple[float, ...], reference_rows: int, rows: int) -> NullTable:
     return closed.rank_shift(np.array(shares), reference_rows, rows)
@@ -118,7 +126,7 @@ def _rank_cells(filled: Ints) -> tuple[float, ...]:
     return tuple((rounded / rounded.sum()).tolist())
 
 
-def _rounded(reference_rows: int, rows: int) -> tuple[int, int]:
+def rounded(reference_rows: int, rows: int) -> tuple[int, int]:
     """Both numbers to the nearest step; small ones stay as they are."""
 
     def near(n: int) -> int:

@@ -19,7 +19,7 @@ from functools import lru_cache
 import numpy as np
 from scipy.special import gammaincc, gammainccinv, ndtr, ndtri
 
-from detectors.calibrate.cell_laws import COUNTED, nodes, parts
+from detectors.calibrate.cell_laws import COARSE, COUNTED, FAR_MORE, FINE, nodes, parts
 from detectors.calibrate.null import TAILS, NullTable
 from detectors.calibrate.statistics import OVER_BINS
 from detectors.columns import Floats, Ints
@@ -28,11 +28,11 @@ STEP = 0.14  # of the logarithm, between the shares of the table
 BLOCK = 6  # steps that are tabulated together, when a share of theirs is first asked for
 HIGHEST = 0.98
 SYMMETRIC = 0.02  # less skew than this is none
-RARE = 24
+RARE, MANY = 24, 40  # rare cells whose laws are made, and cells of whose sum they are no great part
 FEW_ROWS, SMALL_SHARE = 20.0, 0.25  # a rare cell expects fewer rows, and has a smaller share
 YIELDING = 0.2  # of all rows in rare cells: up to here the common ones give them their rows one cell at a time
 ALONE, NEAR = 6, 0.35  # over so many rare cells, those whose logarithms lie within NEAR share a law
-GRID = 512  # points of the sum's value
+GRID, OF_TWO = 256, 512  # points of the sum's value; of two cells, whose values are steps, more
 FARTHEST = 1e-12
 
 
@@ -41,7 +41,7 @@ def sum_null(name: str, shares: Floats, reference_rows: int, rows: int) -> NullT
     moments = _moments(name, shares, reference_rows, rows)
     rare = (rows * shares < FEW_ROWS) & (shares < SMALL_SHARE)
     rare[int(np.argmax(shares))] = False
-    some = 0 < int(rare.sum()) <= RARE
+    some = 0 < int(rare.sum()) <= RARE and len(shares) <= MANY
     table = _convolved(name, shares, rare, moments, reference_rows, rows) if some else pearson(*moments)
     return NullTable(np.sqrt(np.maximum(table.values, 0.0))) if OVER_BINS[name].root else table
 
@@ -62,7 +62,8 @@ def _pearson_values(mean: float, std: float, skew: float, tails: Floats) -> Floa
 
 
 def _convolved(name: str, shares: Floats, rare: np.ndarray, moments: tuple[float, float, float], n: int, m: int) -> NullTable:
-    """The law of the sum on a grid of GRID values: rare cells one by one, and the rest by the moments that are left."""
+    """The law of the sum on a grid of values: rare cells one by one, and the rest by the moments that are left."""
+    grid = OF_TWO if len(shares) == 2 else GRID
     common = float(shares[~rare].sum())
     yielding = common if common >= 1.0 - YIELDING else 0.0
     apart, times = _alike(shares[rare])
@@ -83,23 +84,23 @@ def _convolved(name: str, shares: Floats, rare: np.ndarray, moments: tuple[float
     low = min(0.0, left[0] - (8.0 if skew < SYMMETRIC else 2.0 / skew) * left_std)
     lows = [np.minimum(0.0, value.min(axis=1)) for value, _, _ in laws]
     below = low + sum(float(least @ of) for least, (_, _, of) in zip(lows, laws, strict=True))
-    step = (1.5 * float(_pearson_values(mean, std, third / std**3, np.array([FARTHEST]))[0]) - below) / GRID
-    survival = _pearson_survival(low + step * (np.arange(GRID + 1) - 0.5), float(left[0]), left_std, skew)
+    step = (1.5 * float(_pearson_values(mean, std, third / std**3, np.array([FARTHEST]))[0]) - below) / grid
+    survival = _pearson_survival(low + step * (np.arange(grid + 1) - 0.5), float(left[0]), left_std, skew)
     rest = -np.diff(survival)
     rest[0] += 1.0 - survival[0]
-    spectrum = np.fft.rfft(rest, 2 * GRID)
+    spectrum = np.fft.rfft(rest, 2 * grid)
     for (value, weight, of), least in zip(laws, lows, strict=True):
-        at = np.minimum((value - least[:, None]) / step, GRID - 1.001)
+        at = np.minimum((value - least[:, None]) / step, grid - 1.001)
         whole = at.astype(np.int64)
         upper = weight * (at - whole)
-        place = whole + GRID * np.arange(len(value))[:, None]
-        mass = np.bincount(place.ravel(), (weight - upper).ravel(), GRID * len(value))
-        mass += np.bincount(place.ravel() + 1, upper.ravel(), GRID * len(value))
-        of_each = np.fft.rfft(mass.reshape(len(value), GRID), 2 * GRID, axis=1)
+        place = whole + grid * np.arange(len(value))[:, None]
+        mass = np.bincount(place.ravel(), (weight - upper).ravel(), grid * len(value))
+        mass += np.bincount(place.ravel() + 1, upper.ravel(), grid * len(value))
+        of_each = np.fft.rfft(mass.reshape(len(value), grid), 2 * grid, axis=1)
         spectrum *= np.prod(of_each if of.max() == 1 else of_each ** of[:, None], axis=0)
-    upwards = np.cumsum(np.maximum(np.fft.irfft(spectrum, 2 * GRID)[:GRID], 0.0)[::-1])[::-1]
+    upwards = np.cumsum(np.maximum(np.fft.irfft(spectrum, 2 * grid)[:grid], 0.0)[::-1])[::-1]
     keep = upwards > FARTHEST / 100.0
-    values = below + step * (np.arange(GRID) - 0.5)
+    values = below + step * (np.arange(grid) - 0.5)
     return NullTable.from_survival(values[keep], np.log(np.minimum(upwards[keep] / upwards[0], 1.0)))
 
 
@@ -123,7 +124,7 @@ def _rare_laws(name: str, p: Floats, common: float, n: int, m: int) -> tuple[Flo
 
     common: the share of these, 0 to leave them out.
     """
-    (x, wx), (y, wy) = nodes(m, p, FEW_ROWS), nodes(n, p)
+    (x, wx), (y, wy) = nodes(m, p, FEW_ROWS), nodes(n, p, deviates=COARSE if n > FAR_MORE * m else FINE)
     q, r = np.broadcast_arrays(x[:, :, None] / m, y[:, None, :] / n)
     value = parts(name, q, r, n, m)
     if common:

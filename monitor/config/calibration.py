@@ -8,15 +8,14 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from detectors.calibrate.nulls import CALIBRATED
-from detectors.calibrate.series import SERIES
-from detectors.joint import P_VALUES
-from detectors.score_names import FAMILIES, PERFORMANCE, SCORE_NAMES
+from detectors.score_names import INTERVALS, SCORE_NAMES
+from monitor.budget import P_VALUES
 from monitor.config.lines import Path
 from monitor.config.performance import custom_names
 from monitor.config.section import Section
 from monitor.config.suggest import nearest
+from monitor.judging import JUDGED, SCORES, reason
 
-SCORES = frozenset(name for family in FAMILIES.values() for name in family)
 Found = Iterator[tuple[Path, str, str]]  # path, what is wrong, what to do
 
 
@@ -27,12 +26,6 @@ class CalibrationSettings(Section):
     min_effect: dict[str, Annotated[float, Field(ge=0.0)]] = {}
     min_rows: int = Field(30, ge=1)
     use_past: bool = True
-
-
-def calibrated_scores() -> frozenset[str]:
-    """All names that a limit can be calibrated for."""
-    performance = (name for name, doc in PERFORMANCE.items() if doc.worse in ("above", "below") and name != "coverage")
-    return frozenset({"drift", "missing_share", *CALIBRATED, *SERIES, *performance, *P_VALUES})
 
 
 def series_scores() -> frozenset[str]:
@@ -53,16 +46,21 @@ def calibration_problems(model: dict[str, Any], path: Path) -> Found:
     section = model.get("calibration")
     if not isinstance(section, dict):
         return
-    names, known = section.get("scores"), calibrated_scores()
+    names = section.get("scores")
     for i, name in enumerate(names if isinstance(names, list) else []):
-        if name not in known:
-            fix = f"give it a limit in `thresholds`, or {nearest(str(name), known)}"
-            yield (*path, "calibration", "scores", i), f"{name!r} has no calibrated limit", fix
+        if str(name) not in SCORES and str(name) not in INTERVALS:
+            yield (*path, "calibration", "scores", i), f"there is no score {name!r}", nearest(str(name), SCORES)
+        elif why := reason(str(name)):
+            yield (
+                (*path, "calibration", "scores", i),
+                f"{name!r} has no calibrated limit: {why}",
+                "give it one in `thresholds`, or leave it out",
+            )
     series = section.get("series")
     for i, name in enumerate(series if isinstance(series, list) else []):
         if name not in series_scores():
-            why = "is compared with the reference" if name in known else "is no score that can be held against its past"
-            fix = "leave it out" if name in known else nearest(str(name), series_scores())
+            why = "is compared with the reference" if name in JUDGED else "is no score that can be held against its past"
+            fix = "leave it out" if name in JUDGED else nearest(str(name), series_scores())
             yield (*path, "calibration", "series", i), f"{name!r} {why}", fix
     effects = section.get("min_effect")
     for name in effects if isinstance(effects, dict) else ():

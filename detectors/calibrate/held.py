@@ -1,0 +1,186 @@
+"""A statistic of the registry against what it does where nothing has changed: where it lies, on which table, and the way back.
+
+    over bins, ks, kuiper, rank_shift            nulls.py: the value itself
+    cramer_von_mises, anderson_darling           quadratic forms of a bridge over the reference's cells (quadratic.py)
+    energy, wasserstein                          the same, and a sum of absolute differences (absolute.py), within the reference's
+                                                 quantiles beyond which a window has few rows
+    mean_shift, welch_t, std_shift               t and F, where the reference's moments say that they hold at so many rows
+    median_shift                                 the share of rows below the window's median: a likelihood root
+    range_shift                                  rows beyond the extremes of another sample, of whatever law (Wilks 1941)
+    new_categories, new_category_share           which categories fall into the window alone, rows dealt out anew
+    NAME_p                                       as its statistic
+
+What lies beyond the outer quantiles is known from few rows or none: a window of 500 holds values that 20,000 rows of Student's
+t with 2.5 degrees never had. So two distances in the values' own units are judged between the quantiles beyond which
+OUTSIDE rows are expected; what is added outside of them is added to the limit, and range_shift and outlier_share look there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+
+from detectors import ordered, pvalues
+from detectors.calibrate import moves
+from detectors.calibrate.absolute import absolute_null
+from detectors.calibrate.closed import effective_rows
+from detectors.calibrate.null import NullTable
+from detectors.calibrate.nulls import CALIBRATED, FINE, pair_null, rounded
+from detectors.calibrate.quadratic import quadratic_null
+from detectors.columns import Floats
+from detectors.pairs import CategoryPair, NumericPair, Pair
+from detectors.registry import STATISTICS
+
+OUTSIDE = 10.0  # rows of the window that are expected beyond each of the outer quantiles
+WIDEST = 0.25  # the most that is left out on either side
+NARROW = 1e-9  # of the spread: a width of no account
+TIES = "Kuiper's law is that of columns without ties; ks and js say whether this one moved"
+NEW = ("new_categories", "new_category_share")
+GROUPS = 32  # cells that are looked at, joined from the reference's
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """out: how far out, on the table's scale; back: a place on it as a value of the score. unsure: why nothing can be said."""
+
+    out: float
+    table: NullTable
+    back: Callable[[float], float]
+    unsure: str = ""
+
+
+def held(name: str, pair: Pair, value: float) -> Held | None:
+    """A finite value of a statistic, or of its p-value. None where no null is known, or the reference cannot have one."""
+    if name in CALIBRATED:
+        table = pair_null(name, pair)
+        ties = name == "kuiper" and isinstance(pair, NumericPair) and int(pair.ref.counts.max()) >= FINE * pair.n
+        return None if table is None else Held(value, table, lambda place: place, TIES if ties else "")
+    if name.endswith("_p") and name.removesuffix("_p") in STATISTICS:
+        return _of_p_value(name.removesuffix("_p"), pair, value)
+    if name in NEW and isinstance(pair, CategoryPair):
+        return _of(moves.new_values(pair, value, rows=name == "new_category_share"))
+    if not isinstance(pair, NumericPair) or pair.n < 2 or pair.m < 2:
+        return None
+    if name in _ORDERED:
+        return _ORDERED[name](pair, value) if np.count_nonzero(pair.ref.counts) > 1 else None
+    return _of(moves.MOVES[name](pair, value)) if name in moves.MOVES else None
+
+
+def _of(found: moves.Move | None) -> Held | None:
+    return None if found is None else Held(found.out, found.table, found.back, found.unsure)
+
+
+def _of_p_value(name: str, pair: Pair, p: float) -> Held | None:
+    """As its statistic; the p-value at a place is this one, by as much more or less likely."""
+    value = STATISTICS[name].value(pair)
+    found = held(name, pair, value) if math.isfinite(value) else None
+    if found is None:
+        return None
+    here = found.table.survival(found.out)
+    return replace(found, back=lambda place: min(1.0, p * found.table.survival(place) / here))
+
+
+def _cramer_von_mises(pair: NumericPair, value: float) -> Held:
+    share, upto, jump = _joined(pair)
+    return Held(value, _squares(share.tobytes(), (upto + jump / 2.0).tobytes()), lambda place: place)  # after a jump
+
+
+def _anderson_darling(pair: NumericPair, value: float) -> Held:
+    share, upto, jump = _joined(pair)
+    std = pvalues.anderson_darling_std(pair.n, pair.m)
+    table = _squares((share / (upto * (1.0 - upto) - jump / 4.0)).tobytes(), upto.tobytes(), jump.tobytes())
+    return Held(value * std + 1.0, table, lambda place: (place - 1.0) / std)
+
+
+def _energy(pair: NumericPair, value: float) -> Held:
+    inner = _between(pair)
+    square = 2.0 * float((pair.widths * ordered.gap_square(pair))[inner].sum()) / pair.spread
+    outer = max(0.0, value * value - square)
+    weights, upto = _grouped(pair, inner, np.sqrt)
+    table = _squares(weights.tobytes(), upto.tobytes()).scaled(2.0 / (pair.spread * effective_rows(pair.n, pair.m)))
+    return Held(square, table, lambda place: math.sqrt(max(0.0, place) + outer))
+
+
+def _wasserstein(pair: NumericPair, value: float) -> Held:
+    inner = _between(pair)
+    distance = float(np.abs(ordered.gap_areas(pair))[inner].sum()) / pair.spread
+    outer = max(0.0, value - distance)
+    weights, upto = _grouped(pair, inner, lambda v: v)
+    table = _absolutes(weights.tobytes(), upto.tobytes()).scaled(1.0 / (pair.spread * math.sqrt(effective_rows(pair.n, pair.m))))
+    return Held(distance, table, lambda place: place + outer)
+
+
+@lru_cache(maxsize=4096)
+def _squares(weights: bytes, upto: bytes, jumps: bytes = b"") -> NullTable:
+    at = np.frombuffer(upto)
+    return quadratic_null(np.frombuffer(weights), at, np.frombuffer(jumps) if jumps else np.zeros(len(at)))
+
+
+@lru_cache(maxsize=4096)
+def _absolutes(weights: bytes, upto: bytes) -> NullTable:
+    w, u = np.frombuffer(weights), np.frombuffer(upto)
+    covariance = np.minimum.outer(u, u) - np.outer(u, u)
+    return absolute_null(w, covariance, float(w @ covariance @ w))
+
+
+_ORDERED: dict[str, Callable[[NumericPair, float], Held]] = {
+    "cramer_von_mises": _cramer_von_mises,
+    "anderson_darling": _anderson_darling,
+    "energy": _energy,
+    "wasserstein": _wasserstein,
+}
+
+
+_VALUES = frozenset({*CALIBRATED, *NEW, *_ORDERED, *moves.MOVES})
+HELD = _VALUES | {f"{name}_p" for name in _VALUES if STATISTICS[name].p_value is not None}  # names that `held` knows
+
+
+def _joined(pair: NumericPair) -> tuple[Floats, Floats, Floats]:
+    """Of the reference's cells, joined to about GROUPS: shares, the distribution function in their middle, and the share of those
+    that are one value; all of shape (groups,)."""
+    filled = pair.ref.counts > 0
+    counts, atoms = pair.ref.counts[filled].astype(np.float64), pair.atoms[filled]
+    upto = np.cumsum(counts) / pair.n
+    starts = np.unique(np.searchsorted(upto, np.arange(GROUPS) / GROUPS, side="right"))
+    starts = starts[starts < len(counts)]
+    share = np.add.reduceat(counts, starts) / pair.n
+    alone = atoms[starts] & (np.diff(np.append(starts, len(counts))) == 1)
+    middle = np.cumsum(share) - share / 2.0
+    return share, np.clip(middle, 0.5 / pair.n, 1.0 - 0.5 / pair.n), np.where(alone, share, 0.0)
+
+
+def _between(pair: NumericPair) -> np.ndarray:
+    """The cells between the outer quantiles, (k,)."""
+    n, m = rounded(pair.n, pair.m)
+    least = min(WIDEST, max(OUTSIDE / m, OUTSIDE / n)) * pair.n
+    upto = np.cumsum(pair.ref.counts)
+    return (
+        (upto >= least)
+        & (upto - pair.ref.counts <= pair.n - least)
+        & np.isfinite(pair.ref.edges[:-1])
+        & np.isfinite(pair.ref.edges[1:])
+    )
+
+
+def _grouped(pair: NumericPair, inner: np.ndarray, norm: Callable[[Floats], Floats]) -> tuple[Floats, Floats]:
+    """Widths of the inner cells, joined to about GROUPS of like weight, and the distribution function in them; both (groups,).
+
+    norm: of width (a distance adds widths, a root of squares adds their roots): only what is joined depends on it.
+    """
+    after = np.cumsum(pair.ref.counts) / pair.n
+    at = np.where(pair.atoms, after, after - pair.p / 2.0)
+    there = inner & (at > 0) & (at < 1) & (pair.widths > NARROW * pair.spread)
+    width, at = pair.widths[there], at[there]
+    if not len(width):
+        return np.zeros(1), np.full(1, 0.5)
+    std = np.sqrt(at * (1.0 - at))
+    parts = np.cumsum(norm(width) * std)
+    group = np.minimum((parts / parts[-1] * GROUPS).astype(np.int64), GROUPS - 1)
+    kept, place = np.unique(group, return_inverse=True)
+    total = np.bincount(place, width * std, len(kept))
+    middle = np.bincount(place, width * std * at, len(kept)) / total
+    return total / np.sqrt(middle * (1.0 - middle)), middle
