@@ -12,6 +12,7 @@ from detectors.columns import Floats, Ints
 
 BITS = 6
 LEAST = 40
+MOST = 2.0**250  # the fourth power of greater numbers has no place in a float
 _SIDE = 2 * LEAST << BITS
 CELLS = 2 * _SIDE + 1  # 10,241
 _FIRST = (1023 - LEAST) << BITS
@@ -39,13 +40,20 @@ LOW, HIGH = bounds()
 
 
 def quantile(counts: Ints, level: float) -> float:
-    """The value below which a share `level` of the counted values lie, within its cell; NaN without any."""
+    """The value below which a share `level` of the counted values lie, within its cell.
+
+    NaN without any, and in an outermost cell, which has no end; 0 in the middle one.
+    """
     total = int(counts.sum())
     if total <= 0:
         return float("nan")
     rank = level * (total - 1)
     upto = np.cumsum(counts)
     i = min(int(np.searchsorted(upto, rank, side="right")), CELLS - 1)
+    if i in (0, CELLS - 1):
+        return float("nan")
+    if i == _SIDE:
+        return 0.0
     inside = (rank - (upto[i] - counts[i]) + 0.5) / max(1, int(counts[i]))
     return float(LOW[i] + min(1.0, inside) * (HIGH[i] - LOW[i]))
 

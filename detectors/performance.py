@@ -10,7 +10,10 @@ Beside that at most 20,000 pairs of labels (detectors/labelled/folding.py).
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -22,7 +25,7 @@ from detectors.labelled.tasks import LABELLED
 from detectors.summaries import OUTCOME_PARTS, empty_parts, merge_parts, restore_parts
 
 FORMAT = 3
-WITHOUT_FOLD = 2  # more than 100 labels shared "__other__", right or wrong
+WITHOUT_FOLD = 2  # more than 100 labels shared "__other__", right or wrong; no exact sums
 
 
 @dataclass(slots=True)
@@ -38,6 +41,7 @@ class PerformanceSummary(Tally):
             schema,
             sums=dict.fromkeys(task.sum_names(schema), 0.0),
             arrays={name: np.zeros(shape, dtype=np.int64) for name, shape in task.arrays(schema).items()},
+            exact=dict.fromkeys(task.exact, Fraction(0)),
             parts=empty_parts(OUTCOME_PARTS, schema),
         )
 
@@ -62,12 +66,15 @@ class PerformanceSummary(Tally):
             self.sums[name] += value
         for name, counts in other.arrays.items():
             self.arrays[name] += counts
+        for name, whole in other.exact.items():
+            self.exact[name] += whole
         merge_parts(self.parts, other.parts)
 
     def to_bytes(self) -> bytes:
         confusion = sorted([*key, rows] for key, rows in self.confusion.items())
         shapes = {name: list(counts.shape) for name, counts in self.arrays.items()}
-        head = [confusion, list(self.sums), shapes, list(self.parts), _meaning(self.schema), self.fold]
+        exact = {name: str(value) for name, value in self.exact.items()}
+        head = [confusion, list(self.sums), shapes, list(self.parts), _meaning(self.schema), self.fold, exact]
         out = [json.dumps(head).encode(), np.array(list(self.sums.values()), dtype="<f8").tobytes()]
         for counts in self.arrays.values():
             filled = np.flatnonzero(counts)
@@ -85,14 +92,18 @@ class PerformanceSummary(Tally):
             raise ValueError(f"performance summary of format {data[:1]!r}: this release reads {WITHOUT_FOLD} and {FORMAT}.")
         parts = frame.split(data[1:])
         out = PerformanceSummary.empty(schema)
-        confusion, names, shapes, others, meaning, *fold = json.loads(parts[0])
-        out.fold = fold[0] if fold else 0
+        confusion, names, shapes, others, meaning, *more = json.loads(parts[0])
+        out.fold, exact = more if len(more) == 2 else (0, None)
         out.confusion = {(predicted, true): rows for predicted, true, rows in confusion}
         found = dict(zip(names, np.frombuffer(parts[1], dtype="<f8").tolist(), strict=True))
         same = meaning == _meaning(schema)
         for name in out.sums:
             if (same or name == "rows") and name in found:
                 out.sums[name] = found[name]
+        if same:
+            out.exact |= (
+                _exact_before(schema, found) if exact is None else {n: Fraction(v) for n, v in exact.items() if n in out.exact}
+            )
         at = 2
         for name, shape in shapes.items():
             if same and name in out.arrays and out.arrays[name].shape == tuple(shape):
@@ -100,6 +111,12 @@ class PerformanceSummary(Tally):
             at += 2
         out.parts = restore_parts(OUTCOME_PARTS, schema, dict(zip(others, parts[at:], strict=True)))
         return out
+
+
+def _exact_before(schema: Schema, sums: Mapping[str, float]) -> dict[str, Fraction]:
+    """Exact sums, from the rounded ones of a release that had no others."""
+    known = {name: sums.get(before, 0.0) for name, before in LABELLED[schema.task].exact.items()}
+    return {name: Fraction(value) for name, value in known.items() if math.isfinite(value)}
 
 
 def _meaning(schema: Schema) -> list[Any]:

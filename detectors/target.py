@@ -33,7 +33,10 @@ def target_drift(current: PerformanceSummary, reference: PerformanceSummary, nam
         yield from category_drift(SUBJECT, *_classes(current, reference), name, choice)
     elif TRUTH in current.arrays and current.rows > 0:
         numbers = _numbers(current), _numbers(reference)
-        if all(summary.rows for summary in numbers):
+        if any(side.arrays[TRUTH][[0, -1]].any() for side in (current, reference)):
+            why = f"labels lie beyond {HIGH[-2]:.2g}, where they are not told apart"
+            yield nothing_to_say(SUBJECT, current.rows, name, why)
+        elif all(summary.rows for summary in numbers):
             yield from numeric_drift(SUBJECT, *numbers, name, choice)
         else:
             why = "the reference's labels were not counted by value; run `driftd reference build` again"
@@ -64,8 +67,8 @@ def _numbers(summary: PerformanceSummary) -> AdaptiveSummary:
     n = int(counts[filled].sum())
     if n == 0:
         return AdaptiveSummary(SHIFT)
-    mean = summary.sums["value"] / n
-    spread = max(0.0, summary.sums["value_sq"] - n * mean * mean)
+    total, squares = summary.exact["y1"], summary.exact["y2"]
+    mean, spread = float(total / n), max(0.0, float(squares - total**2 / n))
     moments = Moments(n, mean, spread, float(LOW[filled[0]]), float(HIGH[filled[-1]]))
     middle = (LOW[filled] + HIGH[filled]) / 2.0
     return AdaptiveSummary(SHIFT, to_keys(middle) >> SHIFT, counts[filled].astype(np.int64), moments)

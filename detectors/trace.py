@@ -8,7 +8,7 @@ The level begins so fine that every millisecond has a cell of its own, and falls
 have ever held an outcome. A retracted outcome leaves its cell behind, empty. So the level is a function of the
 predictions' times alone, and any split, order or correction of the outcomes leads to the same trace.
 
-An error is 1 for a wrong label and 0 for a right one, or the absolute error of a regression. Size: 2 to 4 kB stored.
+An error is 1 for a wrong label and 0 for a right one, or the absolute error of a regression, at most MOST. Size: 2 to 4 kB stored.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import numpy as np
 
 from detectors import frame
 from detectors.columns import Bools, Floats, Ints, Outcomes, Schema
+from detectors.float_cells import MOST
 
 PART = "errors"
 FORMAT = 1
@@ -30,8 +31,10 @@ ERROR_TASKS = ("binary", "multiclass", "regression")  # those whose outcomes are
 def row_errors(outcomes: Outcomes, task: str) -> tuple[Bools, Floats]:
     """Which outcomes have an error, and it: both of shape (n,)."""
     if task == "regression":
-        off = np.abs(outcomes.predicted_score - outcomes.true_value)
-        return np.isfinite(off), np.where(np.isfinite(off), off, 0.0)
+        with np.errstate(over="ignore", invalid="ignore"):
+            off = np.minimum(np.abs(outcomes.predicted_score - outcomes.true_value), MOST)
+        there = np.isfinite(outcomes.predicted_score) & np.isfinite(outcomes.true_value)
+        return there, np.where(there, off, 0.0)
     predicted, true = outcomes.predicted_label, outcomes.true_label
     place = {value: i for i, value in enumerate(predicted.values)}
     same = np.array([place.get(v, -2) for v in true.values] + [-2], dtype=np.int64)

@@ -25,6 +25,7 @@ ALWAYS = {
     "roc_auc_ovo",
     "macro_f1",
     "interval_coverage_error",
+    "cut_list_share",  # no list is: 0 of all rows
 }  # multiclass and multilabel: see their files
 BIASED = {"ece", "mce", "brier_reliability", "brier_resolution"}  # noise makes them greater: see the test below
 

@@ -11,6 +11,7 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -220,6 +221,8 @@ def alike(a: Any, b: Any, place: str = "") -> None:
             np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9 * scale, err_msg=place)
         else:
             np.testing.assert_array_equal(a, b, err_msg=place)
+    elif isinstance(a, Fraction):
+        alike(float(a), float(b), place)
     elif isinstance(a, float):
         assert a == b or a == pytest.approx(b, rel=1e-7, abs=1e-7, nan_ok=True), place
     elif isinstance(a, dict):

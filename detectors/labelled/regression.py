@@ -4,41 +4,66 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from fractions import Fraction
 
 import numpy as np
 
-from detectors.columns import Ints, Outcomes
-from detectors.float_cells import CELLS, cell_of, folded, quantile
+from detectors.columns import Floats, Ints, Outcomes
+from detectors.float_cells import CELLS, LEAST, MOST, cell_of, folded, quantile
 from detectors.labelled.intervals import NONE, around, quantile_levels
-from detectors.labelled.tally import Metric, Tally, Task, mean_of
+from detectors.labelled.tally import Metric, Tally, Task, mean_of, undefined
 
 ERROR_LEVELS = {"error_p05": 0.05, "error_p50": 0.5, "error_p95": 0.95}
 TRUTH = "truth"  # the labels by cell: for target drift
-# sums of products that the interval of R2 rests on: e is the error, y the truth
-_MOMENTS = ("value", "value_sq", "value_cube", "value_fourth", "sq_error_value", "sq_error_value_sq")
+# exact sums of powers of the truth, and of the squared error times them; what stood for them before
+POWERS = {"y1": "value", "y2": "value_sq", "y3": "value_cube", "y4": "value_fourth",
+          "e2": "sq_error", "e2y1": "sq_error_value", "e2y2": "sq_error_value_sq"}  # fmt: skip
 
 
 def add(tally: Tally, o: Outcomes) -> None:
-    there = np.isfinite(o.true_value) & np.isfinite(o.predicted_score)
+    finite = np.isfinite(o.true_value) & np.isfinite(o.predicted_score)
+    with np.errstate(invalid="ignore"):
+        there = finite & (np.abs(o.true_value) <= MOST) & (np.abs(o.predicted_score) <= MOST)
+    tally.count_rows(o.weight[finite & ~there], "beyond")
     truth, weight = o.true_value[there], o.weight[there]
     predicted = o.predicted_score[there]
-    with np.errstate(over="ignore", invalid="ignore"):
-        error = predicted - truth
-        size = np.abs(error)
-        tally.count_rows(weight)
-        tally.add_values("abs_error", size, weight)
-        tally.add_values("sq_error", error * error, weight)
-        tally.add_values("error", error, weight)
-        y2, e2 = truth * truth, error * error
-        for name, values in zip(_MOMENTS, (truth, y2, y2 * truth, y2 * y2, e2 * truth, e2 * y2), strict=True):
-            tally.sums[name] += float((weight * values).sum())
-        some = truth != 0.0
-        tally.count_rows(weight[some], "percent_rows")
+    if not len(truth):
+        return
+    error = predicted - truth
+    size = np.abs(error)
+    tally.count_rows(weight)
+    tally.add_values("abs_error", size, weight)
+    tally.add_values("sq_error", error * error, weight)
+    tally.add_values("error", error, weight)
+    _add_powers(tally, truth, error * error, weight)
+    some = truth != 0.0
+    tally.count_rows(weight[some], "percent_rows")
+    with np.errstate(over="ignore"):
         tally.add_values("percent", size[some] / np.abs(truth[some]), weight[some])
-        both = np.abs(truth) + np.abs(predicted)
-        tally.add_values("symmetric", np.divide(2.0 * size, both, out=np.zeros_like(size), where=both > 0), weight)
+    both = np.abs(truth) + np.abs(predicted)
+    tally.add_values("symmetric", np.divide(2.0 * size, both, out=np.zeros_like(size), where=both > 0), weight)
     tally.count("errors", (cell_of(error),), weight)
     tally.count(TRUTH, (cell_of(truth),), weight)
+
+
+def _add_powers(tally: Tally, truth: Floats, squared: Floats, weight: Ints) -> None:
+    """Sums about zero, made without rounding from sums about the rows' own mean: what is lost is lost of the spread alone."""
+    centre = float(truth.mean())
+    off = truth - centre
+    s0, s1, s2, s3, s4 = (Fraction(float((weight * off**k).sum())) for k in range(5))
+    t0, t1, t2 = (Fraction(float((weight * squared * off**k).sum())) for k in range(3))
+    c = Fraction(centre)
+    found = {
+        "y1": s1 + c * s0,
+        "y2": s2 + c * (2 * s1 + c * s0),
+        "y3": s3 + c * (3 * s2 + c * (3 * s1 + c * s0)),
+        "y4": s4 + c * (4 * s3 + c * (6 * s2 + c * (4 * s1 + c * s0))),
+        "e2": t0,
+        "e2y1": t1 + c * t0,
+        "e2y2": t2 + c * (2 * t1 + c * t0),
+    }
+    for name, value in found.items():
+        tally.exact[name] += value
 
 
 def metrics(tally: Tally) -> Sequence[Metric]:
@@ -50,12 +75,17 @@ def metrics(tally: Tally) -> Sequence[Metric]:
     out.append(Metric("smape", *mean_of(tally, "symmetric", n), n))
     out.append(_quantile("median_absolute_error", folded(tally.arrays["errors"]), 0.5, n))
     out += [_quantile(name, tally.arrays["errors"], q, n) for name, q in ERROR_LEVELS.items()]
+    if beyond := int(tally.sums["beyond"]):
+        return undefined((m.name for m in out), n, f"{beyond} labels or predictions lie beyond {MOST:.2g}")
     return out
 
 
 def _quantile(name: str, counts: Ints, q: float, n: int) -> Metric:
     low, high = quantile_levels(q, n)
-    return Metric(name, quantile(counts, q), quantile(counts, low), quantile(counts, high), n)
+    value = quantile(counts, q)
+    if math.isnan(value):
+        return undefined((name,), n, f"it lies beyond {2.0**LEAST:.2g}, where errors are not told apart")[0]
+    return Metric(name, value, quantile(counts, low), quantile(counts, high), n)
 
 
 def _rmse(tally: Tally, n: int) -> Metric:
@@ -65,30 +95,27 @@ def _rmse(tally: Tally, n: int) -> Metric:
 
 
 def _r2(tally: Tally, n: int) -> Metric:
-    """1 - E[e^2] / Var(y), with the delta method over the means of e^2, y and y^2."""
-    s = tally.sums
-    a, b, c = s["sq_error"] / n, s["value"] / n, s["value_sq"] / n
-    spread = c - b * b
+    """1 - E[e^2] / Var(y), with the delta method over the means of e^2 and of the squared distance of y from its mean."""
+    s = tally.exact
+    mean = s["y1"] / n
+    spread = float(s["y2"] / n - mean**2)
     if not spread > 0.0:
         return Metric("r2", math.nan, *NONE, n)
+    fourth = float((s["y4"] - 4 * mean * s["y3"] + 6 * mean**2 * s["y2"] - 4 * mean**3 * s["y1"]) / n + mean**4)
+    both = float((s["e2y2"] - 2 * mean * s["e2y1"] + mean**2 * s["e2"]) / n)
+    a = float(s["e2"]) / n
+    of_error, of_spread = -1.0 / spread, a / spread**2
+    variance = of_error**2 * (tally.sums["sq_error_sq"] / n - a * a) + of_spread**2 * (fourth - spread**2)
+    variance += 2.0 * of_error * of_spread * (both - a * spread)
     value = 1.0 - a / spread
-    gradient = np.array([-1.0 / spread, -2.0 * a * b / spread**2, a / spread**2])
-    second = np.array(
-        [
-            [s["sq_error_sq"], s["sq_error_value"], s["sq_error_value_sq"]],
-            [s["sq_error_value"], s["value_sq"], s["value_cube"]],
-            [s["sq_error_value_sq"], s["value_cube"], s["value_fourth"]],
-        ]
-    )
-    means = np.array([a, b, c])
-    variance = float(gradient @ (second / n - np.outer(means, means)) @ gradient) / n
-    return Metric("r2", value, *around(value, math.sqrt(max(0.0, variance)), high=1.0), n)
+    return Metric("r2", value, *around(value, math.sqrt(max(0.0, variance / n)), high=1.0), n)
 
 
 REGRESSION = Task(
     add,
     metrics,
     lambda schema: ("abs_error", "sq_error", "error", "percent", "symmetric"),
-    (*_MOMENTS, "percent_rows"),
+    ("percent_rows", "beyond"),
     lambda schema: {"errors": (CELLS,), TRUTH: (CELLS,)},
+    POWERS,
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,13 +34,17 @@ class Metric(NamedTuple):
 
 @dataclass(slots=True)
 class Tally:
-    """confusion counts (predicted, true) labels, at the level `fold` of folding.py; arrays hold whole numbers."""
+    """confusion counts (predicted, true) labels, at the level `fold` of folding.py; arrays hold whole numbers.
+
+    exact: sums that are kept without rounding, because what follows from them is a small difference of great numbers.
+    """
 
     schema: Schema
     confusion: Pairs = field(default_factory=dict)
     fold: int = 0
     sums: dict[str, float] = field(default_factory=dict)
     arrays: dict[str, Ints] = field(default_factory=dict)
+    exact: dict[str, Fraction] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
@@ -94,6 +99,7 @@ class Task:
     """How the outcomes of one task are counted and what they give.
 
     means: names of sums that come with a sum of squares. sums: further sums. arrays: shapes of arrays by name.
+    exact: names of exact sums, each with that of the sum that releases before this one kept instead.
     """
 
     add: Callable[[Tally, Outcomes], None]
@@ -101,6 +107,7 @@ class Task:
     means: Callable[[Schema], tuple[str, ...]]
     sums: tuple[str, ...] = ()
     arrays: Callable[[Schema], dict[str, tuple[int, ...]]] = lambda schema: {}
+    exact: Mapping[str, str] = field(default_factory=dict)
 
     def sum_names(self, schema: Schema) -> tuple[str, ...]:
         means = self.means(schema)
