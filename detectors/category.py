@@ -1,7 +1,9 @@
 """A column of strings as bounded counts.
 
 The first `limit` values that a summary meets keep their names, the others share `__other__`; merged, the most
-frequent (by count, then by name) keep theirs. Below the limit the counts are exact in any order.
+frequent (by count, then by name) keep theirs. Below the limit the counts are exact in any order. Above it two merge alike
+either way round, no row is lost and no value is counted too high, but which of the rare values keep a name depends on the order in
+which three are merged: so panes are always merged in one order (ARCHITECTURE.md), which makes a replay equal.
 Size: a value's name and 10 bytes, at most `limit` values.
 """
 
