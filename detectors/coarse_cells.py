@@ -103,9 +103,13 @@ def mark_of(features: tuple[str, ...], cuttings: dict[str, Cutting]) -> int:
 
 
 def counted_features(schema: Schema, part: str) -> tuple[str, ...]:
-    """The features that a part's options name and the schema has."""
+    """The features that a part's options name and the schema has; where they name none, the schema's first, of both kinds in turn."""
+    wanted = schema.parts[part]["features"]
+    if not wanted:
+        turns = itertools.zip_longest(schema.numeric, schema.categorical)
+        return tuple(f for pair in turns for f in pair if f is not None)[:FEATURES]
     known = {*schema.numeric, *schema.categorical}
-    return tuple(f for f in schema.parts[part]["features"] if f in known)[:FEATURES]
+    return tuple(f for f in wanted if f in known)[:FEATURES]
 
 
 def add_cells(singles: Floats, pairs: Floats, codes: list[npt.NDArray[np.int64] | None], weights: list[Any]) -> None:
@@ -190,7 +194,7 @@ def best(
         return
     single = np.array([len(conditions) == 1 for conditions in names])
     worth = np.where(np.isnan(z), -np.inf, np.where(single, z * SIMPLER, z))
-    at = int(np.argmax(worth))
+    at = int(np.argmax(np.round(worth, 9)))  # sums of numbers differ in their last digits by the order of the rows
     p = min(1.0, float(ndtr(-z[at])) * tried)
     evidence: dict[str, object] = {
         "where": " and ".join(names[at]), "rows": int(rows[at]), "of": what, "inside": round(float(inside[at]), 6),

@@ -77,9 +77,17 @@ class CodeSums:
 
     def add(self, rows: Floats) -> None:
         """Rows of shape (n, 1 + SUMS): the code of each, and what it adds to the sums."""
-        gone = rows[:, 0] == NONE
-        self.missing = self.missing + rows[gone, 1:].sum(axis=0)
-        self._take(rows[~gone, 0].astype(np.int64) >> self.shift, rows[~gone, 1:])
+        self.count(rows[:, 0].astype(np.int64), rows[:, 1:].T)
+
+    def count(self, codes: Ints, weights: Floats) -> None:
+        """Rows: codes of shape (n,), what each adds to the sums of shape (SUMS, n)."""
+        gone = codes == NONE
+        if gone.any():
+            self.missing = self.missing + weights[:, gone].sum(axis=1)
+            codes, weights = codes[~gone], weights[:, ~gone]
+        if len(codes):
+            keys, sums = _grouped(codes >> self.shift, weights)
+            self._take(keys, sums)
 
     def merge(self, other: CodeSums) -> None:
         shift = max(self.shift, other.shift)
@@ -99,9 +107,7 @@ class CodeSums:
             self._group(self.keys >> by, self.sums)
 
     def _group(self, keys: Ints, sums: Floats) -> None:
-        self.keys, at = np.unique(keys, return_inverse=True)
-        found = [np.bincount(at, weights=sums[:, s], minlength=len(self.keys)) for s in range(SUMS)]
-        self.sums = np.stack(found, axis=1)
+        self.keys, self.sums = _grouped(keys, sums.T)
 
     def to_bytes(self) -> bytes:
         head = struct.pack("<BBI", FORMAT, self.shift, len(self.keys)) + self.missing.astype("<f8").tobytes()
@@ -123,6 +129,19 @@ class CodeSums:
         out = replace(self)
         out._coarsen(shift - self.shift)
         return out
+
+
+def _grouped(keys: Ints, weights: Floats) -> tuple[Ints, Floats]:
+    """The distinct keys, ascending, and the sums of each: shapes (k,) and (k, SUMS). weights: shape (SUMS, n)."""
+    low = int(keys.min(initial=NONE))
+    span = int(keys.max(initial=low)) - low + 1
+    if span > 16 * len(keys):
+        found, at = np.unique(keys, return_inverse=True)
+    else:  # counted faster than sorted
+        there = np.zeros(span, dtype=np.bool_)
+        there[keys - low] = True
+        found, at = np.flatnonzero(there) + low, (np.cumsum(there) - 1)[keys - low]
+    return found, np.stack([np.bincount(at, weights=w, minlength=len(found)) for w in weights], axis=1)
 
 
 def counts_of(column: AdaptiveSummary | CategorySummary) -> CodeSums | None:

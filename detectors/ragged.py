@@ -42,7 +42,21 @@ class Ragged:
         out: npt.NDArray[np.int64] = np.arange(len(self.values)) - np.repeat(self.starts, held)
         return out
 
+    @property
+    def width(self) -> int:
+        """How long all rows are, where they are alike; -1 where not, or where there are none: then go by lengths."""
+        if not len(self.lengths) or self.lengths[0] <= 0 or not (self.lengths == self.lengths[0]).all():
+            return -1
+        return int(self.lengths[0])
+
+    def matrix(self) -> npt.NDArray[Any]:
+        """Rows that are alike, shape (rows, width); of no width where all are missing or empty."""
+        return self.values.reshape(self.rows, len(self.values) // max(1, self.rows))
+
     def take(self, index: Any) -> Ragged:
+        if self.width > 0:
+            chosen = self.matrix()[index]
+            return Ragged(self.lengths[index], chosen.reshape(-1))
         lengths = self.lengths[index]
         held = np.maximum(lengths, 0)
         first = np.repeat(self.starts[index] - (np.cumsum(held) - held), held)

@@ -1,6 +1,7 @@
 """The worst segment of a window by failures and latency, which events bring: an optional part over coarse cells.
 
 By errors, which labels bring, it is found by detectors/worst_errors.py. Cells, search and test: detectors/coarse_cells.py.
+With the option `only_rows` rows are counted by single features and nothing else: what labelled rows are compared with.
 
 Size: 4 kB a pair of features before compression, at most 28 pairs, for all rows of a version; not for segments.
 """
@@ -17,6 +18,7 @@ import numpy as np
 
 from detectors import frame
 from detectors.coarse_cells import (
+    CELLS,
     Cutting,
     add_cells,
     best,
@@ -37,17 +39,19 @@ PART = "worst_segments"
 
 @dataclass(slots=True)
 class WorstCells:
-    """singles: shape (features, CELLS, SUMS). pairs: shape (pairs of features, CELLS, CELLS, SUMS)."""
+    """singles: shape (features, CELLS, SUMS). pairs: shape (pairs of features, CELLS, CELLS, SUMS), of no pairs where only_rows."""
 
     features: tuple[str, ...]
     singles: Floats
     pairs: Floats
     cuttings: dict[str, Cutting] = field(default_factory=dict)
+    only_rows: bool = False
 
     @staticmethod
     def empty(schema: Schema) -> WorstCells:
-        features = counted_features(schema, PART)
-        return WorstCells(features, *empty_cells(len(features), SUMS))
+        features, only_rows = counted_features(schema, PART), bool(schema.parts[PART].get("only_rows"))
+        singles, pairs = empty_cells(len(features), SUMS)
+        return WorstCells(features, singles, pairs[:0] if only_rows else pairs, only_rows=only_rows)
 
     def bind(self, profile: Any) -> None:
         """Cut the features as the reference lies; without one there are no cells, and nothing is counted."""
@@ -57,6 +61,11 @@ class WorstCells:
         """Add rows: their cells, whether they failed, and their latency."""
         if not self.cuttings or columns.rows == 0:
             return
+        if self.only_rows:
+            for i, feature in enumerate(self.features):
+                if feature in self.cuttings:
+                    self.singles[i, :, 0] += np.bincount(self.cuttings[feature].codes(columns, feature), minlength=CELLS)
+            return
         timed = np.isfinite(columns.latency_ms)
         latency = np.where(timed, columns.latency_ms, 0.0)
         weights: list[Any] = [None, columns.error.astype(np.float64), timed.astype(np.float64), latency, latency * latency]
@@ -65,7 +74,7 @@ class WorstCells:
 
     def merge(self, other: WorstCells) -> None:
         """Raises ValueError for counts of other features."""
-        if self.features != other.features:
+        if self.features != other.features or self.only_rows != other.only_rows:
             raise ValueError(f"cells of {self.features} and of {other.features} do not merge")
         self.singles += other.singles
         self.pairs += other.pairs
@@ -82,7 +91,7 @@ class WorstCells:
         if form != FORMAT:
             raise ValueError(f"worst cells of format {form}: this release reads format {FORMAT}. Upgrade driftd.")
         out = WorstCells.empty(schema)
-        if tuple(features) == out.features:
+        if tuple(features) == out.features and len(pairs) == out.pairs.nbytes:
             out.singles = np.frombuffer(singles, dtype="<f8").astype(np.float64).reshape(out.singles.shape)
             out.pairs = np.frombuffer(pairs, dtype="<f8").astype(np.float64).reshape(out.pairs.shape)
         return out

@@ -111,7 +111,8 @@ def _rise(names: list[tuple[str, ...]], now: Sides, before: Sides, few: Any, ref
     p = np.where(few, np.nan, ratio_p(now, before))
     if np.isnan(p).all():
         return
-    at, tried = int(np.nanargmin(p)), int((~np.isnan(p)).sum())
+    ranked = np.round(np.log(np.maximum(p, 1e-300)), 9)  # the same one whatever the order of the rows
+    at, tried = int(np.nanargmin(ranked)), int((~np.isnan(p)).sum())
     shown = [float(side[at, 1] / side[at, 0]) for side in (now.inside, now.outside, before.inside, before.outside)]
     expected = shown[2] * shown[1] / shown[3]
     value = shown[0] - expected

@@ -68,8 +68,9 @@ class WorstErrors:
             weights: list[Any] = [weight, off * weight, off * off * weight]
             if number == FREE:
                 self.free = self.free or tuple(CodeSums() for _ in self.features)
+                stacked = np.stack(weights)
                 for sums, column in zip(self.free, columns, strict=True):
-                    sums.add(np.column_stack([column, *weights]))
+                    sums.count(column.astype(np.int64), stacked)
                 continue
             codes = [None if np.isnan(column).any() else column.astype(np.int64) for column in columns]
             singles, pairs = self._of(self.marks[number])

@@ -67,10 +67,16 @@ def _multivariate(m: ModelSettings) -> dict[str, Any] | None:
 
 
 def _worst_errors(m: ModelSettings) -> dict[str, Any] | None:
-    """`marks` are added when the model's references are known (monitor/runtime.py)."""
-    if m.worst_segments is None or m.task not in ERROR_TASKS:
+    """`marks` are added when the model's references are known (monitor/runtime.py). No features: the first of the schema."""
+    if m.task not in ERROR_TASKS or not (m.worst_segments is not None or m.labels.by_input):
         return None
-    return {"features": list(m.worst_segments.features), "marks": []}
+    return {"features": [] if m.worst_segments is None else list(m.worst_segments.features), "marks": []}
+
+
+def _worst_segments(m: ModelSettings) -> dict[str, Any] | None:
+    if m.worst_segments is not None:
+        return {"features": list(m.worst_segments.features)}
+    return {"features": [], "only_rows": True} if _worst_errors(m) is not None else None
 
 
 def _reads_errors(m: ModelSettings) -> bool:
@@ -90,7 +96,7 @@ PARTS: dict[str, Callable[[ModelSettings], dict[str, Any] | None]] = {
     "rules": rule_options,
     OUTLIERS: lambda m: None if m.outliers is None else {"quantile": m.outliers.quantile},
     WORST_ROWS: _worst_rows,
-    WORST: lambda m: {"features": list(m.worst_segments.features)} if m.worst_segments is not None else None,
+    WORST: _worst_segments,
     WORST_ERRORS: _worst_errors,
     REQUEST_ERRORS: _request_errors,
     "error_cells": lambda m: {} if m.task in ERROR_TASKS else None,

@@ -11,6 +11,7 @@ from detectors.fairness import FOUR_FIFTHS
 from detectors.kinds import raw_schema, schema_columns
 from detectors.limits import Limit
 from detectors.profile import Profile
+from detectors.worst import PART as WORST
 from detectors.worst_errors import PART as WORST_ERRORS
 from monitor.calibrations import calibration_of
 from monitor.concept_entry import ROSE
@@ -51,6 +52,9 @@ def build_model(cfg: Config, settings: ModelSettings, store: Any, labels_come: b
             activations.append((stored.active_from_ms, stored.name))
     schema = schema_of(settings, profiles.get(active))
     schema = replace(schema, category_limit=cfg.limits.categories, parts=parts_of(settings))
+    if not labels_come and settings.worst_segments is None:
+        for name in (WORST, WORST_ERRORS):
+            schema.parts.pop(name, None)
     if has_cells(schema):
         schema.parts[WORST_ERRORS]["marks"] = marks_of(schema, list(profiles.values()))
     return Model(

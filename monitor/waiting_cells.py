@@ -75,6 +75,10 @@ def with_heads(payload: Ragged | None, heads: Bytes) -> Ragged | None:
     there = heads[:, 0] != 0
     if not there.any():
         return payload
+    alike = payload is None or payload.width > 0
+    if alike and there.all():
+        joined = heads if payload is None else np.concatenate([heads, payload.matrix()], axis=1)
+        return Ragged.of_rows(joined, there)
     payload = Ragged.missing(rows, np.uint8) if payload is None else payload
     lengths = np.where(there, np.maximum(payload.lengths, 0) + width, payload.lengths)
     out = Ragged(lengths, np.empty(int(np.maximum(lengths, 0).sum()), dtype=np.uint8))
@@ -87,6 +91,15 @@ def with_heads(payload: Ragged | None, heads: Bytes) -> Ragged | None:
 def split_heads(payload: Ragged, magic: Bytes = MAGIC, width: int = WIDTH) -> tuple[Ragged, Bytes]:
     """(the payloads without heads, missing where there was nothing else; the heads, shape (n, width), zeros for none)."""
     heads = np.zeros((payload.rows, width), dtype=np.uint8)
+    if not (payload.lengths >= width).any():
+        return payload, heads
+    if payload.width > 0:
+        found = payload.matrix()
+        there = (found[:, :4] == magic).all(axis=1)
+        if not there.any():
+            return payload, heads
+        if there.all():
+            return Ragged.of_rows(found[:, width:], there & (payload.width > width)), found[:, :width].copy()
     long = np.flatnonzero(payload.lengths >= width)
     heads[long] = payload.values[payload.starts[long][:, None] + np.arange(width)]
     there = (heads[:, :4] == magic).all(axis=1)
@@ -115,8 +128,11 @@ def cells_of(schema: Schema, heads: Bytes, free: Bytes | None = None) -> Matrix:
         out[mine, 1:] = np.where(codes[mine] == NONE, np.nan, codes[mine])
     if free is not None:
         mine = (_marks(free) == mark_of(features, {})) & (free[:, 0] != 0)
-        out[mine, 0] = FREE
-        out[mine, 1:] = np.ascontiguousarray(free[mine, 8:]).view("<u2")[:, : len(features)]
+        if mine.any():
+            found_codes = np.ascontiguousarray(free[:, 8:]).view("<u2")[:, : len(features)]
+            out = np.where(mine[:, None], np.column_stack([np.full(len(out), FREE, dtype=np.int32), found_codes]), out).astype(
+                np.float32
+            )
     return out
 
 

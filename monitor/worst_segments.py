@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import lru_cache
 
+from detectors.coarse_cells import counted_features
 from detectors.columns import Schema
 from detectors.score import Score
 from detectors.worst import PART as WORST
@@ -27,7 +28,7 @@ def worst_segments(view: WindowView) -> Iterable[tuple[Group, Score]]:
             for score in score_segments(*found, view.model.min_rows, group.reference):
                 yield (version, ""), score
         worst = None if group.inputs is None else group.inputs.parts.get(WORST)
-        if isinstance(worst, WorstCells):
+        if isinstance(worst, WorstCells) and not worst.only_rows:
             for score in score_worst(worst, view.model.min_rows):
                 yield (version, ""), score
 
@@ -46,7 +47,7 @@ def counted_errors(view: WindowView, group: GroupView) -> tuple[WorstErrors, Cou
 def _before(view: WindowView, group: GroupView) -> WorstErrors | None:
     if group.profile is not None:
         stored = group.profile.extras.get(PART)
-        return None if stored is None else _stored(stored, view.model.schema.task, tuple(view.model.schema.parts[PART]["features"]))
+        return None if stored is None else _stored(stored, view.model.schema.task, counted_features(view.model.schema, PART))
     known = reference_of(view).summary(group)
     part = None if known is None else known.parts.get(PART)
     return part if isinstance(part, WorstErrors) else None

@@ -10,11 +10,18 @@ import pyarrow.parquet as pq
 import pytest
 from scipy import stats
 
+from detectors.coarse_cells import counted_features
 from detectors.columns import Columns, DictColumn, Schema
 from detectors.expression import fields_of, parse_expression
 from detectors.label_bias import bias, of_cells, of_counts
+from detectors.profile import Profile
 from detectors.truth import TRUE
+from detectors.worst import PART as WORST
+from detectors.worst import WorstCells
+from detectors.worst_errors import PART
 from monitor.references import build_reference
+from monitor.runtime import build_models
+from monitor.waiting_cells import has_cells
 from tests.replayed import START, open_replay, replay_events, scores_of
 
 N = 1200
@@ -153,3 +160,53 @@ def test_a_feature_is_found_biased_by_chance_as_seldom_as_said():
     for level in (0.2, 0.05, 0.01):
         share = np.mean(np.array(p) <= level)
         assert 0.5 * level <= share <= level + 3 * np.sqrt(level / 2000), (level, share)
+
+
+PLAIN = """
+models:
+  - {{name: m, task: {task}, {more} features: {{a: numeric, b: numeric, c: category, d: boolean, e: numeric, f: numeric, g: numeric, h: numeric, i: numeric}}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("task", "more", "labels_come", "features"),
+    [
+        ("multiclass", "", True, ("a", "c", "b", "d", "e", "f", "g", "h")),
+        ("multiclass", "worst_segments: {features: [i, c]},", True, ("i", "c")),
+        ("multiclass", "labels: {by_input: false},", True, None),
+        ("multiclass", "", False, None),
+        ("none", "", True, None),
+        ("multilabel", "classes: [x, y],", True, None),
+    ],
+)
+def test_eight_features_are_looked_at_where_labels_come_and_the_config_says_nothing(tmp_path, task, more, labels_come, features):
+    cfg, store = open_replay(tmp_path, PLAIN.format(task=task, more=more))
+    found = build_models(cfg, store, labels_come)["m"].schema
+    store.close()
+    assert (PART in found.parts) == has_cells(found) == (features is not None)
+    if features is not None:
+        assert counted_features(found, PART) == counted_features(found, WORST) == features
+        assert found.parts[WORST].get("only_rows", False) == ("worst_segments" not in more)
+
+
+def test_rows_alone_are_counted_as_they_are_beside_failures_and_latency():
+    rng = np.random.default_rng(6)
+    n = 500
+    columns = Columns(
+        rows=n, numeric={"income": rng.normal(size=n), "age": rng.normal(size=n)},
+        categorical={"region": DictColumn.from_list(rng.choice(["N", "S"], n).tolist())},
+        score=np.full(n, np.nan), label=DictColumn.missing(n), latency_ms=np.full(n, 3.0), error=np.zeros(n, dtype=bool),
+    )  # fmt: skip
+    names, parts = ["income", "age", "region"], []
+    for options in ({"features": names}, {"features": names, "only_rows": True}):
+        schema = Schema(SCHEMA.numeric, SCHEMA.categorical, parts={WORST: options})
+        part = WorstCells.empty(schema)
+        part.bind(Profile.build(columns, schema, "r"))
+        part.add(columns)
+        parts.append(part)
+        assert (WorstCells.from_bytes(part.to_bytes(), schema).singles == part.singles).all()
+    assert (parts[0].singles[:, :, 0] == parts[1].singles[:, :, 0]).all() and parts[1].pairs.size == 0
+    other = Schema(SCHEMA.numeric, SCHEMA.categorical, parts={WORST: {"features": names}})
+    assert not WorstCells.from_bytes(parts[1].to_bytes(), other).singles.any()  # the config was changed since
+    with pytest.raises(ValueError, match="do not merge"):
+        parts[0].merge(parts[1])

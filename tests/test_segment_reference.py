@@ -23,6 +23,7 @@ models:
     statistics: {default: [ks, chi2]}
     window: {size: 1h}
     reference: {segment_rows: 300}
+    calibration: {use_past: false}
     min_rows: 30
 """
 CENTRES = {"N": 0.0, "S": 5.0, "tiny": 2.0}

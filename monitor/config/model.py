@@ -222,6 +222,7 @@ class LabelSettings(Section):
     wait_ms: Duration = Field(7 * 86_400_000, alias="wait")
     max_pending: int = Field(5_000_000, ge=1)
     min_coverage: float = Field(0.0, ge=0.0, le=1.0)  # performance is unsure until so many rows have their label
+    by_input: bool = True  # predictions that wait keep the cells of at most eight features
 
 
 class CustomSettings(Section):

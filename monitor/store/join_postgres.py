@@ -52,6 +52,9 @@ def pack_wide(rows: bytes, payload: Ragged) -> bytes:
     n = payload.rows
     fixed = np.frombuffer(rows, dtype=np.uint8).reshape(n, -1).copy()
     fixed[:, :2] = (fixed[:, :2].copy().view(">i2") + 1).astype(">i2").view(np.uint8)
+    if n and (payload.lengths == payload.lengths[0]).all():
+        length = np.frombuffer(int(payload.lengths[0]).to_bytes(4, "big", signed=True), dtype=np.uint8)
+        return np.concatenate([fixed, np.broadcast_to(length, (n, 4)), payload.matrix()], axis=1).tobytes()
     width, held = fixed.shape[1], np.maximum(payload.lengths, 0)
     starts = np.cumsum(held + width + 4) - (held + width + 4)
     out = np.empty(int((held + width + 4).sum()), dtype=np.uint8)
@@ -68,7 +71,35 @@ def unpack(data: bytes) -> Slots:
 
 
 def unpack_wide(data: bytes) -> Slots:
-    """Rows of binary COPY with fields FOUND and PAYLOADS: each row is read where the one before it ends."""
+    """Rows of binary COPY with fields FOUND and PAYLOADS: all at once where their payloads are alike, as they mostly are; else
+    each row is read where the one before it ends."""
+    return _unpack_alike(data) or _unpack_each(data)
+
+
+def _unpack_alike(data: bytes) -> Slots | None:
+    """Rows of one width; None where they differ."""
+    size = len(data) - len(HEADER) - len(TRAILER)
+    if size <= 0:
+        return None
+    parts, at = [], len(HEADER) + _FOUND.itemsize
+    for name in PAYLOADS:
+        length = int.from_bytes(data[at : at + 4], "big", signed=True)
+        parts.append((name, length, at + 4 - len(HEADER)))
+        at += 4 + max(0, length)
+    row = at - len(HEADER)
+    if size % row:
+        return None
+    rows = np.frombuffer(data, dtype=np.uint8, offset=len(HEADER), count=size).reshape(-1, row)
+    count = np.frombuffer(len(FOUND + PAYLOADS).to_bytes(2, "big"), dtype=np.uint8)
+    if not (rows[:, :2] == count).all() or any((rows[:, at - 4 : at] != rows[0, at - 4 : at]).any() for _, _, at in parts):
+        return None
+    body = np.ascontiguousarray(rows[:, : _FOUND.itemsize]).view(_FOUND)[:, 0]
+    every = np.ones(len(rows), dtype=np.bool_)
+    payloads = {name: Ragged.of_rows(rows[:, at : at + max(0, n)], every & (n >= 0)) for name, n, at in parts}
+    return Slots({name: body[name].astype("=" + kind) for name, kind in FOUND}, payloads)
+
+
+def _unpack_each(data: bytes) -> Slots:
     fixed: list[bytes] = []
     payloads: dict[str, list[bytes | None]] = {name: [] for name in PAYLOADS}
     at, end = len(HEADER), len(data) - len(TRAILER)
