@@ -60,6 +60,14 @@ function legend(items) {
 
 const lastKnown = (values) => { for (let i = values.length - 1; i >= 0; i--) if (values[i] !== null && values[i] !== undefined) return i; return -1; };
 
+// what the value axis spans: some room around the values, also where they are all the same; shares stay between 0 and 1
+function roomy(a, b, share) {
+  if (a === null || b === null) return [0, 1];
+  if (a === b) return a === 0 ? [0, share ? 0.01 : 1] : [a - Math.abs(a) / 10, share ? Math.min(1, a * 1.1) : a + Math.abs(a) / 10];
+  const [low, high] = uPlot.rangeNum(a, b, 0.1, true);
+  return share ? [Math.max(0, low), Math.min(1, high)] : [low, high];
+}
+
 // series: [{name, values, low?, high?, inner?: [low, high], reference?: [values, …], dash?, colour?, levels?, thin?}] over times (ms);
 // reference: dashed lines of what values (the first) and other quantiles are of the reference
 // marks: [{at, kind}]; range: [first, last] of the axis, ms, so that plots beside each other agree
@@ -102,7 +110,7 @@ export function timeline(caption, times, series, { limit = null, marks = [], uni
   const pad = axis[1] > axis[0] ? 0 : step || 1000;
   mount(place, (width) => new uPlot({
     width, height: 190, padding: [10, 28, 0, 0], series: made, bands, axes: axes((v) => (share ? `${number(v * 100, 3)} %` : number(v, 3)), true),
-    scales: { x: { time: true, range: () => [(axis[0] - pad) / 1000, (axis[1] + pad) / 1000] } },
+    scales: { x: { time: true, range: () => [(axis[0] - pad) / 1000, (axis[1] + pad) / 1000] }, y: { range: (u, a, b) => roomy(a, b, share) } },
     tzDate: (ts) => uPlot.tzDate(new Date(ts * 1e3), "Etc/UTC"), legend: { show: false },
     cursor: { sync: { key: "time" }, points: { size: 6 }, drag: { x: false, y: false } },
     hooks: { draw: [(u) => paint(u, series, times, marks)], setCursor: [(u) => told(u.cursor.idx ?? null)] },
