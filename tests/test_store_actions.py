@@ -9,6 +9,7 @@ import pytest
 from monitor.checkpoint import OutboxRow
 from monitor.store import open_store
 from monitor.store.actions import NotFiring, UnknownAlert, UnknownSilence
+from monitor.store.schema import ALERT_COLUMNS
 
 ALERT = "abcdef0123456789"
 MODEL = {"model": "credit"}
@@ -163,3 +164,19 @@ def test_two_couriers_share_a_receivers_pace_and_neither_overwrites_the_others_s
     assert store.outbox.save_channel_state("slack", b"1", None) and not store.outbox.save_channel_state("slack", b"2", None)
     assert store.outbox.save_channel_state("slack", b"2", b"1") and not store.outbox.save_channel_state("slack", b"3", b"1")
     assert store.outbox.load_channel_state("slack") == b"2"
+
+
+def test_an_alert_that_moves_twice_in_one_window_is_kept_as_it_is_in_the_end(store):
+    rows = []
+    for status, value in (("firing", 0.4), ("resolved", None)):
+        rows.append(
+            {**dict.fromkeys(ALERT_COLUMNS), "alert": ALERT, "model": "credit", "rule": "drift", "status": status, "value": value}
+        )
+    rows.append({**rows[0], "alert": "other", "rule": 'a\tb\n\\N"', "reference": None})
+    with store.publishing("credit") as tx:
+        tx.write_alerts(rows)
+        tx.write_alerts([{**rows[2], "status": "pending"}])
+    assert {r["alert"]: (r["status"], r["value"]) for r in store.alerts()} == {ALERT: ("resolved", None), "other": ("pending", 0.4)}
+    history = store.actions.alert_detail(ALERT, 1)["history"]
+    assert [(r["status"], r["value"]) for r in history] == [("resolved", None), ("firing", 0.4)]
+    assert store.actions.alert_detail("other", 1)["alert"]["rule"] == 'a\tb\n\\N"'
