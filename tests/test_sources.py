@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 import uuid
 
@@ -14,7 +15,7 @@ from monitor.sources.file_follow import FileSource
 from monitor.sources.http_queue import HttpSource, QueueFull
 from monitor.sources.order import batch_of
 from tests.servers.kafka import PASSWORD
-from tests.servers.ports import wait_for
+from tests.servers.ports import end, free_port, wait_for
 
 OPTIONS = {"session.timeout.ms": 6000, "heartbeat.interval.ms": 500}
 
@@ -282,3 +283,33 @@ def test_a_wrong_password_is_said_without_it(kafka, topic, monkeypatch, caplog):
         source.start(Listener())
         read(source, Listener(), 1, seconds=30)
     assert "canary" not in str(caught.value) and "canary-wrong" not in caplog.text
+
+
+def test_a_broker_that_goes_away_is_not_reached_until_it_is_back(kafka, topic):
+    """Both clients at once: a restart of the broker takes seconds. What comes of it: tests/test_blindness.py."""
+    fill(kafka, topic, 0, 30)
+    nowhere = kafka_source(SourceSettings(name="n", type="kafka", topics=["t"], bootstrap_servers=f"127.0.0.1:{free_port()}"))
+    sources = [make(kafka, topic, client, group=f"{topic}-{client}") for client in ("confluent", "kafka-python")]
+    listeners = [Listener(), Listener()]
+    nowhere.start(Listener())
+    for source, listener in zip(sources, listeners, strict=True):
+        source.start(listener)
+        assert read(source, listener, 31) == 31
+
+    def turned(wanted):
+        """The state of all after a turn of the loop."""
+        for source in sources:
+            source.poll(100, 50)
+            for key in source._position:  # as the loop asks of every partition
+                source.caught_up(key, source._position[key])
+        return [source.reached() for source in sources] == [wanted] * 2
+
+    wait_for(lambda: turned(True), 20, "both sources")
+    nowhere.poll(10, 200)
+    assert not nowhere.reached()
+    end(kafka.process, signal.SIGKILL)
+    wait_for(lambda: turned(False), 40, "both sources to miss the broker")
+    kafka.start()
+    wait_for(lambda: turned(True), 60, "both sources to reach it again")
+    for source in (*sources, nowhere):
+        source.close()
