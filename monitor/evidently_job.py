@@ -1,6 +1,7 @@
 """Evidently on samples of rows: metrics by name, and its report. Imported only in the process of a slow detector.
 
-Features keep their names, texts too where the sample has them; predictions are the columns `prediction` (label) and `score`.
+Features keep their names, texts too where the sample has them; predictions are the columns `prediction` (label) and `score`, labels
+`target`: metrics that compare the two see only the rows whose label has come.
 """
 
 from __future__ import annotations
@@ -8,8 +9,10 @@ from __future__ import annotations
 import math
 import os
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
+
+import numpy as np
 
 from detectors.columns import Columns
 from detectors.score import Score
@@ -19,18 +22,26 @@ SUBJECT = "evidently"
 MOST = 1000  # numbers of one metric or preset
 # what Evidently's metrics of a module would need, and where the numbers are
 REFUSED = {
-    "classification": "compares predictions with labels, which a sample of rows does not have: they come later, and `performance` "
-    "has such metrics of all labelled rows",
-    "regression": "compares predictions with labels, which a sample of rows does not have: they come later, and `performance` "
-    "has such metrics of all labelled rows",
     "recsys": "is of users and recommended items, which a sample of rows does not have: `task: ranking` has NDCG, MAP, MRR and "
     "the hit rate of all labelled rows",
     "embeddings": "is of embeddings, which a sample of rows does not keep: `multivariate: {mmd: [embedding]}` is of all of them",
 }
+TASKS = {"classification": ("binary", "multiclass"), "regression": ("regression",)}  # of metrics that need labels
 TEXT_SCORE = "evidently.drift_score"
 
 
-def score_metrics(window: Columns, reference: Columns | None, wanted: list[dict[str, Any]], name: str) -> list[Score]:
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """Of the window's rows and of the reference's, None where none came; and what the model predicts."""
+
+    task: str
+    positive: str | None
+    sides: tuple[list[Any], list[Any]]
+
+
+def score_metrics(
+    window: Columns, reference: Columns | None, wanted: list[dict[str, Any]], name: str, labels: Labels | None = None
+) -> list[Score]:  # fmt: skip
     """The scores of each metric or preset; one that fails has the value NaN, and its reason.
 
     A score is named by its metric, with the parts of its value: evidently_category_count_share. Where that name is taken
@@ -42,7 +53,7 @@ def score_metrics(window: Columns, reference: Columns | None, wanted: list[dict[
         metric, options = entry["metric"], entry.get("options", {})
         subject = str(options.get("column", SUBJECT))
         try:
-            results, left_out = _results(sides, metric, options)
+            results, left_out = _results(sides, metric, options, labels)
             found = _numbered(results, metric, subject, set(out))
         except Exception as error:  # noqa: BLE001  one metric that fails is no reason to lose the others
             reason = str(error) if isinstance(error, Refused) else f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
@@ -57,11 +68,15 @@ class Refused(ValueError):
     """A metric that cannot be computed on a sample of rows, and why."""
 
 
-def _results(sides: tuple[Columns, Columns | None], metric: str, options: dict[str, Any]) -> tuple[list[dict[str, Any]], list[str]]:
+def _results(
+    sides: tuple[Columns, Columns | None], metric: str, options: dict[str, Any], labels: Labels | None
+) -> tuple[list[dict[str, Any]], list[str]]:  # fmt: skip
     """What Evidently finds, and the texts that were left out: those that the metric does not name, where it fails on them."""
     from evidently import Report
 
     made = _metric(metric, options)
+    if (tasks := TASKS.get(_room(type(made)))) is not None:
+        return Report([made]).run(*_labelled(sides, metric, tasks, labels)).dict()["metrics"], []
     named = {value for value in options.values() if isinstance(value, str)}
     texts = set(sides[0].raw) - named
     try:
@@ -80,11 +95,43 @@ def _metric(metric: str, options: dict[str, Any]) -> Any:
     kind = getattr(metrics, metric, None) or getattr(presets, metric, None)
     if not isinstance(kind, type):
         raise Refused(f"Evidently has no metric {metric!r}")
-    room = kind.__module__.rsplit(".", 1)[-1]
-    if room in REFUSED:
-        raise Refused(f"{metric} {REFUSED[room]}")
+    if _room(kind) in REFUSED:
+        raise Refused(f"{metric} {REFUSED[_room(kind)]}")
     nested = {k: _metric(v["metric"], v.get("options", {})) for k, v in options.items() if isinstance(v, dict) and "metric" in v}
     return kind(**{**options, **nested})
+
+
+def _room(kind: type) -> str:
+    """The module of Evidently that a metric or preset is in."""
+    return kind.__module__.rsplit(".", 1)[-1]
+
+
+def _labelled(sides: tuple[Columns, Columns | None], metric: str, tasks: tuple[str, ...], labels: Labels | None) -> list[Any]:
+    """Data sets of the rows that have a label. The reference is left out where it was built without any."""
+    if labels is None or labels.task not in tasks:
+        raise Refused(f"{metric} is of task {' or '.join(tasks)}; this model's is {labels.task if labels else 'none'}")
+    out: list[Any] = []
+    for rows, given in zip(sides, labels.sides, strict=True):
+        there = np.array([i for i, label in enumerate(given) if label is not None], dtype=np.int64)
+        has = rows is not None and len(there) > 0
+        out.append(_dataset(rows.take(there), [given[i] for i in there.tolist()], labels) if has and rows is not None else None)
+    if out[0] is None:
+        raise Refused(f"no label of the window's {sides[0].rows} sampled rows has come")
+    return out
+
+
+def _task(data: Any, labels: Labels) -> dict[str, Any]:
+    from evidently import BinaryClassification, MulticlassClassification, Regression
+
+    if labels.task == "regression":
+        return {"regression": [Regression(target="target", prediction="score")]}
+    if labels.task == "multiclass":
+        return {"classification": [MulticlassClassification(target="target", prediction_labels="prediction")]}
+    scored = "score" if "score" in data and data["score"].notna().all() else None
+    kind = BinaryClassification(
+        target="target", prediction_labels="prediction", prediction_probas=scored, pos_label=labels.positive
+    )
+    return {"classification": [kind]}
 
 
 def _numbered(
@@ -191,7 +238,7 @@ def _datasets(sides: tuple[Columns, Columns | None], without: set[str] | frozens
     return [None if side is None else _dataset(side) for side in rows]
 
 
-def _dataset(rows: Columns) -> Any:
+def _dataset(rows: Columns, target: list[Any] | None = None, labels: Labels | None = None) -> Any:
     """An Evidently data set. Columns without any value are left out: its statistics refuse them."""
     import pandas as pd
     from evidently import DataDefinition, Dataset
@@ -201,5 +248,10 @@ def _dataset(rows: Columns) -> Any:
     prose = {f: c.to_list() for f, c in rows.raw.items()}
     data = pd.DataFrame({**numbers, **texts, **prose}).dropna(axis="columns", how="all")
     numeric, categorical, text = ([c for c in kind if c in data] for kind in (numbers, texts, prose))
-    definition = DataDefinition(numerical_columns=numeric, categorical_columns=categorical, text_columns=text)
+    task = {}
+    if target is not None and labels is not None:
+        data["target"] = target
+        (numeric if labels.task == "regression" else categorical).append("target")
+        task = _task(data, labels)
+    definition = DataDefinition(numerical_columns=numeric, categorical_columns=categorical, text_columns=text, **task)
     return Dataset.from_pandas(data, data_definition=definition)

@@ -62,14 +62,17 @@ def replay(
     slow: Callable[[Model], int] = lambda model: 0,
 ) -> ReplayReport:
     """Send batches through the engine and publish every window. slow: looks at a model's windows once they are published, and
-    says how many are to be published anew. Raises StoreUnavailable, FencedReplay."""
+    says how many are to be published anew. Raises StoreUnavailable, FencedReplay, ReadAlready."""
     report = ReplayReport()
     event_sources: set[str] = set()
     claimed: set[PartitionKey] = set()
     for batch in batches:
         key = batch.raw.key
         if key not in claimed:
-            engine.assign(store.claim({key: batch.role}, "replay", now_ms, engine.keep_ms).values())
+            claims = store.claim({key: batch.role}, "replay", now_ms, engine.keep_ms)
+            if batch.raw.rows and int(batch.raw.offsets[0]) < claims[key].next_offset:
+                raise ReadAlready(key, claims[key].next_offset)
+            engine.assign(claims.values())
             claimed.add(key)
         if batch.role == "events":
             event_sources.add(key.source)
@@ -97,6 +100,16 @@ def replay(
             if not done and not slow(model):
                 break
     return report
+
+
+class ReadAlready(ValueError):
+    """The store has results of this very file."""
+
+    def __init__(self, key: PartitionKey, next_offset: int) -> None:
+        super().__init__(
+            f"{key.topic} was read into this store before, up to message {next_offset:,}: replay it into an empty store "
+            "(store.url), or under another file name where its rows are new"
+        )
 
 
 class FencedReplay(RuntimeError):

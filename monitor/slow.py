@@ -6,7 +6,7 @@
 
 The publisher then makes the window anew, with these scores among the others: judged, alerted and revised as they are.
 Results belong to the rows that they were computed from: where a straggling pane has changed the window since, they are
-left out and computed again. A detector that fails or takes too long leaves a score without a value, and the reason;
+left out and computed again; and those that rest on labels are where other labels have come. A detector that fails or takes too long leaves a score without a value, and the reason;
 it is not tried again before the window changes, and holds nothing up.
 """
 
@@ -20,7 +20,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -41,16 +41,25 @@ from monitor.samples import panes_of
 from monitor.slow_scores import STATE
 from monitor.slow_worker import Job
 from monitor.stale import mark
+from monitor.store.sample_labels import labels_of
 from monitor.store.schema import model_state, window
 
 logger = logging.getLogger("driftd.slow")
 ALL_WINDOWS = 1_000_000
+NO_LIMIT_MS = 2**62
 VERSIONS = 5  # of a window that are looked at, those with the most rows
 # what a failed detector's reason stands beside
 FAILED = {
     "domain_classifier": ("multivariate", "domain_auc"), "dle": ("estimated_performance", "mae"),
     "text_drift": ("features", "evidently.drift_score"),
 }  # fmt: skip
+# Evidently's metrics that compare predictions with labels
+LABELLED = frozenset(
+    "Accuracy Precision Recall F1Score FNR FPR TNR TPR LogLoss RocAuc F1ByLabel PrecisionByLabel RecallByLabel RocAucByLabel "
+    "DummyAccuracy DummyF1Score DummyFNR DummyFPR DummyLogLoss DummyPrecision DummyRecall DummyRocAuc DummyTNR DummyTPR "
+    "ClassificationPreset ClassificationQuality ClassificationQualityByLabel ClassificationDummyQuality AbsMaxError DummyMAE "
+    "DummyMAPE DummyRMSE MAE MAPE MeanError R2Score RMSE RegressionPreset RegressionQuality RegressionDummyQuality".split()
+)
 # no secret of the daemon reaches the child
 ENVIRONMENT = {
     "PATH": "/usr/bin:/bin", "DO_NOT_TRACK": "1", "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "0", "MALLOC_ARENA_MAX": "1",
@@ -73,6 +82,7 @@ class Wanted:
 
     detector: str
     options: dict[str, Any]
+    labelled: bool = False  # it needs the labels of the rows
 
 
 def limits_of(cfg: Config) -> Limits:
@@ -94,7 +104,10 @@ def wanted_of(settings: ModelSettings, profile: Profile | None) -> list[Wanted]:
     if tool is not None and (slow := sorted(name for name in settings.profile_scores if FORMULAS[tool].asked[name].slow)):
         out.append(Wanted("formulas", {"tool": tool, "scores": slow, "reference_rows": profile.rows}))
     if settings.evidently:
-        out.append(Wanted("evidently", {"metrics": [m.model_dump() for m in settings.evidently]}))
+        for labelled in (False, True):
+            metrics = [m.model_dump() for m in settings.evidently if (m.metric in LABELLED) is labelled]
+            if metrics:
+                out.append(Wanted("evidently", {"metrics": metrics}, labelled))
     return out
 
 
@@ -129,11 +142,16 @@ class SlowRunner:
         if not wanted:
             return []
         c = window.c
-        newest = select(c.start_ms, c.rows).where(c.model == model.name).order_by(c.start_ms.desc()).limit(self._limits.windows)
+        newest = (
+            select(c.start_ms, c.rows, c.inputs)
+            .where(c.model == model.name)
+            .order_by(c.start_ms.desc())
+            .limit(self._limits.windows)
+        )
         s = model_state.c
         states = select(s.name, s.blob).where(s.model == model.name, s.name.startswith(STATE, autoescape=True))
         known = {r["name"]: json.loads(r["blob"])["key"] for r in self._store.rows(states)}
-        keys = {r["start_ms"]: _key(wanted, r["rows"]) for r in self._store.rows(newest) if r["rows"]}
+        keys = {r["start_ms"]: _key(wanted, r["rows"], r["inputs"]) for r in self._store.rows(newest) if r["rows"]}
         return [(start, key) for start, key in keys.items() if known.get(f"{STATE}{start}") != key]
 
     def _look(self, model: Model, wanted: list[Wanted], start_ms: int) -> dict[str, Any] | None:
@@ -145,9 +163,11 @@ class SlowRunner:
         if profile is None or not samples:
             return None
         out: list[list[Any]] = []
+        labelled_rows = self._labelled(model, start_ms)
         for version, sample, count in samples:
             for entry in wanted:
-                answer = self.run(job_of(model, profile, sample, count, entry))
+                labels = self._labels(model, sample) if entry.labelled else []
+                answer = self.run(job_of(model, profile, sample, count, entry, labels))
                 if "error" in answer:
                     log_event(
                         logger, logging.WARNING, "slow_failed", model=model.name, window_start_ms=start_ms,
@@ -155,8 +175,18 @@ class SlowRunner:
                     )  # fmt: skip
                     subject, name = _failed(entry)
                     answer = {"scores": [[subject, name, None, count, {"reason": f"{entry.detector}: {answer['error']}"}]]}
-                out += [[version, *score] for score in answer["scores"]]
-        return {"rows": rows, "reference": profile.name, "scores": out}
+                out += [[version, *score, entry.labelled] for score in answer["scores"]]
+        return {"rows": rows, "labelled_rows": labelled_rows, "reference": profile.name, "scores": out}
+
+    def _labelled(self, model: Model, start_ms: int) -> int:
+        c = window.c
+        query = select(c.labelled_rows).where(c.model == model.name, c.start_ms == start_ms)
+        return next((int(r["labelled_rows"]) for r in self._store.rows(query)), 0)
+
+    def _labels(self, model: Model, sample: RowSample) -> list[Any]:
+        assert sample.kept is not None and sample.kept.ids is not None
+        wait_ms = self._store.label_wait_ms.get(model.name, NO_LIMIT_MS)
+        return labels_of(self._store, sample.kept.ids, wait_ms, model.schema.task == "regression")
 
     def run(self, job: bytes) -> dict[str, Any]:
         """One job in a child of its own: its answer, or {"error": reason}."""
@@ -195,9 +225,11 @@ class SlowRunner:
         return True
 
 
-def _key(wanted: list[Wanted], rows: int) -> str:
-    """What results depend on: the detectors, and the window's rows, which only ever grow."""
+def _key(wanted: list[Wanted], rows: int, inputs: str) -> str:
+    """What results depend on: the detectors, the window's rows, which only ever grow, and its labels, where one needs them."""
     told = json.dumps([[w.detector, w.options] for w in wanted], sort_keys=True)
+    if any(w.labelled for w in wanted):
+        told += inputs
     return f"{rows}:{hashlib.sha256(told.encode()).hexdigest()[:12]}"
 
 
@@ -217,13 +249,15 @@ def _samples(inputs: Pane) -> list[tuple[str, RowSample, int]]:
     return sorted(found, key=lambda item: (-item[2], item[0]))[:VERSIONS]
 
 
-def job_of(model: Model, profile: Profile, sample: RowSample, rows: int, wanted: Wanted) -> bytes:
-    """A job for the child. sample: of the window, which has so many rows."""
+def job_of(
+    model: Model, profile: Profile, sample: RowSample, rows: int, wanted: Wanted, labels: Sequence[Any] = ()
+) -> bytes:  # fmt: skip
+    """A job for the child. sample: of the window, which has so many rows. labels: of the sample's, where they are wanted."""
     truth = json.loads(profile.extras[TRUTH]) if TRUTH in profile.extras else []
     fit = profile.extras.get(LOSS, b"") if wanted.detector == "dle" else b""
     kept = sample.kept
     assert kept is not None
-    job = Job(wanted.detector, wanted.options, model.schema, profile.name, rows, kept, None, truth, fit)
+    job = Job(wanted.detector, wanted.options, model.schema, profile.name, rows, kept, None, truth, fit, list(labels))
     return job.to_bytes(sample.to_bytes(), profile.extras.get(PART, b""))
 
 

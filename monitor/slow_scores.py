@@ -14,7 +14,7 @@ STATE = "slow:"  # name of the results' state, before the window's start in ms
 
 
 def slow_scores(view: WindowView) -> Iterable[tuple[Group, Score]]:
-    """What slow detectors found in this window, where they saw the rows that it has now."""
+    """What slow detectors found in this window, where they saw the rows, and as many labels, that it has now."""
     stored = view.memory.load_state(f"{STATE}{view.start_ms}")
     if stored is None:
         return
@@ -22,7 +22,10 @@ def slow_scores(view: WindowView) -> Iterable[tuple[Group, Score]]:
     rows = sum(group.rows for (_, segment), group in view.groups.items() if segment == "")
     if found["rows"] != rows:
         return
-    for version, subject, name, value, count, evidence in found["scores"]:
+    labelled = sum(group.performance.rows for (_, segment), group in view.groups.items() if segment == "" and group.performance)
+    for version, subject, name, value, count, evidence, *of_labels in found["scores"]:
+        if any(of_labels) and found["labelled_rows"] != labelled:
+            continue
         group = version, ""
         if group in view.groups and view.groups[group].reference == found["reference"]:
             known = {s.name: s.value for s in view.scores.get(group, []) if s.subject == "performance"}

@@ -14,7 +14,7 @@ import math
 import resource
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from detectors import frame
@@ -36,25 +36,26 @@ class Job:
     reference: Columns | None
     truth: list[Any]  # labels of the reference's sample, [] where it had none
     fit: bytes
+    labels: list[Any] = field(default_factory=list)  # of the window's sample, None where none came yet; [] where none are wanted
 
     def to_bytes(self, window: bytes, reference: bytes) -> bytes:
         """window and reference: samples as RowSample.to_bytes made them."""
         s = self.schema
         known = [s.numeric, s.categorical, s.numbers, s.task, s.positive_label, s.parts.get("sample", {})]
-        head = [self.detector, self.options, known, self.reference_name, self.rows, self.truth]
+        head = [self.detector, self.options, known, self.reference_name, self.rows, self.truth, self.labels]
         return frame.join([json.dumps(head).encode(), window, reference, self.fit])
 
     @staticmethod
     def from_bytes(data: bytes) -> Job:
         head, window, reference, fit = frame.split(data)
-        detector, options, known, name, rows, truth = json.loads(head)
+        detector, options, known, name, rows, truth, labels = json.loads(head)
         numeric, categorical, numbers, task, positive, sample = known
         schema = Schema(tuple(numeric), tuple(categorical), task, positive, numbers=tuple(numbers), parts={"sample": sample})
         kept = RowSample.from_bytes(window, schema).kept
         if kept is None:
             raise ValueError("the window kept no sample of rows")
         other = RowSample.from_bytes(reference, schema).kept if reference else None
-        return Job(detector, options, schema, name, rows, kept, other, truth, fit)
+        return Job(detector, options, schema, name, rows, kept, other, truth, fit, labels)
 
 
 def domain_classifier(job: Job) -> list[Score]:
@@ -116,9 +117,10 @@ def formulas(job: Job) -> list[Score]:
 
 def evidently(job: Job) -> list[Score]:
     """Metrics of Evidently, by name."""
-    from monitor.evidently_job import score_metrics
+    from monitor.evidently_job import Labels, score_metrics
 
-    return score_metrics(job.window, job.reference, job.options["metrics"], job.reference_name)
+    labels = Labels(job.schema.task, job.schema.positive_label, (job.labels, job.truth))
+    return score_metrics(job.window, job.reference, job.options["metrics"], job.reference_name, labels)
 
 
 def report(job: Job) -> list[Score]:

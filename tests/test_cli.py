@@ -118,6 +118,13 @@ def test_every_format_gives_the_same_windows(tmp_path, table):
     assert all(w["rows"] == w["labelled_rows"] == 300 for w in found["events.csv"]["windows"].values())
 
 
+def test_a_file_is_not_replayed_twice_into_one_store(tmp_path, table):
+    pq.write_table(table, tmp_path / "e.parquet")
+    path = config(tmp_path / "twice")
+    run("replay", tmp_path / "e.parquet", "-c", path)
+    assert "was read into this store before, up to message 3,000" in run("replay", tmp_path / "e.parquet", "-c", path, code=2)
+
+
 def test_what_a_replay_drops_is_told_with_its_reason(tmp_path, table):
     events, labels = native(table)
     for label in labels[:100]:

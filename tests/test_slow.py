@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from sklearn.metrics import f1_score, r2_score, roc_auc_score
 
 from detectors import frame
 from detectors.columns import Columns, DictColumn
@@ -18,13 +19,22 @@ from detectors.domain import compare
 from detectors.weighted import score_weighted
 from monitor.cli import main
 from monitor.config import ConfigError, load_config, parse_config
-from monitor.runtime import build_models
-from monitor.slow import Limits, SlowRunner, wanted_of
+from monitor.decode.ids import hash_texts
+from monitor.events import PartitionKey, RawBatch
+from monitor.replay import ReplayBatch, replay
+from monitor.runtime import build_engine, build_models
+from monitor.slow import LABELLED, Limits, SlowRunner, wanted_of
 from monitor.slow_worker import Job, run
 from monitor.store import open_store
+from monitor.store.sample_labels import labels_of
 from monitor.store.schema import model_state, score
 
 pytestmark = pytest.mark.timeout(600)  # children import heavy packages, seconds each on a busy machine
+REGRESSION = {n for n in LABELLED if n.startswith(("MA", "RM", "R2", "Mean", "AbsMax", "Regression"))} | {
+    "DummyMAE",
+    "DummyMAPE",
+    "DummyRMSE",
+}
 START_MS = 1_767_225_600_000
 CONFIG = """
 store: {{url: "sqlite:///{folder}/d.db"}}
@@ -209,7 +219,7 @@ def test_every_metric_and_preset_of_evidently_has_numbers_or_says_why_it_cannot(
     import evidently.presets as presets
     from scipy import stats
 
-    from monitor.evidently_job import score_metrics
+    from monitor.evidently_job import Labels, score_metrics
 
     rng = np.random.default_rng(0)
 
@@ -221,21 +231,31 @@ def test_every_metric_and_preset_of_evidently_has_numbers_or_says_why_it_cannot(
         return replace(out, raw={"note": DictColumn.from_list(["the same words"] * n)})
 
     reference, window = sides(300, 0.0), sides(200, 1.0)
+    truth = tuple((rng.random(side.rows) < side.score).astype(int).astype(str).tolist() for side in (window, reference))
+    labels = Labels("binary", "1", ([*truth[0][:150], *[None] * 50], truth[1]))
     kinds = {n: getattr(module, n) for module in (metrics, presets) for n in dir(module) if isinstance(getattr(module, n), type)}
     assert len(kinds) > 90
     found, refused = {}, {}
     for name, kind in kinds.items():
         options = EVIDENTLYS.get(name, {"column": "a"} if "column" in kind.__fields__ else {})
-        for s in score_metrics(window, reference, [{"metric": name, "options": options}], "r"):
+        for s in score_metrics(window, reference, [{"metric": name, "options": options}], "r", labels):
             if "reason" in s.evidence:
                 refused[name] = s.evidence["reason"]
             else:
                 assert math.isfinite(s.value)
                 found.setdefault(name, {})[s.subject, s.name] = s.value
-    assert len(found) >= 37 and set(found).isdisjoint(refused) and set(found) | set(refused) == set(kinds)
-    assert all("which a sample of rows does not" in reason for reason in refused.values()), refused
-    assert (
-        "`performance` has" in refused["Accuracy"] and "`task: ranking`" in refused["NDCG"] and "mmd" in refused["EmbeddingsDrift"]
+    assert len(found) >= 60 and set(found).isdisjoint(refused) and set(found) | set(refused) == set(kinds)
+    assert all("which a sample of rows does not" in reason for n, reason in refused.items() if n not in REGRESSION), refused
+    assert "`task: ranking`" in refused["NDCG"] and "mmd" in refused["EmbeddingsDrift"]
+    assert {refused[n] for n in REGRESSION} == {f"{n} is of task regression; this model's is binary" for n in REGRESSION}
+    rooms = {n: kind.__module__.rsplit(".", 1)[-1] for n, kind in kinds.items()}
+    assert {n for n, room in rooms.items() if room in ("classification", "regression")} == LABELLED
+    right = np.array(window.label.to_list()[:150]) == np.array(truth[0][:150])
+    assert found["Accuracy"] == {("evidently", "evidently_accuracy"): pytest.approx(right.mean())}
+    area = roc_auc_score(np.array(truth[0][:150]) == "1", window.score[:150])
+    assert found["RocAuc"] == {("evidently", "evidently_roc_auc"): pytest.approx(area)}
+    assert found["F1Score"]["evidently", "evidently_f1_score"] == pytest.approx(
+        f1_score(truth[0][:150], window.label.to_list()[:150], pos_label="1")
     )
 
     a, b, town = window.numeric["a"], window.numeric["b"], np.array(window.categorical["town"].to_list())
@@ -255,6 +275,89 @@ def test_every_metric_and_preset_of_evidently_has_numbers_or_says_why_it_cannot(
     assert left.evidence == {"left_out": ["note"]}
     two = [{"metric": "ValueDrift", "options": {"column": "a", "method": method}} for method in ("psi", "ks")]
     assert [s.name for s in score_metrics(window, reference, two, "r")] == ["evidently_value_drift", "evidently_value_drift_ks"]
+
+
+def test_evidentlys_metrics_of_errors_see_the_rows_whose_label_has_come():
+    from monitor.evidently_job import Labels, score_metrics
+
+    rng = np.random.default_rng(1)
+    window = plain({"a": rng.normal(size=100)}, rng.normal(size=100))
+    values = (window.score + rng.normal(size=100)).tolist()
+    labels = Labels("regression", None, ([*values[:80], *[None] * 20], []))
+    wanted = [{"metric": name} for name in sorted(REGRESSION)]
+    found = {s.name: s for s in score_metrics(window, window, wanted, "r", labels)}
+    off = np.array(values[:80]) - window.score[:80]
+    assert not [s for s in found.values() if "reason" in s.evidence and "dummy" not in s.name], found
+    assert found["evidently_mae_mean"].value == pytest.approx(np.abs(off).mean())
+    assert found["evidently_rmse"].value == pytest.approx(math.sqrt((off**2).mean()))
+    assert found["evidently_r2_score"].value == pytest.approx(r2_score(values[:80], window.score[:80]))
+    none = Labels("regression", None, ([None] * 100, []))
+    (empty,) = score_metrics(window, None, [{"metric": "MAE"}], "r", none)
+    assert "no label of the window's 100 sampled rows has come" in str(empty.evidence["reason"])
+    several = plain({"a": rng.normal(size=90)}, np.full(90, np.nan), list("abc") * 30)
+    (accuracy,) = score_metrics(several, None, [{"metric": "Accuracy"}], "r", Labels("multiclass", None, (list("abb") * 30, [])))
+    assert accuracy.value == pytest.approx(2 / 3)
+
+
+def test_metrics_of_labels_follow_the_labels_that_come(tmp_path):
+    """Through the whole path: computed anew when another label comes, left out while they are of fewer labels."""
+    table = rows(np.random.default_rng(4), 300)
+    text = CONFIG.format(folder=tmp_path, mask="hidden_salary").replace("    multivariate: {domain_classifier: true}\n", "")
+    (tmp_path / "c.yaml").write_text(text.split("    evidently:")[0] + "    evidently: [{metric: Accuracy}]\n")
+    config = ["-c", str(tmp_path / "c.yaml")]
+    table.drop(columns=["event_id", "ts"]).to_parquet(tmp_path / "reference.parquet")
+    table.drop(columns="label").to_parquet(tmp_path / "e.parquet")
+    came = table[["event_id", "label"]].assign(label_ts=START_MS + 3_700_000)
+    came[:100].to_json(tmp_path / "first.jsonl", orient="records", lines=True)
+    rest = pd.concat([came[100:], came[:1].assign(label="0" if came["label"][0] == "1" else "1", label_ts=START_MS + 3_800_000)])
+    rest.to_json(tmp_path / "l.jsonl", orient="records", lines=True)
+    for command in (
+        ["reference", "build", *config, "--model", "m", "--from", str(tmp_path / "reference.parquet")],
+        ["replay", str(tmp_path / "e.parquet"), *config, "--labels", str(tmp_path / "first.jsonl"), "--slow"],
+    ):
+        assert (done := CliRunner().invoke(main, command)).exit_code == 0, done.output
+    right = (table["prediction.label"] == table["label"]).to_numpy()
+    store = open_store(f"sqlite:///{tmp_path}/d.db")
+    try:
+        (first,) = found(store, "evidently", "evidently_accuracy")
+        assert first["value"] == pytest.approx(right[:100].mean())
+    finally:
+        store.close()
+    other = table[-1:].drop(columns="label").assign(event_id="other", ts=START_MS + 7_300_000)
+    other.to_parquet(tmp_path / "again.parquet")
+    done = CliRunner().invoke(
+        main, ["replay", str(tmp_path / "again.parquet"), *config, "--labels", str(tmp_path / "l.jsonl"), "--slow"]
+    )
+    assert done.exit_code == 0, done.output
+    store = open_store(f"sqlite:///{tmp_path}/d.db")
+    try:
+        last = found(store, "evidently", "evidently_accuracy")[0]
+        assert last["value"] == pytest.approx((right.sum() + 1 - 2 * right[0]) / 300)
+    finally:
+        store.close()
+
+
+def test_labels_are_found_by_the_rows_hashes(store_url):
+    store = open_store(store_url)
+    try:
+        store.migrate()
+        cfg = parse_config(f"store: {{url: '{store_url}'}}\n" + CONFIG.split("\n", 2)[2].format(mask=""), "c")
+        store.label_wait_ms = {"m": 10_000}
+        models = build_models(cfg, store)
+        ids = [f"e{i}" for i in range(6)]
+        events = [{"event_id": i, "ts": START_MS, "model": "m", "features": {"a": 1.0}, "prediction": {"label": "1"}} for i in ids]
+        labels = [{"event_id": i, "label": j % 2, "label_ts": START_MS + j * 4_000} for j, i in enumerate(ids[:5])]
+        batches = []
+        for role, part in (("events", events), ("labels", labels)):
+            at, values = PartitionKey("f", role, 0), [json.dumps(v).encode() for v in part]
+            offsets = np.arange(len(values), dtype=np.int64)
+            batches.append(ReplayBatch(role, RawBatch(at, offsets, np.full(len(values), START_MS), values, len(values))))
+        replay(batches, build_engine(cfg, models, ("f",)), store, START_MS)
+        hashes = hash_texts([*ids, "nobody"])
+        assert labels_of(store, hashes, 10_000, numbers=False) == ["0", "1", "0", None, None, None, None]
+        assert labels_of(store, hashes, 20_000, numbers=True) == [0.0, 1.0, 0.0, 1.0, 0.0, None, None]
+    finally:
+        store.close()
 
 
 def test_no_masked_feature_reaches_a_slow_detector_or_a_report(world, tmp_path):
@@ -310,8 +413,10 @@ def test_dle_goes_from_the_reference_through_a_child_to_scores_with_bands_and_ga
     config = ["-c", str(tmp_path / "c.yaml")]
     built = CliRunner().invoke(main, ["reference", "build", *config, "--model", "m", "--from", str(tmp_path / "r.parquet")])
     assert built.exit_code == 0 and "not estimated" not in built.output, built.output
+    other = table[-1:].drop(columns="label").assign(event_id="other", ts=START_MS + 7_300_000)
+    other.to_parquet(tmp_path / "again.parquet")
     done = CliRunner().invoke(
-        main, ["replay", str(tmp_path / "e.parquet"), *config, "--labels", str(tmp_path / "l.jsonl"), "--slow"]
+        main, ["replay", str(tmp_path / "again.parquet"), *config, "--labels", str(tmp_path / "l.jsonl"), "--slow"]
     )
     assert done.exit_code == 0, done.output
     store = open_store(f"sqlite:///{tmp_path}/d.db", read_only=True)
