@@ -413,10 +413,8 @@ def test_dle_goes_from_the_reference_through_a_child_to_scores_with_bands_and_ga
     config = ["-c", str(tmp_path / "c.yaml")]
     built = CliRunner().invoke(main, ["reference", "build", *config, "--model", "m", "--from", str(tmp_path / "r.parquet")])
     assert built.exit_code == 0 and "not estimated" not in built.output, built.output
-    other = table[-1:].drop(columns="label").assign(event_id="other", ts=START_MS + 7_300_000)
-    other.to_parquet(tmp_path / "again.parquet")
     done = CliRunner().invoke(
-        main, ["replay", str(tmp_path / "again.parquet"), *config, "--labels", str(tmp_path / "l.jsonl"), "--slow"]
+        main, ["replay", str(tmp_path / "e.parquet"), *config, "--labels", str(tmp_path / "l.jsonl"), "--slow"]
     )
     assert done.exit_code == 0, done.output
     store = open_store(f"sqlite:///{tmp_path}/d.db", read_only=True)
