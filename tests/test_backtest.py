@@ -73,7 +73,7 @@ def test_a_drift_in_a_file_alerts_when_it_came_and_until_it_went(place):
 
 
 def test_a_greater_budget_finds_more(place):
-    (place / "past.jsonl").write_bytes(b"\n".join(orjson.dumps(e) for e in events(by=0.3)))
+    (place / "past.jsonl").write_bytes(b"\n".join(orjson.dumps(e) for e in events(by=0.6)))
     done, lines = run(place, "--from", place / "past.jsonl", "--budgets", "0.0001,1,2000", "--format", "jsonl")
     assert done.exit_code == 0, done.output
     bad = [line["bad_windows"] for line in lines if line["kind"] == "summary"]
