@@ -235,7 +235,7 @@ def main() -> int:
         postgres.close()
     medians = {name: statistics.median(found) for name, found in ratios.items()}
     print(f"10,000 alerts at once: the loop's rate is {medians['wall']:.2f} of that without, {medians['cpu']:.2f} by CPU time")
-    return int(lost or max(medians.values()) < 1.0 - SLOWED_MOST)
+    return int(lost or medians["wall"] < 1.0 - SLOWED_MOST)
 
 
 if __name__ == "__main__":
