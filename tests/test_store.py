@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sqlalchemy import inspect, text
+from sqlalchemy import event, inspect, text
 
 from detectors.columns import DictColumn
 from detectors.ragged import Ragged
@@ -23,6 +23,7 @@ from monitor.events import DeadLetter, PartitionKey
 from monitor.store import StoredReference, StoreLocked, StoreTooNew, open_store
 from monitor.store.migrations import LATEST
 from monitor.store.schema import metadata
+from monitor.store.terms import Terms
 
 KEY = PartitionKey("predictions", "events", 0)
 LABELS = PartitionKey("labels", "labels", 0)
@@ -363,3 +364,19 @@ def test_a_second_writer_of_an_sqlite_file_is_refused(tmp_path):
     reader.close()
     first.close()
     open_store(url).close()
+
+
+def test_a_number_of_a_term_whose_commit_failed_is_not_remembered(store):
+    """Else another text would be given that number, and rows that wait for a label would change their class."""
+    terms = Terms(store.engine)
+
+    def fails(conn):
+        event.remove(store.engine, "commit", fails)
+        raise OSError("fsync: disk I/O error")
+
+    event.listen(store.engine, "commit", fails)
+    with pytest.raises(OSError, match="fsync"):
+        terms.codes(DictColumn.from_list(["repaid"]))
+    Terms(store.engine).codes(DictColumn.from_list(["default"]))  # another transaction takes the number that was given back
+    codes = terms.codes(DictColumn.from_list(["repaid", "default"]))
+    assert Terms(store.engine).column(codes).to_list() == ["repaid", "default"]

@@ -59,6 +59,7 @@ class Terms:
             self._id_of.clear()
             self._text_of.clear()
             new = sorted(set(texts))
+        found: list[tuple[int, str]] = []
         with self._engine.begin() as conn:
             conn.exec_driver_sql(
                 "INSERT INTO term (text) VALUES (%s) ON CONFLICT DO NOTHING"
@@ -68,7 +69,8 @@ class Terms:
             )
             for at in range(0, len(new), 500):
                 wanted = new[at : at + 500]
-                self._remember(conn.execute(select(term.c.id, term.c.text).where(term.c.text.in_(wanted))).all())
+                found += [(n, t) for n, t in conn.execute(select(term.c.id, term.c.text).where(term.c.text.in_(wanted)))]
+        self._remember(found)  # only now: a COMMIT that failed gave no numbers
 
     def _remember(self, rows: Iterable[tuple[int, str]]) -> None:
         for number, text in rows:

@@ -118,7 +118,7 @@ class World:
     def _covers(self, cursors: dict[tuple[str, int], int]) -> bool:
         return all(cursors.get(key, -1) >= end for key, end in self.ends().items())
 
-    def wait_published(self, oracle: dict[str, Any], seconds: float = 60.0) -> None:
+    def wait_published(self, oracle: dict[str, Any], seconds: float = 100.0) -> None:
         """Until results equal the oracle's; fails with the differences."""
         last: list[str] = ["nothing was read"]
 
