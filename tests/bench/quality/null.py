@@ -26,7 +26,7 @@ from tests.bench.quality.rows import HOUR_MS, SEASON, SHAPES, START_MS, WORDS, R
 SIZES = (50, 500, 5_000, 50_000)
 WEEK_HOURS = 168
 REFERENCES = ("built", "learned")
-STREAM = 100  # windows of one stream, about: each has a reference of its own. The season is one that goes on for longer
+STREAM = 400  # windows of one stream, about: each has a reference of its own
 PEER_ROWS = 200_000  # over all windows of a cell: at least four windows
 
 
