@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from detectors.calibrate import moves
-from detectors.calibrate.held import HELD, held
+from detectors.calibrate.held import HELD, NEW, held
 from detectors.calibrate.quadratic import quadratic_null, squares_null
 from detectors.category import CategorySummary
 from detectors.choice import Choice
@@ -206,3 +206,21 @@ def test_the_mean_of_uneven_values_is_unsure_until_there_are_rows_enough():
     reference = grid_of(rng.exponential(size=50_000))
     few, many = (pair_of(reference, rng.exponential(size=n)) for n in (300, 20_000))
     assert "not normal" in held("mean_shift", few, 0.1).unsure and held("mean_shift", many, 0.1).unsure == ""
+
+
+@pytest.mark.parametrize("others", [0.0, 0.0005, 0.01, 0.3, 1.0])
+@pytest.mark.parametrize("rows", [2, 30, 3_000])
+def test_no_reference_is_too_odd_for_a_null(rows, others):
+    """Nearly all rows in one place, a handful of rows, values whose squares are no numbers: a place, or nothing with a reason."""
+    rng = np.random.default_rng(7)
+    for reference_rows in (2, 7, 400, 20_000):
+        for scale in (1e-9, 1.0, 1e150):
+            for shift in (0.0, 3.0):
+                before, after = (
+                    np.where(rng.random(n) < others, rng.standard_t(2.5, n), 0.0) * scale for n in (reference_rows, rows)
+                )
+                pair = pair_of(grid_of(before), after + shift * scale)
+                for name in sorted(HELD - set(NEW)):
+                    value = STATISTICS[name.removesuffix("_p")].value(pair)
+                    if math.isfinite(value) and (found := held(name, pair, min(value, 1.0) if name.endswith("_p") else value)):
+                        assert 0.0 <= found.table.survival(found.out) <= 1.0, (name, reference_rows, scale, shift)

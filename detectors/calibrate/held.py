@@ -30,7 +30,7 @@ from detectors.calibrate.absolute import absolute_null
 from detectors.calibrate.closed import effective_rows
 from detectors.calibrate.null import NullTable
 from detectors.calibrate.nulls import CALIBRATED, FINE, pair_null, rounded
-from detectors.calibrate.quadratic import quadratic_null
+from detectors.calibrate.quadratic import quadratic_null, squares_null
 from detectors.columns import Floats
 from detectors.pairs import CategoryPair, NumericPair, Pair
 from detectors.registry import STATISTICS
@@ -39,6 +39,8 @@ OUTSIDE = 10.0  # rows of the window that are expected beyond each of the outer 
 WIDEST = 0.25  # the most that is left out on either side
 NARROW = 1e-9  # of the spread: a width of no account
 TIES = "Kuiper's law is that of columns without ties; ks and js say whether this one moved"
+ONE_PLACE = "between the reference's outer quantiles all rows lie in one place: js and rank_shift say whether they moved"
+TOO_GREAT = "values of such a size have no squares: what chance does to them cannot be told"
 NEW = ("new_categories", "new_category_share")
 GROUPS = 32  # cells that are looked at, joined from the reference's
 
@@ -55,6 +57,11 @@ class Held:
 
 def held(name: str, pair: Pair, value: float) -> Held | None:
     """A finite value of a statistic, or of its p-value. None where no null is known, or the reference cannot have one."""
+    found = _held(name, pair, value)
+    return replace(found, out=0.0, unsure=found.unsure or TOO_GREAT) if found is not None and math.isnan(found.out) else found
+
+
+def _held(name: str, pair: Pair, value: float) -> Held | None:
     if name in CALIBRATED:
         table = pair_null(name, pair)
         ties = name == "kuiper" and isinstance(pair, NumericPair) and int(pair.ref.counts.max()) >= FINE * pair.n
@@ -77,7 +84,7 @@ def _of(found: moves.Move | None) -> Held | None:
 def _of_p_value(name: str, pair: Pair, p: float) -> Held | None:
     """As its statistic; the p-value at a place is this one, by as much more or less likely."""
     value = STATISTICS[name].value(pair)
-    found = held(name, pair, value) if math.isfinite(value) else None
+    found = _held(name, pair, value) if math.isfinite(value) else None
     if found is None:
         return None
     here = found.table.survival(found.out)
@@ -96,11 +103,18 @@ def _anderson_darling(pair: NumericPair, value: float) -> Held:
     return Held(value * std + 1.0, table, lambda place: (place - 1.0) / std)
 
 
+def _nothing_moves(weights: Floats, upto: Floats) -> bool:
+    """Whether no row between the outer quantiles can lie elsewhere: there is no law to hold a distance against."""
+    return not np.isfinite(weights).all() or not bool((weights * upto * (1.0 - upto) > 0.0).any())
+
+
 def _energy(pair: NumericPair, value: float) -> Held:
     inner = _between(pair)
     square = 2.0 * float((pair.widths * ordered.gap_square(pair))[inner].sum()) / pair.spread
     outer = max(0.0, value * value - square)
     weights, upto = _grouped(pair, inner, np.sqrt)
+    if _nothing_moves(weights, upto):
+        return Held(0.0, squares_null(np.ones(1)), lambda place: place, ONE_PLACE)
     table = _squares(weights.tobytes(), upto.tobytes()).scaled(2.0 / (pair.spread * effective_rows(pair.n, pair.m)))
     return Held(square, table, lambda place: math.sqrt(max(0.0, place) + outer))
 
@@ -110,6 +124,8 @@ def _wasserstein(pair: NumericPair, value: float) -> Held:
     distance = float(np.abs(ordered.gap_areas(pair))[inner].sum()) / pair.spread
     outer = max(0.0, value - distance)
     weights, upto = _grouped(pair, inner, lambda v: v)
+    if _nothing_moves(weights, upto):
+        return Held(0.0, squares_null(np.ones(1)), lambda place: place, ONE_PLACE)
     table = _absolutes(weights.tobytes(), upto.tobytes()).scaled(1.0 / (pair.spread * math.sqrt(effective_rows(pair.n, pair.m))))
     return Held(distance, table, lambda place: place + outer)
 

@@ -49,7 +49,8 @@ def welch_t(pair: NumericPair, value: float) -> Move:
     """Welch's t, at the degrees of freedom of Satterthwaite 1946."""
     r, c = pair.moments
     a, b = r.m2 / (r.n - 1) / r.n, c.m2 / (c.n - 1) / c.n
-    freedom = (a + b) ** 2 / (a * a / (r.n - 1) + b * b / (c.n - 1)) if a + b > 0 else 1.0
+    x, y = (a / (a + b), b / (a + b)) if 0.0 < a + b < math.inf else (1.0, 0.0)
+    freedom = 1.0 / (x * x / (r.n - 1) + y * y / (c.n - 1))
     return _student(value, 1.0, freedom, _uneven(pair, 2.0))  # its own variance moves with its mean: twice the skew
 
 

@@ -52,7 +52,9 @@ class NullTable:
         return NullTable(self.values * by)
 
     def survival(self, value: float) -> float:
-        """The probability of this value or a greater one."""
+        """The probability of this value or a greater one; NaN for NaN."""
+        if math.isnan(value):
+            return math.nan
         values = self.values
         last = float(values[-1])
         if value > last:

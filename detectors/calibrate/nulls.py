@@ -122,6 +122,10 @@ def _rank_cells(filled: Ints) -> tuple[float, ...]:
     upto = np.cumsum(filled)
     starts = np.unique(np.concatenate([[0], np.searchsorted(upto, np.arange(1, RANK_CELLS) * (total / RANK_CELLS)) + 1]))
     shares = np.add.reduceat(filled, starts[starts < len(filled)]) / total
+    if len(shares) < 2:  # nearly all rows are one value: that, and what lies before and behind it
+        most = int(filled.argmax())
+        sides = np.array([filled[:most].sum(), filled[most], filled[most + 1 :].sum()]) / total
+        shares = sides[sides > 0.0]
     rounded = np.maximum(np.round(shares, 3), 1e-4)
     return tuple((rounded / rounded.sum()).tolist())
 
