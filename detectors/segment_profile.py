@@ -11,6 +11,7 @@ import json
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
+from typing import TypeVar
 
 import numpy as np
 
@@ -23,13 +24,31 @@ from detectors.numeric import GridSummary
 
 FORMAT = 1
 _HEAD = struct.Struct("<qq")
+Column = TypeVar("Column")
 
 
-class Numeric(Mapping[str, GridSummary]):
+class Stored(Mapping[str, Column]):
+    """Columns by name, as bytes that are opened when they are read."""
+
+    def __init__(self, stored: dict[str, bytes]) -> None:
+        self._stored = stored
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._stored
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._stored)
+
+    def __len__(self) -> int:
+        return len(self._stored)
+
+
+class Numeric(Stored[GridSummary]):
     """Numeric columns of a segment by name, opened as they are read. grids: the same columns of all rows."""
 
     def __init__(self, stored: dict[str, bytes], grids: Mapping[str, GridSummary]) -> None:
-        self._stored, self._grids = stored, grids
+        super().__init__(stored)
+        self._grids = grids
         self._last: tuple[str, GridSummary] | None = None  # scores ask for a column several times in a row
 
     def __getitem__(self, name: str) -> GridSummary:
@@ -45,33 +64,12 @@ class Numeric(Mapping[str, GridSummary]):
         sums = counts * (grid.sums / np.maximum(grid.counts, 1))
         return GridSummary(grid.edges, counts, sums, Moments.from_bytes(data[_HEAD.size : at]), missing, infinite)
 
-    def __contains__(self, name: object) -> bool:
-        return name in self._stored
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._stored)
-
-    def __len__(self) -> int:
-        return len(self._stored)
-
-
-class Categorical(Mapping[str, CategorySummary]):
+class Categorical(Stored[CategorySummary]):
     """Columns of categories of a segment by name, opened as they are read."""
-
-    def __init__(self, stored: dict[str, bytes]) -> None:
-        self._stored = stored
 
     def __getitem__(self, name: str) -> CategorySummary:
         return CategorySummary.from_bytes(zlib.decompress(self._stored[name]))
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._stored
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._stored)
-
-    def __len__(self) -> int:
-        return len(self._stored)
 
 
 def pack_segment(columns: Columns, grids: Mapping[str, GridSummary], prediction: str) -> bytes:

@@ -6,13 +6,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 
 from detectors.columns import Columns
 from monitor.config import parse_config
+from monitor.events import PartitionKey, RawBatch
 from monitor.files import replay_batches
 from monitor.model import Model
-from monitor.replay import replay
+from monitor.replay import ReplayBatch, replay
 from monitor.runtime import build_engine, build_models, decode_settings
 from monitor.samples import panes_of, sample_in
 from monitor.store import open_store
@@ -68,3 +70,18 @@ def scored(folder: Path, text: str, events: list[dict[str, Any]], labels: list[d
 def sample_of(store: Any, model: Model, start_ms: int, version: str | None = None) -> Columns | None:
     """The sample of the window that starts at start_ms; None where none was kept, or its time to live is over."""
     return sample_in(panes_of(store, model, start_ms), version)
+
+
+def replay_rounds(cfg: Any, store: Any, rounds: list[list[tuple[str, list[dict[str, Any]]]]]) -> None:
+    """Messages of one partition a role, as [("events" or "labels", messages), ...] a round; all windows close after each."""
+    offsets = {"events": 0, "labels": 0}
+    for pieces in rounds:
+        batches = []
+        for role, messages in pieces:
+            at, offsets[role] = offsets[role], offsets[role] + len(messages)
+            raw = RawBatch(
+                PartitionKey("replay", role, 0), np.arange(at, offsets[role], dtype=np.int64),
+                np.full(len(messages), START + 86_400_000, dtype=np.int64), [orjson.dumps(m) for m in messages], offsets[role],
+            )  # fmt: skip
+            batches.append(ReplayBatch(role, raw))
+        replay(batches, build_engine(cfg, build_models(cfg, store), ("replay",)), store, 1)

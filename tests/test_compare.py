@@ -34,12 +34,10 @@ from detectors.trace import ErrorTrace
 from monitor.compare import AS_SCORE
 from monitor.config import ConfigError, parse_config
 from monitor.config.model import CompareSettings
-from monitor.events import PartitionKey, RawBatch
-from monitor.replay import ReplayBatch, replay
-from monitor.runtime import build_engine, build_models, compared_versions
+from monitor.runtime import compared_versions
 from monitor.store.schema import score as score_table
 from tests.faults.config import differences, results
-from tests.replayed import START, open_replay
+from tests.replayed import START, open_replay, replay_rounds
 from tests.test_labelled_intervals import multilabel, quantile, ranking
 from tests.test_labelled_metrics import TAGS
 
@@ -287,20 +285,7 @@ def traffic(windows=12, rows=60):
 def run(folder, rounds):
     folder.mkdir()
     cfg, store = open_replay(folder, CONFIG)
-    offsets = {"events": 0, "labels": 0}
-    for pieces in rounds:
-        batches = []
-        for role, messages in pieces:
-            at, offsets[role] = offsets[role], offsets[role] + len(messages)
-            raw = RawBatch(
-                PartitionKey("replay", role, 0),
-                np.arange(at, offsets[role], dtype=np.int64),
-                np.full(len(messages), START + 86_400_000, dtype=np.int64),
-                [orjson.dumps(m) for m in messages],
-                offsets[role],
-            )
-            batches.append(ReplayBatch(role, raw))
-        replay(batches, build_engine(cfg, build_models(cfg, store), ("replay",)), store, 1)
+    replay_rounds(cfg, store, rounds)
     rows = [dict(r) for r in store.rows(score_table.select().where(score_table.c.subject.startswith("compare:")))]
     store.close()
     return results(f"sqlite:///{folder}/r.db"), rows

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import orjson
 import pytest
 from scipy.stats import ttest_rel
 
@@ -11,11 +10,8 @@ from detectors.columns import DictColumn, Outcomes, Schema
 from detectors.compare import compare, paired_requests
 from detectors.request_errors import VECTOR, RequestErrors, halves
 from monitor.config import ConfigError, parse_config
-from monitor.events import PartitionKey, RawBatch
-from monitor.replay import ReplayBatch, replay
-from monitor.runtime import build_engine, build_models
 from tests.faults.config import differences, results
-from tests.replayed import START, open_replay, scores_of
+from tests.replayed import START, open_replay, replay_rounds, scores_of
 
 
 def part(keys, wrong, ts=None, requests=5000):
@@ -108,17 +104,7 @@ def traffic(rows=360):
 def run(folder, rounds):
     folder.mkdir()
     cfg, store = open_replay(folder, CONFIG)
-    offsets = {"events": 0, "labels": 0}
-    for pieces in rounds:
-        batches = []
-        for role, messages in pieces:
-            at, offsets[role] = offsets[role], offsets[role] + len(messages)
-            raw = RawBatch(
-                PartitionKey("replay", role, 0), np.arange(at, offsets[role], dtype=np.int64),
-                np.full(len(messages), START + 86_400_000, dtype=np.int64), [orjson.dumps(m) for m in messages], offsets[role],
-            )  # fmt: skip
-            batches.append(ReplayBatch(role, raw))
-        replay(batches, build_engine(cfg, build_models(cfg, store), ("replay",)), store, 1)
+    replay_rounds(cfg, store, rounds)
     found = scores_of(store)
     store.close()
     return results(f"sqlite:///{folder}/r.db"), found

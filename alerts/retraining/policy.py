@@ -12,13 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from alerts.schedule import Schedule
 
 DAY_MS = 86_400_000
 OPEN = ("proposed", "waiting", "due", "started")  # not yet over
 BEGUN = ("due", "started", "succeeded", "failed")
-STATUSES = (*OPEN, "succeeded", "failed", "rejected", "expired", "dry_run", "blocked")
+Status = Literal["proposed", "waiting", "due", "started", "succeeded", "failed", "rejected", "expired", "dry_run", "blocked"]
+STATUSES: tuple[str, ...] = get_args(Status)
 
 
 @dataclass(frozen=True, slots=True)

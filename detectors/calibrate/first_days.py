@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from detectors.calibrate.history import Past
+from detectors.calibrate.history import Past, column_median
 from detectors.columns import Bools, Floats, Ints
 
 DAY_MS = 86_400_000
@@ -57,8 +57,8 @@ def just_before(values: Floats, called: Bools, least_noise: float) -> Past:
     kept, count = _last(values, called)
     with np.errstate(invalid="ignore"):
         noise = _noise(kept, least_noise)
-        centre = _median(kept[-RECENT:]) + LEAD * least_noise
-        speed = np.maximum(0.0, _median(np.diff(kept, axis=0) ** 2) / NORMAL - 4.0 * noise)
+        centre = column_median(kept[-RECENT:]) + LEAD * least_noise
+        speed = np.maximum(0.0, column_median(np.diff(kept, axis=0) ** 2) / NORMAL - 4.0 * noise)
     spread = np.sqrt(noise * _farther(centre - LEAD * least_noise, least_noise) + AHEAD * speed)
     rows = np.where(count >= LEAST, np.maximum(count, MOVES // 2), 0)
     return Past(np.where(rows > 0, centre, 0.0), spread, np.full(len(centre), 1.57 / RECENT), rows)
@@ -117,20 +117,10 @@ def _last(values: Floats, called: Bools) -> tuple[Floats, Ints]:
 
 def _noise(kept: Floats, least: float) -> Floats:
     """The variance from one window to the next, but for what moves evenly."""
-    found = _median(np.diff(kept, n=2, axis=0) ** 2) / SECOND
+    found = column_median(np.diff(kept, n=2, axis=0) ** 2) / SECOND
     return np.asarray(np.where(found > SCATTERS * least**2, found, least**2))
 
 
 def _farther(centre: Floats, least: float) -> Floats:
     """A score that lies far out scatters more than its null does: up to twice as much. Not so a series (least 0)."""
     return 1.0 + 3.0 * np.clip((centre - 2.0) / 4.0, 0.0, 1.0) if least else np.ones(len(centre))
-
-
-def _median(values: Floats) -> Floats:
-    """By column; 0 where there is no value."""
-    there = ~np.isnan(values)
-    out = np.zeros(values.shape[1])
-    some = there.any(axis=0)
-    if some.any():
-        out[some] = np.nanmedian(values[:, some], axis=0)
-    return out

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -28,6 +28,7 @@ from detectors import ordered, pvalues
 from detectors.calibrate import moves
 from detectors.calibrate.absolute import absolute_null
 from detectors.calibrate.closed import effective_rows
+from detectors.calibrate.moves import Move
 from detectors.calibrate.null import NullTable
 from detectors.calibrate.nulls import CALIBRATED, FINE, pair_null, rounded
 from detectors.calibrate.quadratic import quadratic_null, squares_null
@@ -45,43 +46,29 @@ NEW = ("new_categories", "new_category_share")
 GROUPS = 32  # cells that are looked at, joined from the reference's
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
-    """out: how far out, on the table's scale; back: a place on it as a value of the score. unsure: why nothing can be said."""
-
-    out: float
-    table: NullTable
-    back: Callable[[float], float]
-    unsure: str = ""
-
-
-def held(name: str, pair: Pair, value: float) -> Held | None:
+def held(name: str, pair: Pair, value: float) -> Move | None:
     """A finite value of a statistic, or of its p-value. None where no null is known, or the reference cannot have one."""
     found = _held(name, pair, value)
     return replace(found, out=0.0, unsure=found.unsure or TOO_GREAT) if found is not None and math.isnan(found.out) else found
 
 
-def _held(name: str, pair: Pair, value: float) -> Held | None:
+def _held(name: str, pair: Pair, value: float) -> Move | None:
     if name in CALIBRATED:
         table = pair_null(name, pair)
         ties = name == "kuiper" and isinstance(pair, NumericPair) and int(pair.ref.counts.max()) >= FINE * pair.n
-        return None if table is None else Held(value, table, lambda place: place, TIES if ties else "")
+        return None if table is None else Move(value, table, lambda place: place, TIES if ties else "")
     if name.endswith("_p") and name.removesuffix("_p") in STATISTICS:
         return _of_p_value(name.removesuffix("_p"), pair, value)
     if name in NEW and isinstance(pair, CategoryPair):
-        return _of(moves.new_values(pair, value, rows=name == "new_category_share"))
+        return moves.new_values(pair, value, rows=name == "new_category_share")
     if not isinstance(pair, NumericPair) or pair.n < 2 or pair.m < 2:
         return None
     if name in _ORDERED:
         return _ORDERED[name](pair, value) if np.count_nonzero(pair.ref.counts) > 1 else None
-    return _of(moves.MOVES[name](pair, value)) if name in moves.MOVES else None
+    return moves.MOVES[name](pair, value) if name in moves.MOVES else None
 
 
-def _of(found: moves.Move | None) -> Held | None:
-    return None if found is None else Held(found.out, found.table, found.back, found.unsure)
-
-
-def _of_p_value(name: str, pair: Pair, p: float) -> Held | None:
+def _of_p_value(name: str, pair: Pair, p: float) -> Move | None:
     """As its statistic; the p-value at a place is this one, by as much more or less likely."""
     value = STATISTICS[name].value(pair)
     found = _held(name, pair, value) if math.isfinite(value) else None
@@ -91,16 +78,16 @@ def _of_p_value(name: str, pair: Pair, p: float) -> Held | None:
     return replace(found, back=lambda place: min(1.0, p * found.table.survival(place) / here))
 
 
-def _cramer_von_mises(pair: NumericPair, value: float) -> Held:
+def _cramer_von_mises(pair: NumericPair, value: float) -> Move:
     share, upto, jump = _joined(pair)
-    return Held(value, _squares(share.tobytes(), (upto + jump / 2.0).tobytes()), lambda place: place)  # after a jump
+    return Move(value, _squares(share.tobytes(), (upto + jump / 2.0).tobytes()), lambda place: place)  # after a jump
 
 
-def _anderson_darling(pair: NumericPair, value: float) -> Held:
+def _anderson_darling(pair: NumericPair, value: float) -> Move:
     share, upto, jump = _joined(pair)
     std = pvalues.anderson_darling_std(pair.n, pair.m)
     table = _squares((share / (upto * (1.0 - upto) - jump / 4.0)).tobytes(), upto.tobytes(), jump.tobytes())
-    return Held(value * std + 1.0, table, lambda place: (place - 1.0) / std)
+    return Move(value * std + 1.0, table, lambda place: (place - 1.0) / std)
 
 
 def _nothing_moves(weights: Floats, upto: Floats) -> bool:
@@ -108,26 +95,26 @@ def _nothing_moves(weights: Floats, upto: Floats) -> bool:
     return not np.isfinite(weights).all() or not bool((weights * upto * (1.0 - upto) > 0.0).any())
 
 
-def _energy(pair: NumericPair, value: float) -> Held:
+def _energy(pair: NumericPair, value: float) -> Move:
     inner = _between(pair)
     square = 2.0 * float((pair.widths * ordered.gap_square(pair))[inner].sum()) / pair.spread
     outer = max(0.0, value * value - square)
     weights, upto = _grouped(pair, inner, np.sqrt)
     if _nothing_moves(weights, upto):
-        return Held(0.0, squares_null(np.ones(1)), lambda place: place, ONE_PLACE)
+        return Move(0.0, squares_null(np.ones(1)), lambda place: place, ONE_PLACE)
     table = _squares(weights.tobytes(), upto.tobytes()).scaled(2.0 / (pair.spread * effective_rows(pair.n, pair.m)))
-    return Held(square, table, lambda place: math.sqrt(max(0.0, place) + outer))
+    return Move(square, table, lambda place: math.sqrt(max(0.0, place) + outer))
 
 
-def _wasserstein(pair: NumericPair, value: float) -> Held:
+def _wasserstein(pair: NumericPair, value: float) -> Move:
     inner = _between(pair)
     distance = float(np.abs(ordered.gap_areas(pair))[inner].sum()) / pair.spread
     outer = max(0.0, value - distance)
     weights, upto = _grouped(pair, inner, lambda v: v)
     if _nothing_moves(weights, upto):
-        return Held(0.0, squares_null(np.ones(1)), lambda place: place, ONE_PLACE)
+        return Move(0.0, squares_null(np.ones(1)), lambda place: place, ONE_PLACE)
     table = _absolutes(weights.tobytes(), upto.tobytes()).scaled(1.0 / (pair.spread * math.sqrt(effective_rows(pair.n, pair.m))))
-    return Held(distance, table, lambda place: place + outer)
+    return Move(distance, table, lambda place: place + outer)
 
 
 @lru_cache(maxsize=4096)
@@ -143,7 +130,7 @@ def _absolutes(weights: bytes, upto: bytes) -> NullTable:
     return absolute_null(w, covariance, float(w @ covariance @ w))
 
 
-_ORDERED: dict[str, Callable[[NumericPair, float], Held]] = {
+_ORDERED: dict[str, Callable[[NumericPair, float], Move]] = {
     "cramer_von_mises": _cramer_von_mises,
     "anderson_darling": _anderson_darling,
     "energy": _energy,

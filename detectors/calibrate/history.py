@@ -72,7 +72,7 @@ def learn(positions: Floats, start_ms: Ints) -> Learned:
     rows = (~np.isnan(positions)).sum(axis=0)
     hours = hour_of_week(start_ms)
     with np.errstate(invalid="ignore", divide="ignore"):
-        level = _median(positions)
+        level = column_median(positions)
         left = positions - level
         by_hour = _effects(left, hours % 24, 24)
         left = left - by_hour[hours % 24]
@@ -125,7 +125,8 @@ def _kept(values: Floats, noise: Floats, enough: Floats | np.ndarray, around: fl
     return np.asarray(signal / (signal + noise))
 
 
-def _median(values: Floats) -> Floats:
+def column_median(values: Floats) -> Floats:
+    """Of each column, shape (m,); 0 where it has no value."""
     there = ~np.isnan(values)
     out = np.zeros(values.shape[1])
     some = there.any(axis=0)
@@ -149,7 +150,7 @@ def _effects(left: Floats, slots: Ints, size: int) -> Floats:
     raw, rows = np.zeros((size, m)), np.zeros((size, m))
     for slot in np.unique(slots).tolist():
         part = left[slots == slot]
-        raw[slot], rows[slot] = _median(part), (~np.isnan(part)).sum(axis=0)
+        raw[slot], rows[slot] = column_median(part), (~np.isnan(part)).sum(axis=0)
     seen = (rows >= LEAST_IN_SLOT).sum(axis=0)
     covered = np.where(rows >= LEAST_IN_SLOT, rows, 0.0).sum(axis=0) >= COVERED * rows.sum(axis=0)
     if not (covered & (seen >= 2)).any():

@@ -14,13 +14,13 @@ from fastapi import APIRouter, Depends, Path, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from alerts.channels.webhook import decode_secret
+from alerts.retraining.policy import Status
 from monitor.web.access import Access, Caller
 from monitor.web.act import Words
 from monitor.web.deeds import author_of, done
 from monitor.web.read import Cursor, Limit, Page, Text, page_of
 from monitor.web.refusal import Refusal, refusals
 
-RetrainStatus = Literal["proposed", "waiting", "due", "started", "succeeded", "failed", "rejected", "expired", "dry_run", "blocked"]
 RetrainId = Annotated[str, Path(max_length=64)]
 SIGNED_WITHIN_S = 300
 _ANSWERS = refusals(
@@ -58,7 +58,7 @@ def retrain_routes(
 
     @router.get("", dependencies=[Depends(reads)])
     def retrains(
-        model: Text = None, status: RetrainStatus | None = None, limit: Limit = 100, cursor: Cursor = None
+        model: Text = None, status: Status | None = None, limit: Limit = 100, cursor: Cursor = None
     ) -> Page:  # fmt: skip
         """Retrains, newest first."""
         return page_of(ledger.listed(model, status, limit, cursor))

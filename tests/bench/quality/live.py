@@ -19,6 +19,7 @@ from monitor.publish import publish_due
 from monitor.references import build_reference
 from monitor.runtime import build_models
 from monitor.store import open_store
+from tests.bench.quality.driftd import Memory
 from tests.bench.quality.rows import FEATURES, GAPPED, HOUR_MS, START_MS, Rows
 
 KEY = PartitionKey("log", "events", 0)
@@ -62,7 +63,7 @@ def model_of(rows: Rows, reference_rows: int, more: str = "") -> Model:
 
 
 @dataclass
-class Live:
+class Live(Memory):
     """One model's publishing transaction, for ever open, and what came of it."""
 
     model: Model
@@ -111,18 +112,6 @@ class Live:
         self.written[window.start_ms], self.newest = window, scores
 
     def rewrite_scores(self, rows: list[ScoreRow]) -> None: ...
-
-    def load_state(self, name: str) -> bytes | None:
-        return self.states.get(name)
-
-    def save_state(self, name: str, blob: bytes) -> None:
-        self.states[name] = blob
-
-    def state_names(self, prefix: str) -> list[str]:
-        return sorted(n for n in self.states if n.startswith(prefix))
-
-    def drop_state(self, name: str) -> None:
-        del self.states[name]
 
     def resource_samples(self, from_ms: int, to_ms: int) -> list[ResourceSample]:
         return []
