@@ -8,9 +8,6 @@ from typing import Any
 
 import pytest
 
-os.environ.setdefault("NML_DISABLE_USAGE_LOGGING", "1")
-os.environ.setdefault("DO_NOT_TRACK", "1")
-
 
 def _started(make: Any) -> Any:
     try:

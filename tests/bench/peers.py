@@ -121,8 +121,7 @@ def main() -> None:
     for name in PEERS:
         command = [sys.executable, "-m", "tests.bench.peers", "--only", name]
         command += ["--rows", str(arguments.rows), "--reference", str(arguments.reference)]
-        environment = {**os.environ, "NML_DISABLE_USAGE_LOGGING": "1", "DO_NOT_TRACK": "1"}
-        done = subprocess.run(command, capture_output=True, text=True, env=environment)
+        done = subprocess.run(command, capture_output=True, text=True)
         line = next((li for li in done.stdout.splitlines() if li.startswith("RESULT ")), None)
         if line is None:
             print(f"{name:10} did not run: {done.stderr.strip().splitlines()[-1] if done.stderr.strip() else '?'}")
