@@ -148,25 +148,7 @@ def run(
             wake_courier=courier.wake,
         )
 
-        pushed = next((s for s in sources if isinstance(s, HttpSource)), None)
-        web = WebServer(
-            listen=cfg.http.listen,
-            metrics=metrics,
-            health=health,
-            submit=pushed.submit if pushed is not None else None,
-            access=Access((Token.of(*t) for t in cfg.http.token_values()), cfg.http.allow_actions, cfg.http.hosts),
-            body_bytes=cfg.http.body_bytes,
-            shown=Shown(
-                store=store,
-                models=models,
-                segments={m.name: [s.name for s in m.segments] for m in cfg.models},
-                clock=wall_clock_ms,
-                config=effective(cfg),
-                version=installed("driftd"),
-                retrain_secrets=lambda name: retrain_secrets(cfg, name),
-                tags=tags_of(cfg),
-            ),
-        )
+        web = _web_server(cfg, store, models, metrics, health, sources)
         web.start()
         stack.callback(web.stop)
 
@@ -186,18 +168,9 @@ def run(
 
         chores = Chores(metrics)
         stack.callback(chores.stop)
-        chores.add("retire", CHORES_EVERY_S, lambda: _retire(store, cfg))
-        store.retrains.enrich, store.retrains.public_url = enricher(cfg), cfg.http.public_url or ""
-        retraining = Retraining(store, retrain_channels(channels), models)
-        chores.add("retrains", RETRAINS_EVERY_S, lambda: retraining.step(wall_clock_ms()))
-        digests = DigestRunner(store, digests_of(cfg), cfg.http.public_url or "")
-        chores.add("digests", DIGESTS_EVERY_S, lambda: _tell(digests, courier), at_once=True)  # the one that a downtime missed
-        chores.add("references", LOOK_S, ReferenceWatch(cfg, store, models, loop.adopt).look)
-        blindness = SourceWatch(store, cfg, lambda: loop.reached)
-        chores.add("sources", LOOK_EVERY_S, lambda: _tell(blindness, courier))
         slow = SlowRunner(store, limits_of(cfg))
         stack.callback(slow.close)
-        chores.add("slow", cfg.slow.every_ms / 1000.0, lambda: _look_slowly(slow, cfg, models))
+        _add_chores(chores, cfg, store, models, channels, loop, courier, slow)
         chores.start()
 
         if handle_signals:
@@ -207,6 +180,47 @@ def run(
         ready(Daemon(loop, web, metrics, health, store))
         loop.run(until)
         log_event(logger, logging.INFO, "stopped")
+
+
+def _web_server(
+    cfg: Config, store: Any, models: dict[str, Model], metrics: Metrics, health: Health, sources: list[Any]
+) -> WebServer:
+    pushed = next((s for s in sources if isinstance(s, HttpSource)), None)
+    return WebServer(
+        listen=cfg.http.listen,
+        metrics=metrics,
+        health=health,
+        submit=pushed.submit if pushed is not None else None,
+        access=Access((Token.of(*t) for t in cfg.http.token_values()), cfg.http.allow_actions, cfg.http.hosts),
+        body_bytes=cfg.http.body_bytes,
+        shown=Shown(
+            store=store,
+            models=models,
+            segments={m.name: [s.name for s in m.segments] for m in cfg.models},
+            clock=wall_clock_ms,
+            config=effective(cfg),
+            version=installed("driftd"),
+            retrain_secrets=lambda name: retrain_secrets(cfg, name),
+            tags=tags_of(cfg),
+        ),
+    )
+
+
+def _add_chores(
+    chores: Chores, cfg: Config, store: Any, models: dict[str, Model], channels: dict[str, Any], loop: DataLoop, courier: Courier,
+    slow: SlowRunner,
+) -> None:  # fmt: skip
+    """What is done every so often, beside the data loop."""
+    chores.add("retire", CHORES_EVERY_S, lambda: _retire(store, cfg))
+    store.retrains.enrich, store.retrains.public_url = enricher(cfg), cfg.http.public_url or ""
+    retraining = Retraining(store, retrain_channels(channels), models)
+    chores.add("retrains", RETRAINS_EVERY_S, lambda: retraining.step(wall_clock_ms()))
+    digests = DigestRunner(store, digests_of(cfg), cfg.http.public_url or "")
+    chores.add("digests", DIGESTS_EVERY_S, lambda: _tell(digests, courier), at_once=True)  # the one that a downtime missed
+    chores.add("references", LOOK_S, ReferenceWatch(cfg, store, models, loop.adopt).look)
+    blindness = SourceWatch(store, cfg, lambda: loop.reached)
+    chores.add("sources", LOOK_EVERY_S, lambda: _tell(blindness, courier))
+    chores.add("slow", cfg.slow.every_ms / 1000.0, lambda: _look_slowly(slow, cfg, models))
 
 
 def _retire(store: Any, cfg: Config) -> None:

@@ -18,8 +18,8 @@ from alerts.retraining.policy import Status
 from monitor.web.access import Access, Caller
 from monitor.web.act import Words
 from monitor.web.deeds import author_of, done
-from monitor.web.read import Cursor, Limit, Page, Text, page_of
 from monitor.web.refusal import Refusal, refusals
+from monitor.web.shapes import Cursor, Limit, Page, Text, page_of
 
 RetrainId = Annotated[str, Path(max_length=64)]
 SIGNED_WITHIN_S = 300

@@ -30,9 +30,10 @@ from monitor.web.access import Access, Caller
 from monitor.web.act import act_routes
 from monitor.web.page import page_routes
 from monitor.web.push import Submit, push_routes
-from monitor.web.read import MayAct, read_routes
+from monitor.web.read import read_routes
 from monitor.web.refusal import Refusal, refusals
 from monitor.web.retrains import reset_route, retrain_routes
+from monitor.web.shapes import MayAct
 
 MAX_ERRORS = 10
 SAFE_HEADERS = {
