@@ -46,7 +46,9 @@ def score_classes(
         variances = reference.spread**2 / (rows * reference.share)
         errors["roc_auc"] = ADJUSTED * math.sqrt(float(np.nansum(variances))) / max(1, int(np.isfinite(variances).sum()))
     found = with_bands(values, errors, rows, name, realised)
-    pairs = sorted(zip(*np.nonzero(expected), strict=True), key=lambda at: -expected[at])[:SHOWN]
+    flat = expected.reshape(-1)
+    greatest_first = np.argsort(-flat, kind="stable")[:SHOWN]
+    pairs = [divmod(at, len(labels)) for at in greatest_first[flat[greatest_first] != 0].tolist()]
     shown = {f"{labels[p]} -> {labels[t]}": round(float(expected[p, t]), 3) for p, t in pairs}
     found[0] = Score(SUBJECT, "accuracy", values["accuracy"], rows, name, {"expected rows, predicted -> true": shown})
     return [error, *found, *value_scores(expected_value(expected, labels, worth, known), rows, name, realised)]

@@ -27,7 +27,7 @@ from detectors.calibrate.first_days import beyond_hours
 from detectors.calibrate.held import HELD, held
 from detectors.calibrate.history import Past as Expected
 from detectors.calibrate.null import NullTable
-from detectors.calibrate.nulls import NORMAL, NORMAL_EITHER, STUDENT
+from detectors.calibrate.nulls import NORMAL, NORMAL_EITHER, STUDENT, prepare
 from detectors.calibrate.series import SERIES, Series, deviate_at, deviates, probability, series_of, width
 from detectors.category import CategorySummary
 from detectors.pairs import CategoryPair, Numeric, NumericPair, Pair
@@ -134,7 +134,7 @@ def judged(view: WindowView, calibration: Calibration) -> Iterator[Judged]:
     for group, scores in sorted(view.scores.items()):
         part = view.groups.get(group)
         names = {(s.subject, s.name): s.value for s in scores}
-        pairs: dict[str, Pair | None] = {}
+        pairs = _pairs(part, scores, view.model, calibration)
         for at, score in enumerate(scores):
             if not calibration.judges(score.name) or score.name in view.model.thresholds:
                 continue
@@ -155,14 +155,35 @@ def judged(view: WindowView, calibration: Calibration) -> Iterator[Judged]:
             elif score.name in BY_P:
                 yield _effect(group, at, score, names, part, calibration)
             elif score.reference:
-                if score.subject not in pairs:
-                    pairs[score.subject] = pair_of(part, score.subject)
                 found = _drift(group, at, score, pairs[score.subject], part, calibration)
                 if found is not None:
                     statistic = str(score.evidence.get("statistic", ""))
                     if score.name == HEADLINE and (score.subject, statistic) in names and calibration.judges(statistic):
                         found.alias = statistic
                     yield found
+
+
+def _pairs(part: GroupView | None, scores: list[Score], model: Model, calibration: Calibration) -> dict[str, Pair | None]:
+    """The pairs of a group's subjects that are compared with a reference; their null tables are made, those of all together."""
+    pairs: dict[str, Pair | None] = {}
+    wanted: list[tuple[str, Pair]] = []
+    for score in scores:
+        if part is None or not score.reference or score.name in model.thresholds or not calibration.judges(score.name):
+            continue
+        if score.subject == "performance" or score.name in MISSING or score.name in TESTS or score.name in BY_P:
+            continue  # not against a pair
+        if score.subject not in pairs:
+            pairs[score.subject] = pair_of(part, score.subject)
+        pair = pairs[score.subject]
+        if pair is not None and math.isfinite(score.value):
+            wanted.append((_statistic(score).removesuffix("_p"), pair))
+    prepare(wanted)
+    return pairs
+
+
+def _statistic(score: Score) -> str:
+    """Its name; that of the statistic that speaks where it is the headline."""
+    return str(score.evidence.get("statistic", score.name)) if score.name == HEADLINE else score.name
 
 
 def pair_of(part: GroupView, subject: str) -> Pair | None:
@@ -188,7 +209,7 @@ def pair_of(part: GroupView, subject: str) -> Pair | None:
 
 
 def _drift(group: Group, at: int, score: Score, pair: Pair | None, part: GroupView, calibration: Calibration) -> Judged | None:
-    name = str(score.evidence.get("statistic", score.name)) if score.name == HEADLINE else score.name
+    name = _statistic(score)
     if name not in HELD and math.isfinite(score.value):
         return None
     if pair is None and math.isfinite(score.value):

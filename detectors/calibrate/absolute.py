@@ -10,6 +10,7 @@ as v (2 G + c), G of a gamma law: one of one degree of freedom where all differe
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -18,12 +19,13 @@ from scipy.special import chdtrc, chdtri, gammainccinv, gammaincinv
 from detectors.calibrate.closed import effective_rows
 from detectors.calibrate.greatest import greatest_change
 from detectors.calibrate.null import TAILS, NullTable
-from detectors.calibrate.sums import sum_null
+from detectors.calibrate.sums import sum_nulls
 from detectors.columns import Floats
 
 MANY = 16  # bins: so many differences are nearly apart from each other
 FEW_ROWS = 4.0
 DIRECTIONS, POINTS, FARTHEST = 512, 32, 1e-12
+CHI_STEP, CHI_END = 0.002, 12.0  # of the table of chi's law; what lies beyond has no part in a probability of 1e-15
 _SHAPES: Floats = np.geomspace(0.04, 80.0, 100).astype(np.float64)
 _NODES: Floats = np.linspace(1.0 / 96.0, 1.0 - 1.0 / 96.0, 48).astype(np.float64)
 
@@ -60,19 +62,45 @@ def total_variation_null(shares: Floats, reference_rows: int, rows: int) -> Null
     normal differences lie in a direction apart from how far they lie, so P(tv > t) is the mean over directions u of
     P(chi > t / tv(u)), with k - 1 degrees of freedom: few directions reach any tail.
     """
+    return total_variation_nulls([shares], reference_rows, rows)[0]
+
+
+def total_variation_nulls(many: Sequence[Floats], reference_rows: int, rows: int) -> list[NullTable]:
+    """The same of many features' shares at once."""
+    summed = [i for i, shares in enumerate(many) if _summed(shares, rows)]
+    made = dict(zip(summed, sum_nulls("tv", [many[i] for i in summed], reference_rows, rows), strict=True))
+    for i, shares in enumerate(many):
+        if len(shares) <= 3:
+            made[i] = greatest_change(shares, reference_rows, rows)
+        elif i not in made:
+            made[i] = _by_directions(shares, effective_rows(reference_rows, rows))
+    return [made[i] for i in range(len(many))]
+
+
+def _summed(shares: Floats, rows: int) -> bool:
     std = np.sqrt(shares * (1.0 - shares))
-    if len(shares) <= 3:
-        return greatest_change(shares, reference_rows, rows)
-    if len(shares) > MANY or float(std[rows * shares < FEW_ROWS].sum()) >= 0.5 * float(std.sum()):
-        return sum_null("tv", shares, reference_rows, rows)
+    return len(shares) > MANY or (len(shares) > 3 and float(std[rows * shares < FEW_ROWS].sum()) >= 0.5 * float(std.sum()))
+
+
+def _by_directions(shares: Floats, rows: float) -> NullTable:
     root = np.sqrt(shares)
     way = _deviates()[:, : len(shares)]
     way = way - (way @ root)[:, None] * root
-    of_one = np.abs(way * root).sum(axis=1) / (2.0 * np.sqrt((way**2).sum(axis=1) * effective_rows(reference_rows, rows)))
+    of_one = np.abs(way * root).sum(axis=1) / (2.0 * np.sqrt((way**2).sum(axis=1) * rows))
     freedom = len(shares) - 1
     at = np.sqrt(np.linspace(0.02, 1.0, POINTS) * float(chdtri(freedom, FARTHEST))) * float(of_one.max())
-    survival = chdtrc(freedom, (at[None, :] / of_one[:, None]) ** 2).mean(axis=0)
-    return NullTable.from_survival(at, np.log(np.maximum(survival, 1e-300)))
+    survival, slope = chi_survival(freedom)
+    place = np.minimum(at[:, None] * (1.0 / (CHI_STEP * of_one))[None, :], len(survival) - 1.001)
+    whole = place.astype(np.int64)
+    found = (survival[whole] + (place - whole) * slope[whole]).mean(axis=1)
+    return NullTable.from_survival(at, np.log(np.maximum(found, 1e-300)))
+
+
+@lru_cache(maxsize=MANY)
+def chi_survival(freedom: int) -> tuple[Floats, Floats]:
+    """P(chi > t) at t = 0, CHI_STEP, ... CHI_END, and what it adds by the next. Straight in between it is off by 1e-4 of itself at the most."""
+    found = chdtrc(freedom, np.arange(0.0, CHI_END, CHI_STEP) ** 2)
+    return found, np.diff(found, append=0.0)
 
 
 @lru_cache(maxsize=1)

@@ -17,10 +17,15 @@ FINE, COARSE = np.linspace(-6.3, 6.3, 15), np.linspace(-4.2, 4.2, 7)  # standard
 FAR_MORE = 20.0  # a reference of so many times the window's rows hardly moves: coarse deviates do
 
 
-def nodes(rows: int, p: Floats, counted: float = COUNTED, deviates: Floats = FINE) -> tuple[Floats, Floats]:
-    """Counts of binomials of so many rows and shares p (k,), all or none of which expect more than `counted`; and their weights: (k, nodes)."""
+def nodes(
+    rows: int, p: Floats, counted: float = COUNTED, deviates: Floats = FINE, most: float | None = None
+) -> tuple[Floats, Floats]:
+    """Counts of binomials of so many rows and shares p (k,), all or none of which expect more than `counted`; and their weights: (k, nodes).
+
+    most: the rows that the counts reach out for, where these shares expect no more; as many as they do where it is None.
+    """
     expected = rows * p
-    most = float(expected.max())
+    most = float(expected.max()) if most is None else most
     if most > counted:
         std = np.sqrt(expected * (1.0 - p))[:, None]
         spread = expected[:, None] + std * deviates + (1.0 - 2.0 * p[:, None]) * (deviates**2 - 1.0) / 6.0
@@ -33,11 +38,8 @@ def nodes(rows: int, p: Floats, counted: float = COUNTED, deviates: Floats = FIN
 
 
 def parts(name: str, q: Floats, p: Floats, n: int, m: int) -> Floats:
-    """A cell's part of a sum of OVER_BINS at shares q of the window and p of the reference, of any one shape."""
-    of = OVER_BINS[name]
-    found = of.of(p.reshape(-1, 1), q.reshape(-1, 1), n, m).reshape(p.shape)
-    if of.root:
-        found = found**2
+    """A cell's part of a sum of OVER_BINS at shares q of the window and p of the reference, of shapes that numpy joins."""
+    found = OVER_BINS[name].part(p, q, n, m)
     if name == "kl":
         found = found - (q - p)  # its parts sum to nothing, and are most of each cell's
     return found

@@ -7,24 +7,27 @@
 They are what resampling the reference at the window's own rows tends to with ever more draws, the reference apart from the window,
 so that no row is on both sides. Nulls are functions of their arguments alone, and kept: rows are rounded to steps of a tenth,
 shares to steps of a twentieth of themselves, and the table is scaled from the rounded rows to the true ones. So all
-features of ten equal bins share one table, and a stream of about so many rows a window makes one a feature.
+features of ten equal bins share one table, and a stream of about so many rows a window makes one a feature. `prepare` makes those
+of many features together, to the last bit as `pair_null` makes them one by one.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
 from detectors.calibrate import closed
-from detectors.calibrate.absolute import total_variation_null
+from detectors.calibrate.absolute import total_variation_nulls
 from detectors.calibrate.constant import constant_null
 from detectors.calibrate.greatest import greatest_change, greatest_running_sum
+from detectors.calibrate.kept import Kept
 from detectors.calibrate.null import TAILS, NullTable
 from detectors.calibrate.statistics import OVER_BINS
-from detectors.calibrate.sums import sum_null
-from detectors.columns import Ints
+from detectors.calibrate.sums import sum_nulls
+from detectors.columns import Floats, Ints
 from detectors.pairs import NumericPair, Pair
 
 STEP_ROWS, STEP_SHARES = 1.1, 1.05
@@ -42,56 +45,100 @@ def pair_null(name: str, pair: Pair) -> NullTable | None:
     """The null of a statistic of the registry for a pair. None: none is known, or one of both has no rows."""
     if name in OVER_BINS:
         return _over_bins(name, pair.bins[0], pair.m)
-    if not isinstance(pair, NumericPair):
+    if not isinstance(pair, NumericPair) or pair.m == 0 or name not in CALIBRATED:
         return None
-    counts = pair.ref.counts
-    filled = counts > 0
-    if not filled.any() or pair.m == 0:
+    places, commonest = filled_places(_bytes(pair.ref.counts))
+    if not places:
         return None
-    if filled.sum() < 2:
-        return constant_null(name, pair.n, pair.m) if name in CALIBRATED else None
+    if places < 2:
+        return constant_null(name, pair.n, pair.m)
+    near = rounded(pair.n, pair.m)
+    scale = _scale(pair.n, pair.m, near)
     if name == "rank_shift":
-        near = rounded(pair.n, pair.m)
-        return _ranks(_rank_cells(counts[filled]), *near).scaled(_scale(pair.n, pair.m, near))
+        return _ranks((_rank_cells(_bytes(pair.ref.counts)), *near)).scaled(scale)
     if name == "kuiper":  # with ties it is passed less often
-        near = rounded(pair.n, pair.m)
-        return _kuiper(*near).scaled(_scale(pair.n, pair.m, near))
-    if name == "ks":
-        near = rounded(pair.n, pair.m)
-        scale = _scale(pair.n, pair.m, near)
-        if int(counts.max()) < FINE * pair.n:
-            return _ks(*near).scaled(scale)
-        return _ks_of_ties(_rank_cells(counts[filled]), *near).scaled(scale)
-    return None
+        return _kuiper(*near).scaled(scale)
+    if commonest < FINE * pair.n:
+        return _ks(*near).scaled(scale)
+    return _ks_of_ties(_rank_cells(_bytes(pair.ref.counts)), *near).scaled(scale)
+
+
+def prepare(wanted: Iterable[tuple[str, Pair]]) -> None:
+    """Make the tables that pair_null will be asked for, those of all features at once."""
+    of_shares, of_ranks = [], []
+    for name, pair in wanted:
+        if pair.n == 0 or pair.m == 0:
+            continue
+        if name in OVER_BINS:
+            shape = _steps(_bytes(pair.bins[0]))
+            if len(shape) > 1:
+                of_shares.append(("chi2" if name == "cramers_v" else name, shape, *rounded(pair.n, pair.m)))
+        elif name == "rank_shift" and isinstance(pair, NumericPair):
+            counts = _bytes(pair.ref.counts)
+            if filled_places(counts)[0] > 1:
+                of_ranks.append((_rank_cells(counts), *rounded(pair.n, pair.m)))
+    _of_shares.prepare(of_shares)
+    _ranks.prepare(of_ranks)
 
 
 def _over_bins(name: str, bins: Ints, rows: int) -> NullTable | None:
-    filled = np.sort(bins[bins > 0])[::-1]
-    reference_rows = int(filled.sum())
-    if not len(filled) or rows == 0:
+    reference_rows, shape = int(bins.sum()), _steps(_bytes(bins))
+    if not shape or rows == 0:
         return None
-    if len(filled) < 2:
+    if len(shape) < 2:
         return constant_null(name, reference_rows, rows)
+    near = rounded(reference_rows, rows)
+    if name == "cramers_v":  # the root of chi-square over the rows: a distance by their sum, not by their harmonic mean
+        return NullTable(np.sqrt(np.maximum(_of_shares(("chi2", shape, *near)).values, 0.0) / (reference_rows + rows)))
+    return _of_shares((name, shape, *near)).scaled(_scale(reference_rows, rows, near) ** OVER_BINS[name].power)
+
+
+def _bytes(counts: Ints) -> bytes:
+    return np.asarray(counts, dtype=np.int64).tobytes()
+
+
+@lru_cache(maxsize=4096)
+def _steps(bins: bytes) -> tuple[int, ...]:
+    """Logarithms of the shares of the bins that have rows, greatest first, in steps of STEP_SHARES."""
+    counts: Ints = np.frombuffer(bins, dtype=np.int64)
+    filled = np.sort(counts[counts > 0])[::-1]
+    total = int(filled.sum())
     if len(filled) > CATEGORIES:
         filled = np.append(filled[: CATEGORIES - 1], filled[CATEGORIES - 1 :].sum())
-    steps = np.round(np.log(filled / reference_rows) / np.log(STEP_SHARES)).astype(np.int64)
-    near = rounded(reference_rows, rows)
-    if name == "cramers_v":  # a distance by the sum of rows, not by their harmonic mean
-        scale = float(np.sqrt(sum(near) / (reference_rows + rows)))
-    else:
-        scale = _scale(reference_rows, rows, near) ** OVER_BINS[name].power
-    return _of_shares(name, tuple(steps.tolist()), *near).scaled(scale)
+    return tuple(np.round(np.log(filled / max(total, 1)) / np.log(STEP_SHARES)).astype(np.int64).tolist())
 
 
-@lru_cache(maxsize=8192)
-def _of_shares(name: str, steps: tuple[int, ...], reference_rows: int, rows: int) -> NullTable:
+Shape = tuple[str, tuple[int, ...], int, int]  # statistic, steps of shares, rows of reference and window
+
+
+def _tables_of_shares(keys: Sequence[Shape]) -> list[NullTable]:
+    together: dict[tuple[str, int, int], list[int]] = {}
+    for i, (name, _, reference_rows, rows) in enumerate(keys):
+        together.setdefault((name, reference_rows, rows), []).append(i)
+    out: dict[int, NullTable] = {}
+    for (name, reference_rows, rows), places in together.items():
+        many = [_as_shares(keys[i][1]) for i in places]
+        if name == "linf":
+            made = [greatest_change(shares, reference_rows, rows) for shares in many]
+        elif name == "tv":
+            made = total_variation_nulls(many, reference_rows, rows)
+        else:
+            made = sum_nulls(name, many, reference_rows, rows)
+        out.update(zip(places, made, strict=True))
+    return [out[i] for i in range(len(keys))]
+
+
+def _as_shares(steps: tuple[int, ...]) -> Floats:
     shares = STEP_SHARES ** np.array(steps, dtype=np.float64)
-    shares /= shares.sum()
-    if name == "linf":
-        return greatest_change(shares, reference_rows, rows)
-    if name == "tv":
-        return total_variation_null(shares, reference_rows, rows)
-    return sum_null(name, shares, reference_rows, rows)
+    return np.asarray(shares / shares.sum())
+
+
+def _tables_of_ranks(keys: Sequence[tuple[tuple[float, ...], int, int]]) -> list[NullTable]:
+    return [closed.rank_shift(np.array(shares), *rows) for shares, *rows in keys]
+
+
+_of_shares: Kept[Shape] = Kept(_tables_of_shares, 8192)
+_ranks: Kept[tuple[tuple[float, ...], int, int]] = Kept(_tables_of_ranks, 8192)
 
 
 @lru_cache(maxsize=8192)
@@ -109,13 +156,18 @@ def _kuiper(reference_rows: int, rows: int) -> NullTable:
     return closed.kuiper(reference_rows, rows)
 
 
-@lru_cache(maxsize=8192)
-def _ranks(shares: tuple[float, ...], reference_rows: int, rows: int) -> NullTable:
-    return closed.rank_shift(np.array(shares), reference_rows, rows)
+@lru_cache(maxsize=2048)
+def filled_places(counts: bytes) -> tuple[int, int]:
+    """How many cells of counts have rows, and the rows of the one that has most."""
+    of: Ints = np.frombuffer(counts, dtype=np.int64)
+    return int(np.count_nonzero(of)), int(of.max())
 
 
-def _rank_cells(filled: Ints) -> tuple[float, ...]:
-    """Shares of at most about RANK_CELLS cells; equal ones where there are no ties to speak of."""
+@lru_cache(maxsize=2048)
+def _rank_cells(counts: bytes) -> tuple[float, ...]:
+    """Shares of at most about RANK_CELLS cells, joined from counts; equal ones where there are no ties to speak of."""
+    filled: Ints = np.frombuffer(counts, dtype=np.int64)
+    filled = filled[filled > 0]
     total = int(filled.sum())
     if int(filled.max()) < FINE * total:
         return (1.0 / RANK_CELLS,) * RANK_CELLS
@@ -132,11 +184,12 @@ def _rank_cells(filled: Ints) -> tuple[float, ...]:
 
 def rounded(reference_rows: int, rows: int) -> tuple[int, int]:
     """Both numbers to the nearest step; small ones stay as they are."""
+    return _near(max(2, reference_rows)), _near(max(2, rows))
 
-    def near(n: int) -> int:
-        return n if n <= 60 else round(STEP_ROWS ** round(np.log(n) / np.log(STEP_ROWS)))
 
-    return near(max(2, reference_rows)), near(max(2, rows))
+@lru_cache(maxsize=65_536)
+def _near(n: int) -> int:
+    return n if n <= 60 else round(STEP_ROWS ** round(np.log(n) / np.log(STEP_ROWS)))
 
 
 def _scale(reference_rows: int, rows: int, near: tuple[int, int]) -> float:

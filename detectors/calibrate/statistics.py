@@ -1,6 +1,7 @@
 """The statistics over bins, for many samples at once: what detectors/drift.py computes for one pair, and cells add up to.
 
-Each takes the shares of reference and window, shape (draws, cells), and their rows n and m, and gives shape (draws,).
+Each is a part a cell, of the shares of reference and window and their rows n and m, in any shapes that numpy joins: what depends on one
+side alone is computed on that side alone. `of` takes shares of shape (draws, cells) and gives shape (draws,).
 tests/test_calibrate.py holds that they equal the registry's.
 """
 
@@ -17,78 +18,81 @@ from detectors.drift import FLOOR
 Statistic = Callable[[Floats, Floats, int, int], Floats]
 
 
-def jensen_shannon(p: Floats, q: Floats, n: int, m: int) -> Floats:
-    middle = (p + q) / 2.0
-    return np.asarray(np.sqrt(np.maximum(0.0, (_against(p, middle) + _against(q, middle)) / np.log(4.0))))
+def _jensen_shannon(p: Floats, q: Floats, n: int, m: int) -> Floats:
+    both = p + q
+    found = _self(p) + _self(q) - both * np.log(np.maximum(both, _LEAST) / 2.0)
+    return np.asarray(np.maximum(found, 0.0) / np.log(4.0))
 
 
-def psi(p: Floats, q: Floats, n: int, m: int) -> Floats:
+def _psi(p: Floats, q: Floats, n: int, m: int) -> Floats:
     p, q = np.maximum(p, FLOOR), np.maximum(q, FLOOR)
-    return np.asarray(((q - p) * np.log(q / p)).sum(axis=1))
+    return np.asarray((q - p) * (np.log(q) - np.log(p)))
 
 
-def kullback_leibler(p: Floats, q: Floats, n: int, m: int) -> Floats:
-    return _against(q, np.maximum(p, FLOOR))
+def _kullback_leibler(p: Floats, q: Floats, n: int, m: int) -> Floats:
+    return np.asarray(_self(q) - q * np.log(np.maximum(p, FLOOR)))
 
 
-def hellinger(p: Floats, q: Floats, n: int, m: int) -> Floats:
-    return np.asarray(np.sqrt(((np.sqrt(p) - np.sqrt(q)) ** 2).sum(axis=1) / 2.0))
+def _hellinger(p: Floats, q: Floats, n: int, m: int) -> Floats:
+    apart = np.sqrt(p) - np.sqrt(q)
+    return np.asarray(apart * apart / 2.0)
 
 
-def total_variation(p: Floats, q: Floats, n: int, m: int) -> Floats:
-    return np.asarray(np.abs(p - q).sum(axis=1) / 2.0)
+def _total_variation(p: Floats, q: Floats, n: int, m: int) -> Floats:
+    return np.asarray(np.abs(p - q) / 2.0)
 
 
-def l_infinity(p: Floats, q: Floats, n: int, m: int) -> Floats:
-    return np.asarray(np.abs(p - q).max(axis=1))
+def _chi_square(p: Floats, q: Floats, n: int, m: int) -> Floats:
+    apart = p - q
+    return np.asarray(apart * apart / np.maximum(p / m + q / n, _LEAST))
 
 
-def chi_square(p: Floats, q: Floats, n: int, m: int) -> Floats:
-    pooled = (n * p + m * q) / (n + m)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        parts = np.where(pooled > 0, (p - q) ** 2 / pooled, 0.0)
-    return np.asarray(parts.sum(axis=1) * (float(n) * m / (n + m)))
+def _g_test(p: Floats, q: Floats, n: int, m: int) -> Floats:
+    pooled = float(n) * p + float(m) * q
+    found = n * _self(p) + m * _self(q) - pooled * np.log(np.maximum(pooled, _LEAST) / (float(n) + m))
+    return np.asarray(2.0 * np.maximum(found, 0.0))
 
 
-def g_test(p: Floats, q: Floats, n: int, m: int) -> Floats:
-    pooled = (n * p + m * q) / (n + m)
-    return np.asarray(2.0 * (n * _against(p, pooled) + m * _against(q, pooled)))
+def _cramers_v(p: Floats, q: Floats, n: int, m: int) -> Floats:
+    return np.asarray(_chi_square(p, q, n, m) / (float(n) + m))
 
 
-def cramers_v(p: Floats, q: Floats, n: int, m: int) -> Floats:
-    return np.asarray(np.sqrt(chi_square(p, q, n, m) / (n + m)))
+_LEAST = 1e-300  # stands for a share of nothing, whose part is 0
 
 
-def kolmogorov_smirnov(p: Floats, q: Floats, n: int, m: int) -> Floats:
-    return np.asarray(np.abs(np.cumsum(p - q, axis=1)).max(axis=1))
-
-
-def _against(p: Floats, q: Floats) -> Floats:
-    """Sum of p ln(p / q), 0 where p is 0."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(np.where(p > 0, p * np.log(p / q), 0.0).sum(axis=1))
+def _self(p: Floats) -> Floats:
+    """p ln p, 0 where p is 0."""
+    return np.asarray(p * np.log(np.maximum(p, _LEAST)))
 
 
 @dataclass(frozen=True, slots=True)
 class OverBins:
     """A statistic of unordered bins. power: it shrinks with (1/N + 1/M) to the power of half of this.
 
-    root: its square is a sum of one part a cell, as the others are themselves.
+    part: of each cell, which add up to it. root: which add up to its square. greatest: of which it is twice the greatest.
     """
 
-    of: Statistic
+    part: Statistic
     power: int = 1
     root: bool = False
+    greatest: bool = False
+
+    def of(self, p: Floats, q: Floats, n: int, m: int) -> Floats:
+        parts = self.part(p, q, n, m)
+        if self.greatest:
+            return np.asarray(2.0 * parts.max(axis=1))
+        found = parts.sum(axis=1)
+        return np.asarray(np.sqrt(np.maximum(found, 0.0)) if self.root else found)
 
 
 OVER_BINS: dict[str, OverBins] = {
-    "js": OverBins(jensen_shannon, root=True),
-    "psi": OverBins(psi, 2),
-    "kl": OverBins(kullback_leibler, 2),
-    "hellinger": OverBins(hellinger, root=True),
-    "tv": OverBins(total_variation),
-    "linf": OverBins(l_infinity),
-    "chi2": OverBins(chi_square, 0),
-    "g_test": OverBins(g_test, 0),
-    "cramers_v": OverBins(cramers_v, root=True),
+    "js": OverBins(_jensen_shannon, root=True),
+    "psi": OverBins(_psi, 2),
+    "kl": OverBins(_kullback_leibler, 2),
+    "hellinger": OverBins(_hellinger, root=True),
+    "tv": OverBins(_total_variation),
+    "linf": OverBins(_total_variation, greatest=True),
+    "chi2": OverBins(_chi_square, 0),
+    "g_test": OverBins(_g_test, 0),
+    "cramers_v": OverBins(_cramers_v, root=True),
 }

@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import argparse
 import gc
+import importlib
+import pkgutil
 import time
 from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 
-from detectors.calibrate import nulls, sums
+from detectors import calibrate
 from detectors.choice import Choice
 from detectors.columns import Columns, DictColumn, Floats, Schema
 from detectors.profile import Profile
@@ -93,9 +95,9 @@ def categories(features: int, values: int) -> Make:
 
 
 def forget_nulls() -> None:
-    for module in (nulls, sums):
-        for made in vars(module).values():
-            if hasattr(made, "cache_clear"):
+    for found in pkgutil.iter_modules(calibrate.__path__, "detectors.calibrate."):
+        for made in vars(importlib.import_module(found.name)).values():
+            if hasattr(made, "cache_clear") and not isinstance(made, type):
                 made.cache_clear()
 
 

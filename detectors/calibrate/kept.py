@@ -1,0 +1,43 @@
+"""Null tables by what they are functions of, kept for the next window, and made for many features at once where they are not there yet."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import Generic, TypeVar
+
+from detectors.calibrate.null import NullTable
+
+Key = TypeVar("Key", bound=Hashable)
+
+
+class Kept(Generic[Key]):
+    """make: the tables of keys, each of which must be to the last bit what it is alone. most: how many are kept; the oldest go first."""
+
+    def __init__(self, make: Callable[[Sequence[Key]], Iterable[NullTable]], most: int) -> None:
+        self._make, self._most = make, most
+        self._made: dict[Key, NullTable] = {}
+        self._lock = threading.Lock()
+
+    def __call__(self, key: Key) -> NullTable:
+        found = self._made.get(key)
+        if found is None:
+            found = next(iter(self._make([key])))
+            self._keep([(key, found)])
+        return found
+
+    def prepare(self, keys: Iterable[Key]) -> None:
+        """Make those that are not there, together; no more than are kept."""
+        lacking = [key for key in dict.fromkeys(keys) if key not in self._made][: self._most]
+        if lacking:
+            self._keep(list(zip(lacking, self._make(lacking), strict=True)))
+
+    def _keep(self, made: Sequence[tuple[Key, NullTable]]) -> None:
+        with self._lock:
+            self._made.update(made)
+            for oldest in list(self._made)[: max(0, len(self._made) - self._most)]:
+                del self._made[oldest]
+
+    def cache_clear(self) -> None:
+        with self._lock:
+            self._made.clear()

@@ -1,0 +1,147 @@
+"""The law of a sum over cells of which some are rare: their own laws, convolved with what the moments leave of the rest.
+
+For many features at once: a law is a row of an array, and which rows lie beside it does not change its last bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from scipy.special import gammaincc, gammainccinv, ndtr, ndtri
+
+from detectors.calibrate.cell_laws import COARSE, COUNTED, FAR_MORE, FINE, nodes, parts
+from detectors.calibrate.null import NullTable
+from detectors.columns import Bools, Floats, Ints
+
+SYMMETRIC = 0.02  # less skew than this is none
+YIELDING = 0.2  # of all rows in rare cells: up to here the common ones give them their rows one cell at a time
+ALONE, NEAR = 6, 0.35  # over so many rare cells, those whose logarithms lie within NEAR share a law
+GRID, OF_TWO = 256, 512  # points of the sum's value; of two cells, whose values are steps, more
+FARTHEST = 1e-12
+_STEPS = np.array([0.5, 1.0, 2.0, 4.0, 6.5, 9.0, 12.0, 16.0, COUNTED, np.inf])  # expected rows; laws of a step are made together
+AT_ONCE = 32_768  # nodes, that fit in a core's cache
+
+
+def convolved(name: str, sides: Sequence[tuple[Floats, Bools]], moments: Floats, n: int, m: int) -> list[NullTable]:
+    """sides: of each feature its shares (cells,) and which are rare. moments: (3, features). The law of each sum."""
+    out: list[NullTable] = [NullTable(np.zeros(0))] * len(sides)
+    for grid in (GRID, OF_TWO):
+        mine = [i for i, (shares, _) in enumerate(sides) if (len(shares) == 2) == (grid == OF_TWO)]
+        if mine:
+            made = _convolved(name, [sides[i] for i in mine], moments[:, mine], n, m, grid)
+            for i, table in zip(mine, made, strict=True):
+                out[i] = table
+    return out
+
+
+def _convolved(name: str, sides: Sequence[tuple[Floats, Bools]], moments: Floats, n: int, m: int, grid: int) -> Iterator[NullTable]:
+    mean, variance, third = moments
+    std = np.sqrt(variance)
+    laws = list(_laws(name, sides, n, m))
+    owner, times = (np.concatenate([law[i] for law in laws]) for i in (2, 3))
+    left = moments - np.array(
+        [np.bincount(owner, np.concatenate([law[4][i] for law in laws]) * times, len(sides)) for i in range(3)]
+    )
+    if grid == OF_TWO:
+        common = np.array([shares[~rare].sum() for shares, rare in sides])
+        left[1:, common >= 1.0 - YIELDING] = 0.0  # the two cells say the same
+    left_std = np.sqrt(np.maximum(left[1], 1e-4 * variance))
+    skew = np.maximum(left[2], 0.0) / (left_std * left_std * left_std)
+    low = np.minimum(0.0, left[0] - np.where(skew < SYMMETRIC, 8.0, 2.0 / np.maximum(skew, SYMMETRIC)) * left_std)
+    least = np.concatenate([np.minimum(0.0, value.min(axis=1)) for value, *_ in laws])
+    below = low + np.bincount(owner, least * times, len(sides))
+    step = (1.5 * _farthest(mean, std, third / (std * std * std)) - below) / grid
+    survival = _pearson_survival(low[:, None] + step[:, None] * (np.arange(grid + 1) - 0.5), left[0], left_std, skew)
+    rest = -np.diff(survival, axis=1)
+    rest[:, 0] += 1.0 - survival[:, 0]
+    spectra = np.fft.rfft(rest, 2 * grid, axis=1)
+    at = 0
+    for value, weight, of, count, _ in laws:
+        rows = slice(at, at + len(of))
+        at += len(of)
+        spectrum = np.fft.rfft(_spread(value, weight, least[rows], step[of], grid), 2 * grid, axis=1)
+        spectrum = spectrum if count.max() == 1 else spectrum ** count[:, None]
+        for i, one in zip(of.tolist(), spectrum, strict=True):
+            spectra[i] *= one
+    upwards = np.cumsum(np.maximum(np.fft.irfft(spectra, 2 * grid, axis=1)[:, :grid], 0.0)[:, ::-1], axis=1)[:, ::-1]
+    log = np.log(np.maximum(np.minimum(upwards / upwards[:, :1], 1.0), 1e-300))
+    values = below[:, None] + step[:, None] * (np.arange(grid) - 0.5)
+    for i, keep in enumerate(upwards > FARTHEST / 100.0):
+        yield NullTable.from_survival(values[i, keep], log[i, keep])
+
+
+Laws = tuple[Floats, Floats, Ints, Ints, Floats]  # values and weights (laws, nodes); feature, cells, moments (3, laws)
+
+
+def _laws(name: str, sides: Sequence[tuple[Floats, Bools]], n: int, m: int) -> Iterator[Laws]:
+    """Laws of all features' rare cells, those of a kind together."""
+    found = [_alike(shares[rare]) for shares, rare in sides]
+    p, times = (np.concatenate([one[i] for one in found]) for i in (0, 1))
+    owner = np.repeat(np.arange(len(sides)), [len(apart) for apart, _ in found])
+    common = np.array([float(shares[~rare].sum()) for shares, rare in sides])[owner]
+    common = np.where(common >= 1.0 - YIELDING, common, 0.0)
+    kinds = (np.searchsorted(_STEPS, m * p) * len(_STEPS) + np.searchsorted(_STEPS, n * p)) * 2 + (common > 0.0)
+    for kind in np.unique(kinds).tolist():
+        mine = np.flatnonzero(kinds == kind)
+        most = [float(_STEPS[step]) for step in divmod(kind // 2, len(_STEPS))]
+        x, y = nodes(m, p[mine], most=most[0]), nodes(n, p[mine], COUNTED, COARSE if n > FAR_MORE * m else FINE, most[1])
+        each = 1 + AT_ONCE // (x[0].shape[1] * y[0].shape[1])
+        for part in (slice(i, i + each) for i in range(0, len(mine), each)):
+            some = mine[part]
+            value = _values(name, x[0][part], y[0][part], p[some] + common[some], kind % 2 == 1, n, m)
+            weight = (x[1][part, :, None] * y[1][part, None, :]).reshape(len(some), -1)
+            own = (value * weight).sum(axis=1)
+            away = value - own[:, None]
+            wide = weight * away * away
+            yield value, weight, owner[some], times[some], np.array([own, wide.sum(axis=1), (wide * away).sum(axis=1)])
+
+
+def _spread(value: Floats, weight: Floats, least: Floats, step: Floats, grid: int) -> Floats:
+    """The laws on a grid of so many points, `step` (laws,) apart from `least` on: (laws, grid)."""
+    at = np.minimum((value - least[:, None]) * (1.0 / step)[:, None], grid - 1.001)
+    whole = at.astype(np.int64)
+    upper = weight * (at - whole)
+    place = whole + grid * np.arange(len(value))[:, None]
+    mass = np.bincount(place.ravel(), (weight - upper).ravel(), grid * len(value))
+    mass += np.bincount(place.ravel() + 1, upper.ravel(), grid * len(value))
+    return np.asarray(mass.reshape(len(value), grid))
+
+
+def _alike(shares: Floats) -> tuple[Floats, Ints]:
+    """The shares whose laws are made, and how many cells each stands for; both of shape (laws,)."""
+    if len(shares) <= ALONE:
+        return shares, np.ones(len(shares), dtype=np.int64)
+    _, group, times = np.unique(np.round(np.log(shares) / NEAR), return_inverse=True, return_counts=True)
+    return np.bincount(group, shares) / times, times
+
+
+def _farthest(mean: Floats, std: Floats, skew: Floats) -> Floats:
+    """The values that are passed with probability FARTHEST, (features,)."""
+    shape = 4.0 / np.maximum(skew, SYMMETRIC) ** 2
+    long = (gammainccinv(shape, FARTHEST) - shape) / np.sqrt(shape)
+    return np.asarray(mean + std * np.where(skew < SYMMETRIC, -ndtri(FARTHEST), long))
+
+
+def _pearson_survival(values: Floats, mean: Floats, std: Floats, skew: Floats) -> Floats:
+    """values: (features, points), of laws of these moments (features,)."""
+    away = (values - mean[:, None]) / std[:, None]
+    out = np.empty(values.shape)
+    normal = skew < SYMMETRIC
+    out[normal] = ndtr(-away[normal])
+    shape = 4.0 / skew[~normal, None] ** 2
+    out[~normal] = gammaincc(shape, np.maximum(away[~normal] * np.sqrt(shape) + shape, 0.0))
+    return out
+
+
+def _values(name: str, x: Floats, y: Floats, both: Floats, yields: bool, n: int, m: int) -> Floats:
+    """A rare cell's part at these counts of window and reference, (laws, nodes).
+
+    yields: with that of the common cells, which take and give their rows. both: (laws,) the share of all these cells.
+    """
+    q, r = x[:, :, None] / m, y[:, None, :] / n
+    value = parts(name, q, r, n, m)
+    if yields:
+        whole = both[:, None, None]
+        value += parts(name, np.maximum(whole - q, 0.0), np.maximum(whole - r, 0.0), n, m)
+    return value.reshape(len(x), -1)

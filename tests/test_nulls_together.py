@@ -1,0 +1,134 @@
+"""Null tables made for many features at once are, bit by bit, those of each alone: what was kept before never shows in a result."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from detectors.calibrate import nulls, sums
+from detectors.calibrate.absolute import CHI_END, CHI_STEP, chi_survival, total_variation_null
+from detectors.calibrate.kept import Kept
+from detectors.calibrate.null import NullTable
+from detectors.calibrate.nulls import CALIBRATED, pair_null, prepare
+from detectors.calibrate.statistics import OVER_BINS
+from detectors.calibrate.sums import sum_null, sum_nulls
+from detectors.category import CategorySummary
+from detectors.pairs import CategoryPair
+
+SUMS = sorted(set(OVER_BINS) - {"linf"})
+
+
+def forget():
+    for module in (nulls, sums):
+        for made in vars(module).values():
+            if hasattr(made, "cache_clear") and not isinstance(made, type):
+                made.cache_clear()
+
+
+@st.composite
+def features(draw):
+    rng = np.random.default_rng(draw(st.integers(0, 10_000)))
+    sizes = draw(st.lists(st.sampled_from([2, 3, 6, 10, 25, 40, 60]), min_size=1, max_size=9))
+    uneven = draw(st.sampled_from([0.2, 1.0, 30.0]))
+    drawn = [rng.dirichlet(np.full(k, uneven)) + 1e-5 for k in sizes]
+    return [shares / shares.sum() for shares in drawn]
+
+
+@settings(max_examples=40, deadline=None)
+@given(features(), st.sampled_from(SUMS), st.sampled_from([(50_000, 40), (20_000, 900), (300, 700), (50_000, 60_000)]))
+def test_of_many_features_at_once_each_has_the_table_that_it_has_alone(many, name, rows):
+    together = sum_nulls(name, many, *rows)
+    for shares, table in zip(many, together, strict=True):
+        assert np.array_equal(table.values, sum_null(name, shares, *rows).values)
+    for shares, table in zip(reversed(many), sum_nulls(name, many[::-1], *rows), strict=True):
+        assert np.array_equal(table.values, sum_null(name, shares, *rows).values)
+
+
+def category_pairs():
+    rng = np.random.default_rng(5)
+    for k in (1, 2, 4, 9, 9, 30, 450):
+        counts = (rng.multinomial(n, rng.dirichlet(np.ones(k))) for n in (9_000, 333))
+        yield CategoryPair(*(CategorySummary(500, {f"v{i}": int(c) for i, c in enumerate(side) if c}) for side in counts))
+
+
+def test_what_was_prepared_is_what_a_pair_has_by_itself():
+    pairs = list(category_pairs())
+    forget()
+    alone = [pair_null(name, pair).values for pair in pairs for name in sorted(OVER_BINS)]
+    forget()
+    prepare((name, pair) for pair in pairs for name in sorted(CALIBRATED))
+    made = [pair_null(name, pair).values for pair in pairs for name in sorted(OVER_BINS)]
+    assert all(np.array_equal(a, b) for a, b in zip(alone, made, strict=True))
+
+
+def test_kept_tables_are_bounded_and_made_once():
+    asked = []
+
+    def make(keys):
+        asked.extend(keys)
+        return [NullTable(np.full(3, float(key))) for key in keys]
+
+    kept = Kept(make, 3)
+    kept.prepare([1, 2, 1])
+    assert kept(1).values[0] == 1.0 and asked == [1, 2]
+    kept.prepare([2, 3, 4, 5, 6])
+    assert asked == [1, 2, 3, 4, 5] and len(kept._made) == 3
+    assert kept(6).values[0] == 6.0 and len(kept._made) == 3
+
+
+@pytest.mark.parametrize("freedom", [3, 7, 15])
+def test_the_table_of_chis_law_is_off_by_less_than_a_ten_thousandth_of_itself(freedom):
+    survival, slope = chi_survival(freedom)
+    place = np.linspace(0.0, (CHI_END - 1.0) / CHI_STEP, 20_011)
+    whole = place.astype(np.int64)
+    straight, exact = survival[whole] + (place - whole) * slope[whole], stats.chi(freedom).sf(place * CHI_STEP)
+    assert float(np.abs(straight / exact - 1.0).max()) < 1e-4
+
+
+# Values at probabilities 0.5, 0.1, 1e-3, 1e-6, 1e-10 as each feature's own draws of cells, one by one, gave them before.
+BEFORE = {
+    ("even", "js", 50000, 100): (0.125252, 0.1672412, 0.2363993, 0.3092581, 0.3797486),
+    ("even", "psi", 20000, 900): (0.009759119, 0.01721926, 0.03280134, 0.05284889, 0.0777514),
+    ("even", "kl", 600, 200): (0.02818712, 0.04961183, 0.09422434, 0.1515113, 0.222596),
+    ("even", "g_test", 50000, 5000): (8.370017, 14.72445, 27.94476, 44.91169, 65.95884),
+    ("even", "hellinger", 2000, 1000): (0.03967212, 0.05264566, 0.07257054, 0.092038, 0.11157),
+    ("even", "chi2", 50000, 40): (8.442196, 14.52167, 29.26336, 51.8968, 83.95534),
+    ("even", "tv", 20000, 3000): (0.02289607, 0.03112487, 0.04406599, 0.05731257, 0.0710388),
+    ("skewed", "js", 50000, 100): (0.09539864, 0.1372952, 0.2044089, 0.2728725, 0.3323306),
+    ("skewed", "psi", 20000, 900): (0.005119573, 0.01101994, 0.0259942, 0.06476154, 0.08930379),
+    ("skewed", "kl", 600, 200): (0.01526548, 0.03216808, 0.07811866, 0.2198987, 0.3758344),
+    ("skewed", "g_test", 50000, 5000): (4.365232, 9.26703, 20.58908, 36.0246, 55.78054),
+    ("skewed", "hellinger", 2000, 1000): (0.02872106, 0.04194682, 0.06299273, 0.0917771, 0.1134555),
+    ("skewed", "chi2", 50000, 40): (4.236349, 9.361142, 30.02261, 83.7686, 163.0528),
+    ("skewed", "tv", 20000, 3000): (0.01232946, 0.02039108, 0.03446492, 0.04883882, 0.06332426),
+    ("pair", "js", 50000, 100): (0.03311654, 0.09974606, 0.1087281, 0.1651822, 0.2203676),
+    ("pair", "psi", 20000, 900): (0.0006352804, 0.003187836, 0.01411698, 0.03948881, 0.1034169),
+    ("pair", "kl", 600, 200): (0.001827853, 0.009903015, 0.03956374, 0.1416556, 0.2942488),
+    ("pair", "g_test", 50000, 5000): (0.4641158, 2.764875, 11.06288, 24.44518, 42.72248),
+    ("pair", "hellinger", 2000, 1000): (0.009289265, 0.02292721, 0.04629992, 0.06904535, 0.09141166),
+    ("pair", "chi2", 50000, 40): (0.5595387, 1.802655, 21.15324, 62.16158, 131.3135),
+    ("pair", "tv", 20000, 3000): (0.001845989, 0.00449884, 0.009125804, 0.01428505, 0.01969675),
+    ("zipf", "js", 50000, 100): (0.2572441, 0.2951588, 0.3489559, 0.3989579, 0.4478713),
+    ("zipf", "psi", 20000, 900): (0.03416453, 0.04800459, 0.0783681, 0.1263866, 0.1869191),
+    ("zipf", "kl", 600, 200): (0.1030785, 0.14461, 0.2239322, 0.3200382, 0.4352986),
+    ("zipf", "g_test", 50000, 5000): (28.46386, 39.26718, 58.58203, 80.84095, 106.6826),
+    ("zipf", "hellinger", 2000, 1000): (0.07377878, 0.0869455, 0.1070823, 0.1291523, 0.1524947),
+    ("zipf", "chi2", 50000, 40): (27.39459, 41.10513, 71.43323, 111.8099, 162.8822),
+    ("zipf", "tv", 20000, 3000): (0.03575878, 0.0437815, 0.05707883, 0.07145304, 0.08739342),
+}
+SHAPES = {
+    "even": np.full(10, 0.1),
+    "skewed": np.array([0.6, 0.2, 0.1, 0.06, 0.03, 0.01]),
+    "pair": np.array([0.98, 0.02]),
+    "zipf": 1.0 / np.arange(1, 31.0) / (1.0 / np.arange(1, 31.0)).sum(),
+}
+
+
+@pytest.mark.parametrize(("case", "before"), BEFORE.items(), ids=lambda v: str(v[:2]))
+def test_limits_are_those_of_one_feature_at_a_time(case, before):
+    shape, name, *rows = case
+    table = total_variation_null(SHAPES[shape], *rows) if name == "tv" else sum_null(name, SHAPES[shape], *rows)
+    assert [table.value_at(p) for p in (0.5, 0.1, 1e-3, 1e-6, 1e-10)] == pytest.approx(before, rel=1e-5)
