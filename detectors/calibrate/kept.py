@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Generic, TypeVar
 
@@ -17,7 +16,6 @@ class Kept(Generic[Key]):
     def __init__(self, make: Callable[[Sequence[Key]], Iterable[NullTable]], most: int) -> None:
         self._make, self._most = make, most
         self._made: dict[Key, NullTable] = {}
-        self._lock = threading.Lock()
 
     def __call__(self, key: Key) -> NullTable:
         found = self._made.get(key)
@@ -33,11 +31,9 @@ class Kept(Generic[Key]):
             self._keep(list(zip(lacking, self._make(lacking), strict=True)))
 
     def _keep(self, made: Sequence[tuple[Key, NullTable]]) -> None:
-        with self._lock:
-            self._made.update(made)
-            for oldest in list(self._made)[: max(0, len(self._made) - self._most)]:
-                del self._made[oldest]
+        self._made.update(made)
+        for oldest in list(self._made)[: max(0, len(self._made) - self._most)]:
+            self._made.pop(oldest, None)  # another thread may have taken it
 
     def cache_clear(self) -> None:
-        with self._lock:
-            self._made.clear()
+        self._made.clear()
