@@ -11,7 +11,8 @@ from detectors.worst_drop import P_VALUES as OF_SEGMENTS
 WEEK_MS = 7 * 86_400_000
 LOOSEST = 0.2  # a window is never allowed more chance than this, however few there are in a week
 WARN_TIMES = 10.0  # a score that would alarm at so many times the budget warns
-P_VALUES = {**OF_ALL_FEATURES, **OF_SEGMENTS}  # scores that are p-values, and the least effect that anybody would act on
+# scores that are p-values, and the least effect that anybody would act on
+P_VALUES = {**OF_ALL_FEATURES, **OF_SEGMENTS, "label_bias_p": 0.1}
 
 AUTOMATIC = ("drift", "js", "rank_shift", "missing_share", "accuracy", "roc_auc", "mae", "subset_accuracy", "ndcg_at_k", "pinball",
              "rows", "error_share", "latency_p95_ms", "error_gap", "latency_gap_ms", *P_VALUES)  # fmt: skip

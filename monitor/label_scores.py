@@ -4,7 +4,8 @@
     delay_p50_seconds, ...         time from the prediction to its label, within 1 %
     unusable                       labels that came, but say nothing for the task (a word where a number was due)
     label_bias, label_bias_p       see detectors/label_bias.py: 0 but where the p-value is under what the budget of false alarms
-                                   leaves a window; a warning from 0.1 on where the config gives no limit
+                                   leaves a window; a warning from 0.1 on where the config gives no limit. The p-value is
+                                   judged within the budget
 
 Performance is `unsure` while fewer rows than labels.min_coverage have their label: those that come first are seldom
 like those that come last.
@@ -62,7 +63,7 @@ def _of_version(view: WindowView, group: Group, part: GroupView) -> Iterable[Sco
     effect, p, evidence = bias(tests, budget)
     if tests:
         yield Score(SUBJECT, "label_bias", effect, spread.rows, evidence=evidence)
-        yield Score(SUBJECT, "label_bias_p", p, spread.rows)
+        yield Score(SUBJECT, "label_bias_p", p, spread.rows, evidence={**evidence, "effect": effect})
 
 
 def _compared(view: WindowView, group: Group, part: GroupView) -> Iterable[Compared]:

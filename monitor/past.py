@@ -36,6 +36,7 @@ from detectors.worst_drop import P_VALUES as OF_SEGMENTS
 from monitor.first_days import Seen, clocks, first_days
 from monitor.judged import Judged
 from monitor.label_scores import PERFORMANCE
+from monitor.label_scores import SUBJECT as LABELS
 from monitor.stale import outdate
 from monitor.view import Memory, WindowView
 
@@ -47,7 +48,7 @@ CHUNK = 32
 YOUNG_MS = 7 * DAY_MS  # so long the first days' rules hold beside what is learned by hour and weekday
 MAX_SCORES = 2000
 REFERENCES = 2  # memories of older references are dropped
-OF_LABELS = (*PERFORMANCE, TARGET)  # subjects
+OF_LABELS = (*PERFORMANCE, TARGET, LABELS, "concept")  # subjects
 NOT_YET = ("domain_auc_p", *OF_SEGMENTS)  # scores that a slow detector or labels bring
 CALM, CALLED, HELD = 0, 1, 2  # of a score in a window: called changed, or beyond its limit and not called for want of days
 Row = dict[str, tuple[float, int]]  # of each score its value and which of these
