@@ -27,6 +27,7 @@ from detectors.multivariate import PART as MULTIVARIATE
 from detectors.multivariate import fit
 from detectors.outliers import PART as OUTLIERS
 from detectors.outliers import fit_outliers
+from detectors.relevance import relevances
 from detectors.sample import PART as SAMPLE
 from detectors.sample import RowSample, numbered
 from detectors.score_cells import PART as SCORE_CELLS
@@ -77,7 +78,7 @@ def _feature_errors(columns: Columns, outcomes: Outcomes | None, schema: Schema)
 
 
 def _truth(columns: Columns, outcomes: Outcomes | None, schema: Schema) -> bytes | None:
-    """The labels of the rows of the sample, as JSON: a class, a number, or null."""
+    """The labels of the rows of the sample, as JSON: a class, a number, what relevances() says of a ranked list, or null."""
     if SAMPLE not in schema.parts or outcomes is None:
         return None
     sample = RowSample.empty(schema)
@@ -88,7 +89,9 @@ def _truth(columns: Columns, outcomes: Outcomes | None, schema: Schema) -> bytes
     at = {tuple(rows.ids[i].tolist()): i for i in wanted.tolist()}
     index = np.array([at[tuple(key)] for key in sample.kept.ids.tolist()], dtype=np.int64)
     found = outcomes.take(index)
-    if schema.task == "regression":
+    if schema.task == "ranking":
+        return json.dumps(relevances(found.vectors)).encode()
+    if schema.task in ("regression", "quantile"):
         return json.dumps([v if math.isfinite(v) else None for v in found.true_value.tolist()]).encode()
     return json.dumps(found.true_label.to_list()).encode()
 

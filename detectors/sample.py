@@ -4,11 +4,13 @@ Which rows are kept depends on nothing but the rows (bottom-k by a hash, Broder 
 of them keeps the same ones, and a merge is exact. To a statistic they are a simple random sample without
 replacement, as a hash knows nothing of its row.
 
-Kept are features, prediction, latency, error, time and the id's hash; never a masked feature, an id, or a vector; the texts
-of a feature of kind text only where the options name it, cut to so many characters.
-Size: 8 bytes a number and 4 a category, for each row and feature, and 41 bytes a row; a text what it holds, each once.
+Kept are features, prediction, latency, error, time and the id's hash; never a masked feature, or an id; the texts
+of a feature of kind text, a vector or a ranked list only where the options name it, cut to so many characters or items.
+Size: 8 bytes a number and 4 a category, for each row and feature, and 41 bytes a row; a text what it holds, each once; 4 bytes
+a number of a vector, 8 an item.
 
-    options in schema.parts["sample"]: rows (at most so many), mask (features, or "prediction"), texts, text_chars
+    options in schema.parts["sample"]: rows (at most so many), mask (features, "prediction" or "embedding"), texts, text_chars,
+    vectors, lists, list_items
 """
 
 from __future__ import annotations
@@ -20,13 +22,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from detectors import frame
-from detectors.columns import Columns, DictColumn, Ids, Ints, Schema
+from detectors.columns import Columns, DictColumn, Ids, Ints, Matrix, Schema
+from detectors.ragged import Ragged
 
-FORMAT, WITH_TEXTS = 1, 2
+FORMAT, WITH_TEXTS, WITH_VECTORS = 1, 2, 3
 PART = "sample"
 ROWS = 1000
 TEXT_CHARS = 500
+LIST_ITEMS = 100
 PREDICTION = "prediction"
+EMBEDDING = "embedding"
 _U = np.uint64
 
 
@@ -80,9 +85,29 @@ class RowSample:
             score=np.full(n, np.nan) if hidden else columns.score,
             label=DictColumn.missing(n) if hidden else columns.label,
             numbers={f: v for f, v in columns.numbers.items() if f not in self.mask},
-            vectors={},
-            lists={},
+            vectors=self._vectors(columns),
+            lists=self._lists(columns),
         )
+
+    def _shown(self, kind: str) -> list[str]:
+        """The vectors or lists that are kept."""
+        named = self.schema.parts.get(PART, {}).get(kind, ())
+        return [name for name in named if (EMBEDDING if name == EMBEDDING else PREDICTION) not in self.mask]
+
+    def _vectors(self, columns: Columns) -> dict[str, Matrix]:
+        """Those of the schema; missing in all rows where the columns do not have them in that length."""
+        out = {}
+        for name in self._shown("vectors"):
+            if (length := self.schema.vectors.get(name)) is not None:
+                found = columns.vectors.get(name)
+                fits = found is not None and found.shape[1] == length
+                out[name] = found if fits and found is not None else np.full((columns.rows, length), np.nan, dtype=np.float32)
+        return out
+
+    def _lists(self, columns: Columns) -> dict[str, Ragged]:
+        most = int(self.schema.parts.get(PART, {}).get("list_items", LIST_ITEMS))
+        found = {name: columns.lists.get(name) for name in self._shown("lists")}
+        return {n: Ragged.missing(columns.rows, np.uint64) if v is None else v.head(most) for n, v in found.items()}
 
     def _texts(self, columns: Columns) -> dict[str, DictColumn]:
         """The texts that are kept, cut. A feature that the columns do not have is missing in all rows."""
@@ -123,11 +148,17 @@ class RowSample:
         parts += [values.astype("<f8").tobytes() for values in numbers]
         parts += [c.codes.astype("<i4").tobytes() for c in (kept.label, *kept.categorical.values())]
         parts.append(kept.error.astype(np.uint8).tobytes())
-        if not kept.raw:
+        if not (kept.raw or kept.vectors or kept.lists):
             return bytes([FORMAT]) + frame.join(parts)
         parts.append(json.dumps([[feature, column.values] for feature, column in kept.raw.items()]).encode())
         parts += [column.codes.astype("<i4").tobytes() for column in kept.raw.values()]
-        return bytes([WITH_TEXTS]) + frame.join(parts)
+        if not (kept.vectors or kept.lists):
+            return bytes([WITH_TEXTS]) + frame.join(parts)
+        parts.append(json.dumps([[[n, v.shape[1]] for n, v in kept.vectors.items()], list(kept.lists)]).encode())
+        parts += [matrix.astype("<f4").tobytes() for matrix in kept.vectors.values()]
+        for items in kept.lists.values():
+            parts += [items.lengths.astype("<i8").tobytes(), items.values.astype("<u8").tobytes()]
+        return bytes([WITH_VECTORS]) + frame.join(parts)
 
     @staticmethod
     def from_bytes(data: bytes, schema: Schema) -> RowSample:
@@ -135,8 +166,8 @@ class RowSample:
 
         Raises ValueError for a format that this release does not know.
         """
-        if not data or data[0] not in (FORMAT, WITH_TEXTS):
-            raise ValueError(f"row sample of format {data[:1]!r}: this release reads {FORMAT} and {WITH_TEXTS}. Upgrade driftd.")
+        if not data or data[0] not in (FORMAT, WITH_TEXTS, WITH_VECTORS):
+            raise ValueError(f"row sample of format {data[:1]!r}: this release reads {FORMAT} to {WITH_VECTORS}. Upgrade driftd.")
         parts = iter(frame.split(data[1:]))
         limit, rows, numeric, categorical, others, tables = json.loads(next(parts))
         out = RowSample.empty(schema)
@@ -151,8 +182,14 @@ class RowSample:
         label, *texts = [DictColumn(np.frombuffer(next(parts), dtype="<i4").astype(np.int32), table) for table in tables]
         named = dict(zip(categorical, texts, strict=True))
         error = np.frombuffer(next(parts), dtype=np.uint8).astype(np.bool_)
-        tables = json.loads(next(parts)) if data[0] == WITH_TEXTS else []
+        tables = json.loads(next(parts)) if data[0] != FORMAT else []
         raw = {f: DictColumn(np.frombuffer(next(parts), dtype="<i4").astype(np.int32), table) for f, table in tables}
+        dims, ranked = json.loads(next(parts)) if data[0] == WITH_VECTORS else ([], [])
+        vectors = {n: np.frombuffer(next(parts), dtype="<f4").reshape(rows, dim).astype(np.float32) for n, dim in dims}
+        lists = {}
+        for name in ranked:
+            lengths = np.frombuffer(next(parts), dtype="<i8").astype(np.int64)
+            lists[name] = Ragged(lengths, np.frombuffer(next(parts), dtype="<u8").astype(np.uint64))
         nothing = np.full(rows, np.nan)
         found = Columns(
             rows=rows,
@@ -166,6 +203,8 @@ class RowSample:
             ids=ids,
             ts_ms=ts_ms,
             raw=raw,
+            vectors=vectors,
+            lists=lists,
         )
         out._keep([out._bare(found)])
         return out

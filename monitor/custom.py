@@ -1,6 +1,7 @@
 """Functions of the user's own, named in the config as package.module:function, that make a metric of a window's outcomes.
 
 A function takes the window's PerformanceSummary (detectors/performance.py) and returns a number, or (value, low, high).
+A number gets its interval from the summary's counts (detectors/labelled/redrawn.py).
 It is imported when the model is built, so that `driftd check` and a start say at once what is wrong with it.
 """
 
@@ -16,10 +17,11 @@ from detectors.performance import PerformanceSummary
 
 @dataclass(frozen=True, slots=True)
 class Custom:
-    """A score's name and the function that gives it."""
+    """A score's name and the function that gives it. interval: whether driftd gives it one where the function does not."""
 
     name: str
     function: Callable[[PerformanceSummary], Any]
+    interval: bool = True
 
 
 def load_function(path: str) -> Callable[[PerformanceSummary], Any]:

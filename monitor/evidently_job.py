@@ -1,7 +1,6 @@
 """Evidently on samples of rows: metrics by name, and its report. Imported only in the process of a slow detector.
 
-Features keep their names, texts too where the sample has them; predictions are the columns `prediction` (label) and `score`, labels
-`target`: metrics that compare the two see only the rows whose label has come.
+What its data sets are made of: monitor/evidently_data.py.
 """
 
 from __future__ import annotations
@@ -9,129 +8,154 @@ from __future__ import annotations
 import math
 import os
 import re
-from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
-
-from detectors.columns import Columns
+from detectors.columns import Columns, Schema
+from detectors.sample import EMBEDDING
 from detectors.score import Score
+from monitor.evidently_data import TASKS, Refused, Samples
+from monitor.evidently_names import EMBEDDINGS, LABELLED, TRAINED
 
 os.environ["DO_NOT_TRACK"] = "1"  # no usage telemetry
 SUBJECT = "evidently"
+GROUPS = "GroupBy"
+SMALL = 1000  # rows of a reference under which Evidently bootstraps the classifier of embeddings
 MOST = 1000  # numbers of one metric or preset
-# what Evidently's metrics of a module would need, and where the numbers are
+_ITEMS = "needs features of the items, and events carry items by their names alone"
+# what no window has
 REFUSED = {
-    "recsys": "is of users and recommended items, which a sample of rows does not have: `task: ranking` has NDCG, MAP, MRR and "
-    "the hit rate of all labelled rows",
-    "embeddings": "is of embeddings, which a sample of rows does not keep: `multivariate: {mmd: [embedding]}` is of all of them",
+    "Diversity": _ITEMS,
+    "Serendipity": _ITEMS,
+    "ItemBias": _ITEMS,
+    "ScoreDistribution": "needs a score of each item, and events carry their order alone",
+    "RecCasesTable": "is a table of single users to look at, without a number of the window",
 }
-TASKS = {"classification": ("binary", "multiclass"), "regression": ("regression",)}  # of metrics that need labels
 TEXT_SCORE = "evidently.drift_score"
 
 
-@dataclass(frozen=True, slots=True)
-class Labels:
-    """Of the window's rows and of the reference's, None where none came; and what the model predicts."""
-
-    task: str
-    positive: str | None
-    sides: tuple[list[Any], list[Any]]
-
-
-def score_metrics(
-    window: Columns, reference: Columns | None, wanted: list[dict[str, Any]], name: str, labels: Labels | None = None
-) -> list[Score]:  # fmt: skip
+def score_metrics(samples: Samples, wanted: list[dict[str, Any]], name: str) -> list[Score]:
     """The scores of each metric or preset; one that fails has the value NaN, and its reason.
 
     A score is named by its metric, with the parts of its value: evidently_category_count_share. Where that name is taken
     already (a preset's three kinds of correlation), the first of the metric's arguments that tells them apart follows it.
     """
     out: dict[tuple[str, str], Score] = {}
-    sides = window, reference
+    rows = samples.rows[0].rows
     for entry in wanted:
         metric, options = entry["metric"], entry.get("options", {})
         subject = str(options.get("column", SUBJECT))
         try:
-            results, left_out = _results(sides, metric, options, labels)
+            results, left_out = _results(samples, metric, options)
             found = _numbered(results, metric, subject, set(out))
         except Exception as error:  # noqa: BLE001  one metric that fails is no reason to lose the others
             reason = str(error) if isinstance(error, Refused) else f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-            out[subject, score_name(metric)] = Score(subject, score_name(metric), math.nan, window.rows, name, {"reason": reason})
+            out[subject, score_name(metric)] = Score(subject, score_name(metric), math.nan, rows, name, {"reason": reason})
             continue
         for key, value in found.items():
-            out[key] = Score(*key, value, window.rows, name, {"left_out": left_out} if left_out else {})
+            out[key] = Score(*key, value, rows, name, {"left_out": left_out} if left_out else {})
     return list(out.values())
 
 
-class Refused(ValueError):
-    """A metric that cannot be computed on a sample of rows, and why."""
-
-
-def _results(
-    sides: tuple[Columns, Columns | None], metric: str, options: dict[str, Any], labels: Labels | None
-) -> tuple[list[dict[str, Any]], list[str]]:  # fmt: skip
-    """What Evidently finds, and the texts that were left out: those that the metric does not name, where it fails on them."""
+def _results(samples: Samples, metric: str, options: dict[str, Any]) -> tuple[list[dict[str, Any]], list[str]]:
+    """What Evidently finds, and what was left out: texts that the metric does not name, where it fails on them; a preset's metrics
+    that no window can have."""
     from evidently import Report
 
+    if metric == GROUPS:
+        return _of_groups(samples, options)
     made = _metric(metric, options)
-    if (tasks := TASKS.get(_room(type(made)))) is not None:
-        return Report([made]).run(*_labelled(sides, metric, tasks, labels)).dict()["metrics"], []
+    room = _room(type(made))
+    if room == "recsys":
+        return _of_lists(samples, made, metric)
+    if room in TASKS:
+        return Report([made]).run(*samples.labelled(metric, room)).dict()["metrics"], []
+    if metric == EMBEDDINGS:
+        return _of_embeddings(samples, made), []
+    if options.get("embeddings"):
+        return Report([made]).run(*samples.embedded(metric)).dict()["metrics"], []
     named = {value for value in options.values() if isinstance(value, str)}
-    texts = set(sides[0].raw) - named
+    texts = set(samples.rows[0].raw) - named
     try:
-        return Report([made]).run(*_datasets(sides)).dict()["metrics"], []
+        return Report([made]).run(*samples.plain()).dict()["metrics"], []
     except Exception:
         if not texts:
             raise
-        return Report([made]).run(*_datasets(sides, texts)).dict()["metrics"], sorted(texts)
+        return Report([made]).run(*samples.plain(texts)).dict()["metrics"], sorted(texts)
+
+
+def _of_groups(samples: Samples, options: dict[str, Any]) -> tuple[list[dict[str, Any]], list[str]]:
+    """A metric of each group's rows. Evidently's own GroupBy gives those of errors and lists for all rows, whatever the group."""
+    inner, column = options.get("metric"), options.get("column_name")
+    if not isinstance(inner, dict) or not isinstance(inner.get("metric"), str) or not isinstance(column, str):
+        raise Refused("GroupBy needs `options: {metric: {metric: NAME, options: {...}}, column_name: FEATURE}`")
+    out: list[dict[str, Any]] = []
+    left_out: set[str] = set()
+    for value, group in samples.groups(column, MOST):
+        results, left = _results(group, inner["metric"], inner.get("options", {}))
+        left_out |= set(left)
+        for result in results:
+            config = {key: of for key, of in result["config"].items() if key != "column"}
+            out.append({**result, "config": {**config, "type": "GroupByMetric", "label": value}})
+    return out, sorted(left_out)
+
+
+def _of_embeddings(samples: Samples, made: Any) -> list[dict[str, Any]]:
+    """Evidently's drift methods themselves: its metric spends minutes on a picture (t-SNE) that nobody would see."""
+    from evidently.legacy.metrics.data_drift.embedding_drift_methods import model
+
+    window, reference = (side.as_dataframe() for side in samples.embedded(EMBEDDINGS))
+    columns = [f"{EMBEDDING}_{i}" for i in range(samples.rows[0].vectors[EMBEDDING].shape[1])]
+    if made.embeddings_name != EMBEDDING:
+        raise Refused(f"the model has no embedding {made.embeddings_name!r}: write embeddings_name: {EMBEDDING}")
+    method = made.drift_method or model(bootstrap=len(reference) < SMALL)
+    return [{"config": {"type": EMBEDDINGS}, "value": float(method(window[columns], reference[columns])[0])}]
+
+
+def _of_lists(samples: Samples, made: Any, name: str) -> tuple[list[dict[str, Any]], list[str]]:
+    """Of ranked lists. Training data are the reference's relevant items."""
+    from evidently import Report
+
+    if name in REFUSED:
+        raise Refused(f"{name} {REFUSED[name]}")
+    sides = samples.ranked(name, name in LABELLED)
+    train = {"current_train_data": samples.interactions()} if name in TRAINED else {}
+    metrics, left_out = [made], []
+    if hasattr(made, "generate_metrics") and name in TRAINED:
+        metrics = list(made.generate_metrics(SimpleNamespace(additional_data=train)))
+        left_out = sorted({type(m).__name__ for m in metrics} & set(REFUSED))
+        metrics = [m for m in metrics if type(m).__name__ not in REFUSED]
+    return Report(metrics).run(*sides, additional_data=train).dict()["metrics"], left_out
 
 
 def _metric(metric: str, options: dict[str, Any]) -> Any:
-    """One of evidently.metrics or evidently.presets. An argument {metric: NAME, options: {...}} is a metric too."""
+    """One of evidently.metrics or evidently.presets. An argument {metric: NAME, options: {...}} is a metric too, and
+    {method: NAME, options: {...}} a way to compare embeddings, as in evidently.metrics.embeddings."""
     import evidently.metrics as metrics
     import evidently.presets as presets
 
     kind = getattr(metrics, metric, None) or getattr(presets, metric, None)
     if not isinstance(kind, type):
         raise Refused(f"Evidently has no metric {metric!r}")
-    if _room(kind) in REFUSED:
-        raise Refused(f"{metric} {REFUSED[_room(kind)]}")
-    nested = {k: _metric(v["metric"], v.get("options", {})) for k, v in options.items() if isinstance(v, dict) and "metric" in v}
-    return kind(**{**options, **nested})
+    return kind(**{name: _argument(value) for name, value in options.items()})
+
+
+def _argument(value: Any) -> Any:
+    import evidently.metrics.embeddings as embeddings
+
+    if isinstance(value, dict) and isinstance(value.get("metric"), str):
+        return _metric(value["metric"], value.get("options", {}))
+    if isinstance(value, dict) and isinstance(value.get("method"), str):
+        kind = getattr(embeddings, value["method"], None)
+        if not isinstance(kind, type):
+            raise Refused(f"Evidently has no way {value['method']!r} to compare embeddings")
+        return kind(**value.get("options", {}))
+    return {key: _argument(item) for key, item in value.items()} if isinstance(value, dict) else value
 
 
 def _room(kind: type) -> str:
     """The module of Evidently that a metric or preset is in."""
     return kind.__module__.rsplit(".", 1)[-1]
-
-
-def _labelled(sides: tuple[Columns, Columns | None], metric: str, tasks: tuple[str, ...], labels: Labels | None) -> list[Any]:
-    """Data sets of the rows that have a label. The reference is left out where it was built without any."""
-    if labels is None or labels.task not in tasks:
-        raise Refused(f"{metric} is of task {' or '.join(tasks)}; this model's is {labels.task if labels else 'none'}")
-    out: list[Any] = []
-    for rows, given in zip(sides, labels.sides, strict=True):
-        there = np.array([i for i, label in enumerate(given) if label is not None], dtype=np.int64)
-        has = rows is not None and len(there) > 0
-        out.append(_dataset(rows.take(there), [given[i] for i in there.tolist()], labels) if has and rows is not None else None)
-    if out[0] is None:
-        raise Refused(f"no label of the window's {sides[0].rows} sampled rows has come")
-    return out
-
-
-def _task(data: Any, labels: Labels) -> dict[str, Any]:
-    from evidently import BinaryClassification, MulticlassClassification, Regression
-
-    if labels.task == "regression":
-        return {"regression": [Regression(target="target", prediction="score")]}
-    if labels.task == "multiclass":
-        return {"classification": [MulticlassClassification(target="target", prediction_labels="prediction")]}
-    scored = "score" if "score" in data and data["score"].notna().all() else None
-    kind = BinaryClassification(
-        target="target", prediction_labels="prediction", prediction_probas=scored, pos_label=labels.positive
-    )
-    return {"classification": [kind]}
 
 
 def _numbered(
@@ -148,7 +172,7 @@ def _numbered(
             base = score_name(metric)
         if "label" in config:  # of a group
             base = f"{base}_{_plain(config['label'])}"
-        numbers = _numbers(base, result["value"])
+        numbers = _numbers(base, _at_k(result["value"], config))
         if any((own, key) in taken or (own, key) in out for key, _ in numbers):
             before = first.get((own, base), {})
             told = next((v for k, v in config.items() if k not in ("type", "tests", "column") and v != before.get(k)), len(out))
@@ -158,6 +182,14 @@ def _numbered(
     if len(out) > MOST:
         raise Refused(f"{metric} gives {len(out)} numbers, more than {MOST}: name metrics of single columns")
     return out
+
+
+def _at_k(value: Any, config: dict[str, Any]) -> Any:
+    """Of a table of metrics at 1, 2, ...: the one at the metric's k, or the last one."""
+    if "k" in config and isinstance(value, dict) and {"rank", "value"} == set(value):
+        values = list(value["value"].values())
+        return values[min(int(config["k"]), len(values)) - 1] if values else {}
+    return value
 
 
 def score_texts(window: Columns, reference: Columns | None, features: list[str], name: str) -> list[Score]:
@@ -203,6 +235,8 @@ def _numbers(name: str, value: Any) -> list[tuple[str, float]]:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return [(name, float(value))]
     if isinstance(value, dict):
+        if isinstance(value.get("y"), dict) and isinstance(value.get("x"), dict):  # a distribution
+            value = {f"{x:.4g}" if isinstance(x, float) else x: value["y"][i] for i, x in value["x"].items()}
         if isinstance(value.get("value"), dict) and isinstance(value.get("column_name"), dict):  # a table of columns
             kinds, columns = value.get("kind", {}), value["column_name"]
             value = {
@@ -216,42 +250,17 @@ def _plain(key: Any) -> str:
     return re.sub(r"[^A-Za-z0-9_.-]+", "_", str(key).removeprefix("ColumnType."))
 
 
-def write_report(window: Columns, reference: Columns | None, path: str) -> None:
+def write_report(schema: Schema, window: Columns, reference: Columns | None, path: str) -> None:
     """Evidently's drift and summary presets as one HTML file."""
     from evidently import Report
     from evidently.presets import DataDriftPreset, DataSummaryPreset
 
-    sides = window, reference
+    samples = Samples(schema, (window, reference))
     presets = [DataSummaryPreset()] if reference is None else [DataDriftPreset(), DataSummaryPreset()]
     try:
-        snapshot = Report(presets).run(*_datasets(sides))
+        snapshot = Report(presets).run(*samples.plain())
     except ValueError:  # texts that say nothing
         if not window.raw:
             raise
-        snapshot = Report(presets).run(*_datasets(sides, set(window.raw)))
+        snapshot = Report(presets).run(*samples.plain(set(window.raw)))
     snapshot.save_html(path)
-
-
-def _datasets(sides: tuple[Columns, Columns | None], without: set[str] | frozenset[str] = frozenset()) -> list[Any]:
-    """Window and reference, without some of their texts."""
-    rows = [None if side is None else replace(side, raw={f: c for f, c in side.raw.items() if f not in without}) for side in sides]
-    return [None if side is None else _dataset(side) for side in rows]
-
-
-def _dataset(rows: Columns, target: list[Any] | None = None, labels: Labels | None = None) -> Any:
-    """An Evidently data set. Columns without any value are left out: its statistics refuse them."""
-    import pandas as pd
-    from evidently import DataDefinition, Dataset
-
-    numbers = {**rows.numeric, **rows.numbers, "score": rows.score, "latency_ms": rows.latency_ms}
-    texts = {**{f: c.to_list() for f, c in rows.categorical.items()}, "prediction": rows.label.to_list()}
-    prose = {f: c.to_list() for f, c in rows.raw.items()}
-    data = pd.DataFrame({**numbers, **texts, **prose}).dropna(axis="columns", how="all")
-    numeric, categorical, text = ([c for c in kind if c in data] for kind in (numbers, texts, prose))
-    task = {}
-    if target is not None and labels is not None:
-        data["target"] = target
-        (numeric if labels.task == "regression" else categorical).append("target")
-        task = _task(data, labels)
-    definition = DataDefinition(numerical_columns=numeric, categorical_columns=categorical, text_columns=text, **task)
-    return Dataset.from_pandas(data, data_definition=definition)

@@ -14,6 +14,8 @@ from detectors.trace import ERROR_TASKS
 from detectors.worst import PART as WORST
 from detectors.worst_errors import PART as WORST_ERRORS
 from monitor.config.model import ModelSettings
+from monitor.decode.settings import ITEMS
+from monitor.evidently_names import vectors_of
 from monitor.quality import rule_options
 
 DEFAULT_DETECTORS = ("adwin",)  # of those measured by tests/bench/quality/streams.py the one with fewest false alarms for its delay
@@ -41,8 +43,15 @@ def _worst_rows(m: ModelSettings) -> dict[str, Any] | None:
 def _sample(m: ModelSettings) -> dict[str, Any] | None:
     if m.sample is None:
         return None
-    texts = {"texts": sorted(m.sample.texts), "text_chars": m.sample.text_chars} if m.sample.texts else {}
-    return {"rows": m.sample.rows, "mask": sorted(m.sample.mask), "estimate": m.estimate.enabled, **texts}
+    options: dict[str, Any] = {"rows": m.sample.rows, "mask": sorted(m.sample.mask), "estimate": m.estimate.enabled}
+    if m.sample.texts:
+        options |= {"texts": sorted(m.sample.texts), "text_chars": m.sample.text_chars}
+    kept = {name for wanted in m.evidently for name in vectors_of(wanted.metric, wanted.options)}
+    if m.task == "ranking" and "items" in kept:
+        options |= {"lists": ["items"], "list_items": ITEMS}
+    if vectors := sorted(kept - {"items"}):
+        options["vectors"] = vectors
+    return options
 
 
 def _score_cells(m: ModelSettings) -> dict[str, Any] | None:

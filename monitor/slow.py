@@ -34,6 +34,7 @@ from detectors.profile import Profile
 from detectors.sample import PART, RowSample, merged
 from monitor.config import Config
 from monitor.config.model import ModelSettings
+from monitor.evidently_names import is_labelled
 from monitor.logs import log_event
 from monitor.model import Model
 from monitor.panes import Pane
@@ -53,13 +54,6 @@ FAILED = {
     "domain_classifier": ("multivariate", "domain_auc"), "dle": ("estimated_performance", "mae"),
     "text_drift": ("features", "evidently.drift_score"),
 }  # fmt: skip
-# Evidently's metrics that compare predictions with labels
-LABELLED = frozenset(
-    "Accuracy Precision Recall F1Score FNR FPR TNR TPR LogLoss RocAuc F1ByLabel PrecisionByLabel RecallByLabel RocAucByLabel "
-    "DummyAccuracy DummyF1Score DummyFNR DummyFPR DummyLogLoss DummyPrecision DummyRecall DummyRocAuc DummyTNR DummyTPR "
-    "ClassificationPreset ClassificationQuality ClassificationQualityByLabel ClassificationDummyQuality AbsMaxError DummyMAE "
-    "DummyMAPE DummyRMSE MAE MAPE MeanError R2Score RMSE RegressionPreset RegressionQuality RegressionDummyQuality".split()
-)
 # no secret of the daemon reaches the child
 ENVIRONMENT = {
     "PATH": "/usr/bin:/bin", "DO_NOT_TRACK": "1", "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "0", "MALLOC_ARENA_MAX": "1",
@@ -105,7 +99,7 @@ def wanted_of(settings: ModelSettings, profile: Profile | None) -> list[Wanted]:
         out.append(Wanted("formulas", {"tool": tool, "scores": slow, "reference_rows": profile.rows}))
     if settings.evidently:
         for labelled in (False, True):
-            metrics = [m.model_dump() for m in settings.evidently if (m.metric in LABELLED) is labelled]
+            metrics = [m.model_dump() for m in settings.evidently if is_labelled(m.metric, m.options) is labelled]
             if metrics:
                 out.append(Wanted("evidently", {"metrics": metrics}, labelled))
     return out
@@ -186,7 +180,7 @@ class SlowRunner:
     def _labels(self, model: Model, sample: RowSample) -> list[Any]:
         assert sample.kept is not None and sample.kept.ids is not None
         wait_ms = self._store.label_wait_ms.get(model.name, NO_LIMIT_MS)
-        return labels_of(self._store, sample.kept.ids, wait_ms, model.schema.task == "regression")
+        return labels_of(self._store, sample.kept.ids, wait_ms, model.schema)
 
     def run(self, job: bytes) -> dict[str, Any]:
         """One job in a child of its own: its answer, or {"error": reason}."""

@@ -41,7 +41,17 @@ class Job:
     def to_bytes(self, window: bytes, reference: bytes) -> bytes:
         """window and reference: samples as RowSample.to_bytes made them."""
         s = self.schema
-        known = [s.numeric, s.categorical, s.numbers, s.task, s.positive_label, s.parts.get("sample", {})]
+        known = [
+            s.numeric,
+            s.categorical,
+            s.numbers,
+            s.task,
+            s.positive_label,
+            s.parts.get("sample", {}),
+            s.vectors,
+            s.classes,
+            s.kinds,
+        ]
         head = [self.detector, self.options, known, self.reference_name, self.rows, self.truth, self.labels]
         return frame.join([json.dumps(head).encode(), window, reference, self.fit])
 
@@ -49,8 +59,11 @@ class Job:
     def from_bytes(data: bytes) -> Job:
         head, window, reference, fit = frame.split(data)
         detector, options, known, name, rows, truth, labels = json.loads(head)
-        numeric, categorical, numbers, task, positive, sample = known
-        schema = Schema(tuple(numeric), tuple(categorical), task, positive, numbers=tuple(numbers), parts={"sample": sample})
+        numeric, categorical, numbers, task, positive, sample, vectors, classes, kinds = known
+        schema = Schema(
+            tuple(numeric), tuple(categorical), task, positive, numbers=tuple(numbers), parts={"sample": sample},
+            vectors=vectors, classes=tuple(classes), kinds=kinds,
+        )  # fmt: skip
         kept = RowSample.from_bytes(window, schema).kept
         if kept is None:
             raise ValueError("the window kept no sample of rows")
@@ -117,17 +130,18 @@ def formulas(job: Job) -> list[Score]:
 
 def evidently(job: Job) -> list[Score]:
     """Metrics of Evidently, by name."""
-    from monitor.evidently_job import Labels, score_metrics
+    from monitor.evidently_data import Samples
+    from monitor.evidently_job import score_metrics
 
-    labels = Labels(job.schema.task, job.schema.positive_label, (job.labels, job.truth))
-    return score_metrics(job.window, job.reference, job.options["metrics"], job.reference_name, labels)
+    samples = Samples(job.schema, (job.window, job.reference), (job.labels, job.truth))
+    return score_metrics(samples, job.options["metrics"], job.reference_name)
 
 
 def report(job: Job) -> list[Score]:
     """Evidently's report as HTML, written to options["out"]."""
     from monitor.evidently_job import write_report
 
-    write_report(job.window, job.reference, job.options["out"])
+    write_report(job.schema, job.window, job.reference, job.options["out"])
     return []
 
 

@@ -10,6 +10,8 @@ import logging
 import math
 from collections.abc import Iterable
 
+from detectors.labelled.intervals import NONE
+from detectors.labelled.redrawn import interval
 from detectors.labelled.tally import Metric
 from detectors.labelled.value import value
 from detectors.performance import PerformanceSummary
@@ -35,9 +37,13 @@ def worth(view: GroupView) -> Iterable[Score]:
 def _measured(custom: Custom, performance: PerformanceSummary, view: GroupView) -> Metric:
     try:
         # a copy: what a function does to it must not reach the others
+        copied = PerformanceSummary.from_bytes(performance.to_bytes(), performance.schema)
         found = custom.function(PerformanceSummary.from_bytes(performance.to_bytes(), performance.schema))
-        number, low, high = found if isinstance(found, tuple) else (found, math.nan, math.nan)
-        return Metric(custom.name, float(number), float(low), float(high), performance.rows)
+        if isinstance(found, tuple):
+            number, low, high = found
+            return Metric(custom.name, float(number), float(low), float(high), performance.rows)
+        (low, high), why = interval(custom.function, copied, float(found)) if custom.interval else (NONE, "")
+        return Metric(custom.name, float(found), low, high, performance.rows, {"interval": why} if why else {})
     except Exception as error:  # the user's code: anything may come
         said = f"{type(error).__name__}: {error}"[:500]
         log_event(log, logging.ERROR, "custom_metric_failed", model=view.model.name, metric=custom.name, error=said)

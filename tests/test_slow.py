@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
-from sklearn.metrics import f1_score, r2_score, roc_auc_score
+from sklearn.metrics import f1_score, roc_auc_score
 
 from detectors import frame
-from detectors.columns import Columns, DictColumn
+from detectors.columns import Columns, DictColumn, Schema
 from detectors.dle import LossModel, estimate_losses, fit_loss, window_errors
 from detectors.domain import compare
 from detectors.weighted import score_weighted
@@ -23,18 +22,13 @@ from monitor.decode.ids import hash_texts
 from monitor.events import PartitionKey, RawBatch
 from monitor.replay import ReplayBatch, replay
 from monitor.runtime import build_engine, build_models
-from monitor.slow import LABELLED, Limits, SlowRunner, wanted_of
+from monitor.slow import Limits, SlowRunner, wanted_of
 from monitor.slow_worker import Job, run
 from monitor.store import open_store
 from monitor.store.sample_labels import labels_of
 from monitor.store.schema import model_state, score
 
 pytestmark = pytest.mark.timeout(600)  # children import heavy packages, seconds each on a busy machine
-REGRESSION = {n for n in LABELLED if n.startswith(("MA", "RM", "R2", "Mean", "AbsMax", "Regression"))} | {
-    "DummyMAE",
-    "DummyMAPE",
-    "DummyRMSE",
-}
 START_MS = 1_767_225_600_000
 CONFIG = """
 store: {{url: "sqlite:///{folder}/d.db"}}
@@ -203,102 +197,6 @@ def test_the_drift_of_texts_is_evidentlys_own_of_the_kept_ones(tmp_path):
     assert math.isnan(nothing.value) and "the reference holds no texts" in nothing.evidence["reason"]
 
 
-EVIDENTLYS = {
-    "CategoryCount": {"column": "town", "category": "x"}, "InListValueCount": {"column": "town", "values": ["x"]},
-    "OutListValueCount": {"column": "town", "values": ["x"]}, "InRangeValueCount": {"column": "a", "left": -1, "right": 1},
-    "OutRangeValueCount": {"column": "a", "left": -1, "right": 1}, "QuantileValue": {"column": "a", "quantile": 0.25},
-    "ColumnCorrelations": {"column_name": "a"}, "ColumnCorrelationMatrix": {"column_name": "a"}, "ValueStats": {"column": "a"},
-    "UniqueValueCount": {"column": "town"},
-    "GroupBy": {"metric": {"metric": "MeanValue", "options": {"column": "a"}}, "column_name": "town"},
-}  # fmt: skip
-
-
-def test_every_metric_and_preset_of_evidently_has_numbers_or_says_why_it_cannot():
-    """All of evidently.metrics and evidently.presets, on samples whose texts are all alike; the numbers against numpy and scipy."""
-    import evidently.metrics as metrics
-    import evidently.presets as presets
-    from scipy import stats
-
-    from monitor.evidently_job import Labels, score_metrics
-
-    rng = np.random.default_rng(0)
-
-    def sides(n, moved):
-        a = rng.normal(moved, 1, n)
-        out = plain(
-            {"a": a, "b": a + rng.normal(size=n)}, 1 / (1 + np.exp(-a)), np.where(a > 0, "1", "0"), {"town": list("xy") * (n // 2)}
-        )
-        return replace(out, raw={"note": DictColumn.from_list(["the same words"] * n)})
-
-    reference, window = sides(300, 0.0), sides(200, 1.0)
-    truth = tuple((rng.random(side.rows) < side.score).astype(int).astype(str).tolist() for side in (window, reference))
-    labels = Labels("binary", "1", ([*truth[0][:150], *[None] * 50], truth[1]))
-    kinds = {n: getattr(module, n) for module in (metrics, presets) for n in dir(module) if isinstance(getattr(module, n), type)}
-    assert len(kinds) > 90
-    found, refused = {}, {}
-    for name, kind in kinds.items():
-        options = EVIDENTLYS.get(name, {"column": "a"} if "column" in kind.__fields__ else {})
-        for s in score_metrics(window, reference, [{"metric": name, "options": options}], "r", labels):
-            if "reason" in s.evidence:
-                refused[name] = s.evidence["reason"]
-            else:
-                assert math.isfinite(s.value)
-                found.setdefault(name, {})[s.subject, s.name] = s.value
-    assert len(found) >= 60 and set(found).isdisjoint(refused) and set(found) | set(refused) == set(kinds)
-    assert all("which a sample of rows does not" in reason for n, reason in refused.items() if n not in REGRESSION), refused
-    assert "`task: ranking`" in refused["NDCG"] and "mmd" in refused["EmbeddingsDrift"]
-    assert {refused[n] for n in REGRESSION} == {f"{n} is of task regression; this model's is binary" for n in REGRESSION}
-    rooms = {n: kind.__module__.rsplit(".", 1)[-1] for n, kind in kinds.items()}
-    assert {n for n, room in rooms.items() if room in ("classification", "regression")} == LABELLED
-    right = np.array(window.label.to_list()[:150]) == np.array(truth[0][:150])
-    assert found["Accuracy"] == {("evidently", "evidently_accuracy"): pytest.approx(right.mean())}
-    area = roc_auc_score(np.array(truth[0][:150]) == "1", window.score[:150])
-    assert found["RocAuc"] == {("evidently", "evidently_roc_auc"): pytest.approx(area)}
-    assert found["F1Score"]["evidently", "evidently_f1_score"] == pytest.approx(
-        f1_score(truth[0][:150], window.label.to_list()[:150], pos_label="1")
-    )
-
-    a, b, town = window.numeric["a"], window.numeric["b"], np.array(window.categorical["town"].to_list())
-    assert found["MeanValue"] == {("a", "evidently_mean_value"): pytest.approx(a.mean())}
-    assert found["StdValue"]["a", "evidently_std_value"] == pytest.approx(a.std(ddof=1))
-    assert found["QuantileValue"]["a", "evidently_quantile_value"] == pytest.approx(np.quantile(a, 0.25))
-    assert found["CategoryCount"]["town", "evidently_category_count_share"] == 0.5
-    assert found["InRangeValueCount"]["a", "evidently_in_range_value_count_count"] == ((a >= -1) & (a <= 1)).sum()
-    assert found["UniqueValueCount"]["town", "evidently_unique_value_count_counts_x"] == 100
-    groups = {("evidently", f"evidently_group_by_metric_{t}"): pytest.approx(a[town == t].mean()) for t in "xy"}
-    assert found["GroupBy"] == groups
-    for name, rho in (("pearson", stats.pearsonr), ("spearman", stats.spearmanr), ("kendall", stats.kendalltau)):
-        key = "evidently", f"evidently_column_correlation_matrix_{name}_b"
-        assert found["ColumnCorrelations"][key] == pytest.approx(rho(a, b)[0])
-    assert found["DataDriftPreset"]["a", "evidently_value_drift"] == pytest.approx(stats.ks_2samp(reference.numeric["a"], a).pvalue)
-    (left,) = score_metrics(window, reference, [{"metric": "DriftedColumnsCount"}], "r")[:1]
-    assert left.evidence == {"left_out": ["note"]}
-    two = [{"metric": "ValueDrift", "options": {"column": "a", "method": method}} for method in ("psi", "ks")]
-    assert [s.name for s in score_metrics(window, reference, two, "r")] == ["evidently_value_drift", "evidently_value_drift_ks"]
-
-
-def test_evidentlys_metrics_of_errors_see_the_rows_whose_label_has_come():
-    from monitor.evidently_job import Labels, score_metrics
-
-    rng = np.random.default_rng(1)
-    window = plain({"a": rng.normal(size=100)}, rng.normal(size=100))
-    values = (window.score + rng.normal(size=100)).tolist()
-    labels = Labels("regression", None, ([*values[:80], *[None] * 20], []))
-    wanted = [{"metric": name} for name in sorted(REGRESSION)]
-    found = {s.name: s for s in score_metrics(window, window, wanted, "r", labels)}
-    off = np.array(values[:80]) - window.score[:80]
-    assert not [s for s in found.values() if "reason" in s.evidence and "dummy" not in s.name], found
-    assert found["evidently_mae_mean"].value == pytest.approx(np.abs(off).mean())
-    assert found["evidently_rmse"].value == pytest.approx(math.sqrt((off**2).mean()))
-    assert found["evidently_r2_score"].value == pytest.approx(r2_score(values[:80], window.score[:80]))
-    none = Labels("regression", None, ([None] * 100, []))
-    (empty,) = score_metrics(window, None, [{"metric": "MAE"}], "r", none)
-    assert "no label of the window's 100 sampled rows has come" in str(empty.evidence["reason"])
-    several = plain({"a": rng.normal(size=90)}, np.full(90, np.nan), list("abc") * 30)
-    (accuracy,) = score_metrics(several, None, [{"metric": "Accuracy"}], "r", Labels("multiclass", None, (list("abb") * 30, [])))
-    assert accuracy.value == pytest.approx(2 / 3)
-
-
 def test_metrics_of_labels_follow_the_labels_that_come(tmp_path):
     """Through the whole path: computed anew when another label comes, left out while they are of fewer labels."""
     table = rows(np.random.default_rng(4), 300)
@@ -354,8 +252,8 @@ def test_labels_are_found_by_the_rows_hashes(store_url):
             batches.append(ReplayBatch(role, RawBatch(at, offsets, np.full(len(values), START_MS), values, len(values))))
         replay(batches, build_engine(cfg, models, ("f",)), store, START_MS)
         hashes = hash_texts([*ids, "nobody"])
-        assert labels_of(store, hashes, 10_000, numbers=False) == ["0", "1", "0", None, None, None, None]
-        assert labels_of(store, hashes, 20_000, numbers=True) == [0.0, 1.0, 0.0, 1.0, 0.0, None, None]
+        assert labels_of(store, hashes, 10_000, models["m"].schema) == ["0", "1", "0", None, None, None, None]
+        assert labels_of(store, hashes, 20_000, Schema((), (), "regression")) == [0.0, 1.0, 0.0, 1.0, 0.0, None, None]
     finally:
         store.close()
 
@@ -612,7 +510,7 @@ def test_where_losses_cannot_be_predicted_dle_says_no_number_but_the_reason():
 
 def test_the_bands_of_weighted_estimates_hold_the_truth_as_often_as_they_say_and_are_no_wider():
     """Under covariate shift that moves calibration, over windows of which all rows, or two in five, are in the sample."""
-    from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score, roc_auc_score
+    from sklearn.metrics import accuracy_score, precision_score, recall_score
 
     def draw(rng, n, shift):
         x, z = rng.normal(shift, 1, n), rng.normal(size=n)

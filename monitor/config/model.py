@@ -228,6 +228,7 @@ class LabelSettings(Section):
 class CustomSettings(Section):
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,99}$")]
     function: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]  # package.module:function
+    interval: bool = True  # by 40 calls on counts that are drawn anew, where the function returns a number alone
 
 
 class PerformanceSettings(Section):
