@@ -24,7 +24,7 @@ class Choice:
 
     def named(self, feature: str, kind: str) -> tuple[str, ...]:
         """What the config names that can be had of this kind; empty where it leaves the choice to us."""
-        return tuple(name for name in self.features.get(feature, self.default) if kind in STATISTICS[name].kinds)
+        return tuple(dict.fromkeys(name for name in self.features.get(feature, self.default) if kind in STATISTICS[name].kinds))
 
     def statistics(self, feature: str, kind: str) -> tuple[str, ...]:
         return self.named(feature, kind) or defaults(kind)

@@ -80,7 +80,7 @@ def fit_pairs(columns: Columns, named: list[tuple[str, str]], strong: float, lim
     strength = np.abs(np.triu(filled @ filled.T / max(1, columns.rows), 1))
     for at in np.argsort(-strength, axis=None, kind="stable")[: 4 * limit].tolist():
         i, j = divmod(at, max(1, len(features)))
-        if strength[i, j] >= strong:
+        if i < j and strength[i, j] >= strong:
             wanted.setdefault((features[i], features[j]), None)
     found = [_fit(columns, x, y) for x, y in list(wanted)[:limit]]
     return [pair for pair in found if pair is not None]

@@ -10,6 +10,7 @@ be a function of the view: the same panes give the same scores, whoever publishe
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 
 from detectors.kinds import silent_columns
@@ -22,6 +23,7 @@ from monitor.estimates import estimated_performance, target_estimated
 from monitor.fairness import fairness
 from monitor.formulas import formulas
 from monitor.label_scores import labels
+from monitor.logs import log_event
 from monitor.model import Model
 from monitor.multivariate import multivariate
 from monitor.operations import cost_budget, operations
@@ -33,6 +35,8 @@ from monitor.target import target
 from monitor.view import GroupView, Memory, WindowView
 from monitor.worst_segments import worst_segments
 from monitor.worth import worth
+
+logger = logging.getLogger("driftd.analysis")
 
 GroupAnalyser = Callable[[GroupView], Iterable[Score]]
 WindowAnalyser = Callable[[WindowView], Iterable[tuple[Group, Score]]]
@@ -81,12 +85,31 @@ SETTLERS: dict[str, Callable[[Memory, Model], None]] = {"concept": settle_concep
 
 
 def analyse(view: WindowView) -> None:
-    """Run every analyser; scores are added to view.scores in the registries' order."""
+    """Run every analyser; scores are added to view.scores in the registries' order.
+
+    A score's key is its group, subject and name. A second one of the same key is left out and logged: it would take the window
+    with it. The config refuses the names that could make one (monitor/config/subjects.py).
+    """
+    taken: dict[Group, set[tuple[str, str]]] = {}
     for group, part in sorted(view.groups.items()):
-        found = view.scores.setdefault(group, [])
         silent = silent_columns(part.model.schema.kinds, None if part.profile is None else part.profile.vocabulary)
-        for analyser in GROUP_ANALYSERS.values():
-            found.extend(score for score in analyser(part) if score.subject not in silent)
-    for whole in WINDOW_ANALYSERS.values():
+        view.scores.setdefault(group, [])
+        for name, analyser in GROUP_ANALYSERS.items():
+            found = (score for score in analyser(part) if score.subject not in silent)
+            _add(view, group, found, taken.setdefault(group, set()), name)
+    for name, whole in WINDOW_ANALYSERS.items():
         for group, score in list(whole(view)):
-            view.scores.setdefault(group, []).append(score)
+            _add(view, group, [score], taken.setdefault(group, set()), name)
+
+
+def _add(view: WindowView, group: Group, scores: Iterable[Score], taken: set[tuple[str, str]], analyser: str) -> None:
+    kept = view.scores.setdefault(group, [])
+    for score in scores:
+        key = score.subject, score.name
+        if key in taken:
+            where = {"model": view.model.name, "window_start_ms": view.start_ms, "version": group[0], "segment": group[1]}
+            seen = {"analyser": analyser, "subject": score.subject, "score": score.name}
+            log_event(logger, logging.ERROR, "score_of_a_taken_name", **where, **seen)
+            continue
+        taken.add(key)
+        kept.append(score)

@@ -37,6 +37,7 @@ from detectors.request_errors import PART as REQUEST_ERRORS
 from detectors.score import Score
 from detectors.score_names import worse
 from detectors.trace import PART as ERRORS
+from monitor.config.compare import compare_subject
 from monitor.label_scores import is_mature
 from monitor.model import Model, VersionComparison
 from monitor.panes import Group
@@ -199,7 +200,7 @@ NAMES = ("compare_champion", "compare_challenger", "compare_effect", "compare_ef
 
 
 def _subject(wanted: VersionComparison) -> str:
-    return f"compare:{wanted.challenger}/{wanted.champion}:{wanted.metric}"
+    return compare_subject(wanted.champion, wanted.challenger, wanted.metric)
 
 
 def _scores(found: Comparison, wanted: VersionComparison, total: Piece) -> Iterator[Score]:

@@ -68,7 +68,7 @@ def _multivariate(m: ModelSettings) -> dict[str, Any] | None:
     wanted = m.multivariate
     if wanted is None:
         return None
-    options: dict[str, Any] = {"pca": wanted.pca, "mahalanobis": wanted.mahalanobis, "mmd": list(wanted.mmd)}
+    options: dict[str, Any] = {"pca": wanted.pca, "mahalanobis": wanted.mahalanobis, "mmd": list(dict.fromkeys(wanted.mmd))}
     if wanted.correlation is not None:
         named = wanted.correlation
         options |= {"pairs": [list(p) for p in named.pairs], "strong": named.strong, "limit": named.limit}

@@ -24,6 +24,7 @@ from detectors.worst_errors import PART as WORST_ERRORS
 from detectors.worst_errors import errors_of_reference
 from monitor.config import Config
 from monitor.config.model import ModelSettings
+from monitor.config.subjects import name_problems
 from monitor.panes import OTHER
 from monitor.parts import parts_of
 from monitor.runtime import schema_of
@@ -36,6 +37,8 @@ def build_reference(cfg: Config, store: Any, model: str, path: Path, types: tupl
     """Build and save; yields lines for people. Raises ValueError."""
     settings = _model(cfg, model)
     kinds, rows = _kinds(settings, path, types)
+    for _, problem, fix in name_problems(kinds):
+        raise ValueError(f"{path}: {problem}. {fix}.")
     for feature, kind in sorted(kinds.items()):
         origin = "config" if feature in settings.features else "inferred; override with --type"
         yield f"{feature}: {kind} ({origin})"

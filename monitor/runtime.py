@@ -71,7 +71,9 @@ def build_model(cfg: Config, settings: ModelSettings, store: Any, labels_come: b
         derived=derived_segments(settings, schema),
         resources=tuple(r.name for r in settings.resources),
         budget_usd_per_day=None if settings.cost is None else settings.cost.budget_usd_per_day,
-        fairness=Fairness(tuple(settings.fairness.protected), settings.fairness.favourable or settings.positive_label or ""),
+        fairness=Fairness(
+            tuple(dict.fromkeys(settings.fairness.protected)), settings.fairness.favourable or settings.positive_label or ""
+        ),
         min_rows=settings.min_rows,
         min_coverage=settings.labels.min_coverage,
         worth={(p, t): money for p, row in settings.performance.value.items() for t, money in row.items()},
@@ -86,7 +88,7 @@ def build_model(cfg: Config, settings: ModelSettings, store: Any, labels_come: b
         statistics=choice_of(settings),
         policy=policy_of(cfg, settings, labels_come),
         formulas=settings.profile,
-        formula_scores=tuple(settings.profile_scores),
+        formula_scores=tuple(dict.fromkeys(settings.profile_scores)),
         active_profile=active,
         activations=tuple(sorted(activations)),
         profiles=profiles,

@@ -13,6 +13,11 @@ OF_ANY_TASK = ("latency", "error_share")
 METRICS = ("error", "accuracy", "value", *(name for names in MEANS.values() for name in names))  # not every task has them
 
 
+def compare_subject(champion: str, challenger: str, metric: str) -> str:
+    """What the scores of a comparison are called by."""
+    return f"compare:{challenger}/{champion}:{metric}"
+
+
 def segment_names(model: dict[str, Any]) -> set[str]:
     """The names in a model's list `segments`, which may be broken elsewhere."""
     listed = model.get("segments")
@@ -27,6 +32,7 @@ def compare_problems(model: dict[str, Any], path: Path) -> Iterator[tuple[Path, 
     task, listed = model.get("task", "none"), model.get("compare")
     keys = segment_names(model)
     first: str | None = None
+    subjects: dict[str, int] = {}
     for i, wanted in enumerate(listed if isinstance(listed, list) else ()):
         if not isinstance(wanted, dict):
             continue
@@ -39,6 +45,11 @@ def compare_problems(model: dict[str, Any], path: Path) -> Iterator[tuple[Path, 
             elif pair_by != first:
                 yield (*path, "compare", i, "pair_by"), f"{pair_by!r} where {first!r} stands above", "write one key for all"
         metric = wanted.get("metric", "error")
+        subject = compare_subject(str(wanted.get("champion")), str(wanted.get("challenger")), str(metric))
+        if subject in subjects:
+            problem = f"its scores would stand under {subject!r}, as those of compare[{subjects[subject]}] do"
+            yield (*path, "compare", i), problem, "keep one of them: one mode for each pair of versions and metric"
+        subjects.setdefault(subject, i)
         allowed = [*OF_ANY_TASK, *(["error"] if task in ERROR_TASKS else [])]
         allowed += ["accuracy", "value"] if task in ERROR_TASKS and task != "regression" else []
         allowed += MEANS.get(task, ())

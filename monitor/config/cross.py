@@ -22,6 +22,7 @@ from monitor.config.model import DAEMON
 from monitor.config.performance import output_problems, performance_problems
 from monitor.config.secret import NAMED_BY_USERS, is_secret
 from monitor.config.statistics import profile_problems, statistics_problems
+from monitor.config.subjects import feature_problems
 from monitor.config.suggest import nearest as _nearest
 from monitor.config.template import QUERY_FIELDS, unknown_fields
 from monitor.config.units import parse_duration
@@ -199,6 +200,7 @@ def _model(model: dict[str, Any], path: Path) -> Found:
             yield (*path, "window", "slide"), problem, "for tumbling windows leave slide out"
         if slide > 0 and size // slide > 1000:
             yield (*path, "window", "slide"), "more than 1000 panes a window", "make slide longer"
+    yield from feature_problems(model, path)
     yield from expression_problems(model, path)
     yield from calibration_problems(model, path)
     yield from concept_problems(model, path)

@@ -63,7 +63,8 @@ def performance_problems(model: dict[str, Any], path: Path) -> Found:
         yield (*path, "performance", "custom"), "a model without a task has no outcomes", "write task: binary, for example"
     seen: set[str] = set()
     for i, name in enumerate(custom_names(model)):
-        if name in SCORE_NAMES or name in seen:
+        mine = {name, f"{name}_low", f"{name}_high"}  # it and its interval
+        if name in SCORE_NAMES or mine & seen:
             taken = "is a score of driftd's own" if name in SCORE_NAMES else "is taken by an earlier entry"
             yield (*path, "performance", "custom", i, "name"), f"{name!r} {taken}", "give it another name"
-        seen.add(name)
+        seen |= mine
