@@ -12,10 +12,11 @@ import math
 import numpy as np
 
 from detectors.columns import Floats
-from detectors.pairs import NumericPair
+from detectors.pairs import NumericPair, once
 from detectors.pvalues import anderson_darling_std
 
 
+@once
 def kolmogorov_smirnov(pair: NumericPair) -> float:
     """Greatest distance of F and G at the cells' edges (Kolmogorov 1933, Smirnov 1939)."""
     return float(np.abs(pair.gap).max())
@@ -26,6 +27,7 @@ def kolmogorov_smirnov_bound(pair: NumericPair) -> float:
     return max(0.0, float(np.maximum(-low, high).max()) - kolmogorov_smirnov(pair))
 
 
+@once
 def kuiper(pair: NumericPair) -> float:
     """Greatest F - G and greatest G - F, added (Kuiper 1960): equally sensitive in the tails."""
     return float(pair.gap.max() - pair.gap.min())
@@ -57,6 +59,7 @@ def wasserstein_bound(pair: NumericPair) -> float:
     return off / pair.spread
 
 
+@once
 def gap_areas(pair: NumericPair) -> Floats:
     """The integral of F - G over each cell, shape (k,), in the values' unit."""
     edges = np.where(np.isfinite(pair.ref.edges), pair.ref.edges, 0.0)  # the gap is 0 at infinite edges
@@ -79,6 +82,7 @@ def energy_bound(pair: NumericPair) -> float:
     return math.sqrt(2.0 * (value + float(off)) / pair.spread) - math.sqrt(2.0 * max(0.0, value - float(off)) / pair.spread)
 
 
+@once
 def cramer_von_mises(pair: NumericPair) -> float:
     """nm / (n + m)^2 times the sum of (F - G)^2 over all rows of both (Anderson 1962)."""
     n, m = float(pair.n), float(pair.m)
@@ -95,6 +99,7 @@ def cramer_von_mises_bound(pair: NumericPair) -> float:
     return n * m / (n + m) ** 2 * float((held * np.maximum(most - straight, straight - least))[open_cells].sum())
 
 
+@once
 def anderson_darling(pair: NumericPair) -> float:
     """Two-sample Anderson-Darling in its midrank form, normed to mean 0 and deviation 1 (Scholz, Stephens 1987).
 
@@ -125,6 +130,7 @@ def anderson_darling_bound(pair: NumericPair) -> float:
     return n * m / total * float(off) / anderson_darling_std(pair.n, pair.m)
 
 
+@once
 def gap_square(pair: NumericPair) -> Floats:
     """The mean of (F - G)^2 over each cell's width."""
     a, b = pair.gap[:-1], pair.gap[1:]

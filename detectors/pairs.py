@@ -10,7 +10,9 @@ A pair is read-only, and its statistics are pure functions of it.
 from __future__ import annotations
 
 import math
-from functools import cached_property
+from collections.abc import Callable
+from functools import cached_property, wraps
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -39,6 +41,7 @@ class NumericPair:
             self.ref, self.cur = reference.cells(), current.cells()
         else:
             raise ValueError("a grid summary and an adaptive one have no cells in common")
+        self.known: dict[object, object] = {}
         self.reference, self.current = reference, current
         self.n, self.m = reference.rows, current.rows
         self.infinite = reference.infinite + current.infinite
@@ -133,6 +136,7 @@ class CategoryPair:
     """n rows of the reference and m of the window by value, values in order."""
 
     def __init__(self, reference: CategorySummary, current: CategorySummary) -> None:
+        self.known: dict[object, object] = {}
         self.reference, self.current = reference, current
         self.n, self.m = reference.rows, current.rows
         self.infinite = 0
@@ -159,6 +163,19 @@ class CategoryPair:
 
 
 Pair = NumericPair | CategoryPair
+Of = TypeVar("Of", bound=Callable[[Any], Any])
+
+
+def once(of: Of) -> Of:
+    """A function of a pair that is computed when it is first asked for: of a statistic, its p-value and its verdict."""
+
+    @wraps(of)
+    def value(pair: Pair) -> Any:
+        if of not in pair.known:
+            pair.known[of] = of(pair)
+        return pair.known[of]
+
+    return cast(Of, value)
 
 
 def _exact(side: Cells, exact_sums: bool) -> Bools:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import ndtr
 
-from detectors.pairs import NumericPair
+from detectors.pairs import NumericPair, once
 
 
+@once
 def rank_biserial(pair: NumericPair) -> float:
     """In [-1, 1]; rows of one cell count as ties."""
     below = np.cumsum(pair.ref.counts) - pair.ref.counts / 2.0
@@ -33,7 +34,7 @@ def mann_whitney_p(pair: NumericPair) -> float:
     n, m = float(pair.n), float(pair.m)
     total = n + m
     ties = (pair.ref.counts + pair.cur.counts).astype(np.float64)
-    variance = n * m / 12.0 * (total + 1.0 - float((ties**3 - ties).sum()) / (total * (total - 1.0)))
+    variance = n * m / 12.0 * (total + 1.0 - float((ties * ties * ties - ties).sum()) / (total * (total - 1.0)))
     if total < 2 or variance <= 0:
         return float("nan")
     far = abs(rank_biserial(pair)) * n * m / 2.0

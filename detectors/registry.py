@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from detectors import drift, ordered, pvalues, ranks, shifts
-from detectors.pairs import CategoryPair, NumericPair, Pair
+from detectors.pairs import CategoryPair, NumericPair, Pair, once
 from detectors.statistic import Statistic
 
 BOTH = ("numeric", "category")
@@ -39,20 +39,30 @@ def _cramers_v(pair: CategoryPair) -> float:
     return drift.cramers_v(*pair.bins)
 
 
+@once
+def _of_chi_square(pair: Pair) -> tuple[float, float]:
+    return drift.chi_square(*pair.bins)
+
+
+@once
+def _of_g_test(pair: Pair) -> tuple[float, float]:
+    return drift.g_test(*pair.bins)
+
+
 def _chi_square(pair: Pair) -> float:
-    return drift.chi_square(*pair.bins)[0]
+    return _of_chi_square(pair)[0]
 
 
 def _chi_square_p(pair: Pair) -> float:
-    return drift.chi_square(*pair.bins)[1]
+    return _of_chi_square(pair)[1]
 
 
 def _g_test(pair: Pair) -> float:
-    return drift.g_test(*pair.bins)[0]
+    return _of_g_test(pair)[0]
 
 
 def _g_test_p(pair: Pair) -> float:
-    return drift.g_test(*pair.bins)[1]
+    return _of_g_test(pair)[1]
 
 
 STATISTICS: dict[str, Statistic] = {

@@ -10,15 +10,17 @@ from detectors.category import CategorySummary
 from detectors.choice import Choice
 from detectors.labelled.folding import by_label
 from detectors.labelled.tally import Metric
+from detectors.pairs import CategoryPair, NumericPair, Pair
 from detectors.performance import PerformanceSummary
 from detectors.profile import PREDICTION, Profile
 from detectors.score import Score
-from detectors.univariate import AUTO, category_drift, nothing_to_say, numeric_drift
+from detectors.univariate import AUTO, category_drift, nothing_to_say, numeric_drift, pair_drift
 from detectors.window import Numeric, WindowSummary
 
 SHARES_MOST = 10  # values of a category whose share is a score of its own
 REFERENCE_SHARES_MOST = 50  # of a reference, so that what is frequent in a window is found there
 TARGET_SHARES_MOST = 100  # labels
+PAIRS = 256  # features whose pairs are kept until their scores are judged, 50 kB each
 QUANTILES = {"p01": 0.01, "p05": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95, "p99": 0.99}
 
 
@@ -29,10 +31,12 @@ def score_window(
     window_seconds: float,
     baseline_name: str = "first_windows",
     choice: Choice = AUTO,
+    pairs: dict[str, Pair] | None = None,
 ) -> list[Score]:
     """Scores of a window's inputs, predictions, latency and traffic, in a fixed order.
 
-    profile: the reference that summary counts in. baseline: the learned one where there is no profile.
+    profile: the reference that summary counts in. baseline: the learned one where there is no profile. pairs: gets those of the
+    first PAIRS features, for whoever judges the scores.
     """
     name = profile.name if profile else (baseline_name if baseline else "")
     known: Profile | WindowSummary | None = profile or baseline
@@ -40,14 +44,18 @@ def score_window(
     for feature, column in summary.numeric.items():
         out.extend(_numeric(feature, column))
         if known is not None and feature in known.numeric:
-            out.extend(numeric_drift(feature, column, known.numeric[feature], name, choice))
+            pair: Pair = NumericPair(known.numeric[feature], column)
+            _keep(pairs, feature, pair)
+            out.extend(pair_drift(feature, pair, "numeric", name, choice))
         elif known is not None:
             out.append(nothing_to_say(feature, column.rows, name, _unlike(feature, "numeric", feature in known.categorical)))
     for feature, counts in summary.categorical.items():
         out.extend(_category(feature, counts))
         out.extend(_shares(feature, counts, known.categorical.get(feature) if known is not None else None))
         if known is not None and feature in known.categorical:
-            out.extend(category_drift(feature, counts, known.categorical[feature], name, choice))
+            pair = CategoryPair(known.categorical[feature], counts)
+            _keep(pairs, feature, pair)
+            out.extend(pair_drift(feature, pair, "category", name, choice))
         elif known is not None:
             out.append(nothing_to_say(feature, counts.rows, name, _unlike(feature, "category", feature in known.numeric)))
     out.extend(_prediction(summary, profile, baseline, name, choice))
@@ -60,6 +68,11 @@ def score_window(
     out.append(Score("traffic", "throughput_eps", rows / window_seconds, rows))
     out.append(Score("traffic", "error_share", summary.errors / rows if rows else math.nan, rows))
     return out
+
+
+def _keep(pairs: dict[str, Pair] | None, feature: str, pair: Pair) -> None:
+    if pairs is not None and len(pairs) < PAIRS:
+        pairs[feature] = pair
 
 
 def _unlike(feature: str, kind: str, other_kind: bool) -> str:

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from detectors.pairs import CategoryPair, NumericPair, Pair
+from detectors.pairs import CategoryPair, NumericPair, Pair, once
 from detectors.pvalues import normal_p, student_p
 
 
@@ -19,6 +19,7 @@ def mean_shift(pair: NumericPair) -> float:
     return (c.mean - r.mean) / pooled if pooled > 0 else math.nan
 
 
+@once
 def welch_t(pair: NumericPair) -> float:
     """Welch's t of the means, whose variances may differ (Welch 1947); as scipy.stats.ttest_ind(equal_var=False)."""
     error = _mean_errors(pair)

@@ -47,7 +47,8 @@ def inputs(view: GroupView) -> Iterable[Score]:
     if view.inputs is None:
         return []
     seconds = (view.end_ms - view.start_ms) / 1000.0
-    return score_window(view.inputs, view.profile, view.learned, seconds, view.reference, view.model.statistics)
+    pairs = None if view.segment else view.pairs
+    return score_window(view.inputs, view.profile, view.learned, seconds, view.reference, view.model.statistics, pairs)
 
 
 def performance(view: GroupView) -> Iterable[Score]:

@@ -30,7 +30,7 @@ from detectors.calibrate.null import NullTable
 from detectors.calibrate.nulls import NORMAL, NORMAL_EITHER, STUDENT, prepare
 from detectors.calibrate.series import SERIES, Series, deviate_at, deviates, probability, series_of, width
 from detectors.category import CategorySummary
-from detectors.pairs import CategoryPair, Numeric, NumericPair, Pair
+from detectors.pairs import CategoryPair, Numeric, NumericPair, Pair, once
 from detectors.performance import PerformanceSummary
 from detectors.profile import PREDICTION
 from detectors.score import Score
@@ -188,6 +188,8 @@ def _statistic(score: Score) -> str:
 
 def pair_of(part: GroupView, subject: str) -> Pair | None:
     """A feature's columns of reference and window, side by side; None where one is not there or both do not fit."""
+    if subject in part.pairs:
+        return part.pairs[subject]
     if subject == TARGET:
         labels = part.profile.performance.get(part.segment) if part.profile else None
         return target_pair(part.performance, labels) if part.performance is not None and labels is not None else None
@@ -228,6 +230,7 @@ def _drift(group: Group, at: int, score: Score, pair: Pair | None, part: GroupVi
     )  # fmt: skip
 
 
+@once
 def _beyond_hours(pair: Pair) -> float:
     if isinstance(pair, NumericPair):
         return beyond_hours(pair.p, pair.q)

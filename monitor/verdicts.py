@@ -118,8 +118,8 @@ def _streak(member: _Member) -> float:
     """The chance of a streak as long as the rules want, all as far out as this window."""
     if member.item.held and member.item.past is None and not member.item.settled:
         return 1.0  # it is looked at, and cannot alarm
-    if math.isnan(member.probability):
-        return math.nan
+    if math.isnan(member.probability) or member.windows <= 1:
+        return member.probability
     return float(streak_probability(np.array([member.probability]), member.windows, member.rho)[0])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from detectors.pairs import Pair
 from detectors.performance import PerformanceSummary
 from detectors.profile import Profile
 from detectors.score import Score
@@ -42,6 +43,7 @@ class GroupView:
     profile: Profile | None  # the built reference that inputs count in
     learned: WindowSummary | None  # the one of the model's first windows, where there is no built one
     reference: str  # its name in results
+    pairs: dict[str, Pair] = field(default_factory=dict, compare=False)  # of features of all rows, from scores to verdicts
 
     @property
     def rows(self) -> int:

@@ -13,6 +13,8 @@ from detectors.pvalues import kuiper_p
 STEPS = 80
 KS_POINTS = 80
 FARTHEST = 7.5  # standard deviations to which the saddlepoint's curve is drawn
+_TILTS = np.linspace(0.05, FARTHEST, STEPS)
+_FURTHER = 0.6 * np.linspace(0, 1, STEPS) ** 2 * FARTHEST
 EXACT_HITS = 2_000  # with more hits in both, the likelihood ratio's root is as good as the exact sum
 
 
@@ -67,16 +69,17 @@ def _saddle(x: Floats, shares: Floats, n: float) -> tuple[Floats, Floats]:
     std = float(np.sqrt(shares @ x**2))
     if std <= 0:
         return np.array([0.0, 1.0]), np.array([0.0, -700.0])
-    theta = np.linspace(0.05, FARTHEST, STEPS) / (std * np.sqrt(n))
-    theta = theta * (1.0 + 0.6 * np.linspace(0, 1, STEPS) ** 2 * FARTHEST / np.sqrt(n))  # short tails: tilt further
-    tilted = theta[:, None] * x[None, :]
-    top = tilted.max(axis=1)
-    weight = np.exp(tilted - top[:, None]) * shares
-    total = weight.sum(axis=1)
+    theta = _TILTS / (std * np.sqrt(n))
+    theta = theta * (1.0 + _FURTHER / np.sqrt(n))  # short tails: tilt further
+    top = theta * float(x.max())
+    weight = theta[:, None] * x
+    weight -= top[:, None]
+    np.exp(weight, out=weight)
+    weight *= shares
+    total, first, second = (weight @ np.stack([np.ones(len(x)), x, x * x], axis=1)).T
     cumulant = np.log(total) + top
-    weight /= total[:, None]
-    mean = weight @ x
-    variance = np.maximum(weight @ x**2 - mean**2, 1e-18)
+    mean = first / total
+    variance = np.maximum(second / total - mean**2, 1e-18)
     w = np.sqrt(np.maximum(2.0 * n * (theta * mean - cumulant), 1e-18))
     u = theta * np.sqrt(n * variance)
     density = np.exp(-(w**2) / 2.0) / np.sqrt(2.0 * np.pi)

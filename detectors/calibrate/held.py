@@ -33,7 +33,7 @@ from detectors.calibrate.null import NullTable
 from detectors.calibrate.nulls import CALIBRATED, FINE, pair_null, rounded
 from detectors.calibrate.quadratic import quadratic_null, squares_null
 from detectors.columns import Floats
-from detectors.pairs import CategoryPair, NumericPair, Pair
+from detectors.pairs import CategoryPair, NumericPair, Pair, once
 from detectors.registry import STATISTICS
 
 OUTSIDE = 10.0  # rows of the window that are expected beyond each of the outer quantiles
@@ -99,7 +99,7 @@ def _energy(pair: NumericPair, value: float) -> Move:
     inner = _between(pair)
     square = 2.0 * float((pair.widths * ordered.gap_square(pair))[inner].sum()) / pair.spread
     outer = max(0.0, value * value - square)
-    weights, upto = _grouped(pair, inner, np.sqrt)
+    weights, upto = _grouped(pair, np.sqrt)
     if _nothing_moves(weights, upto):
         return Move(0.0, squares_null(np.ones(1)), lambda place: place, ONE_PLACE)
     table = _squares(weights.tobytes(), upto.tobytes()).scaled(2.0 / (pair.spread * effective_rows(pair.n, pair.m)))
@@ -110,7 +110,7 @@ def _wasserstein(pair: NumericPair, value: float) -> Move:
     inner = _between(pair)
     distance = float(np.abs(ordered.gap_areas(pair))[inner].sum()) / pair.spread
     outer = max(0.0, value - distance)
-    weights, upto = _grouped(pair, inner, lambda v: v)
+    weights, upto = _grouped(pair, lambda v: v)
     if _nothing_moves(weights, upto):
         return Move(0.0, squares_null(np.ones(1)), lambda place: place, ONE_PLACE)
     table = _absolutes(weights.tobytes(), upto.tobytes()).scaled(1.0 / (pair.spread * math.sqrt(effective_rows(pair.n, pair.m))))
@@ -142,6 +142,7 @@ _VALUES = frozenset({*CALIBRATED, *NEW, *_ORDERED, *moves.MOVES})
 HELD = _VALUES | {f"{name}_p" for name in _VALUES if STATISTICS[name].p_value is not None}  # names that `held` knows
 
 
+@once
 def _joined(pair: NumericPair) -> tuple[Floats, Floats, Floats]:
     """Of the reference's cells, joined to about GROUPS: shares, the distribution function in their middle, and the share of those
     that are one value; all of shape (groups,)."""
@@ -156,6 +157,7 @@ def _joined(pair: NumericPair) -> tuple[Floats, Floats, Floats]:
     return share, np.clip(middle, 0.5 / pair.n, 1.0 - 0.5 / pair.n), np.where(alone, share, 0.0)
 
 
+@once
 def _between(pair: NumericPair) -> np.ndarray:
     """The cells between the outer quantiles, (k,)."""
     n, m = rounded(pair.n, pair.m)
@@ -169,21 +171,28 @@ def _between(pair: NumericPair) -> np.ndarray:
     )
 
 
-def _grouped(pair: NumericPair, inner: np.ndarray, norm: Callable[[Floats], Floats]) -> tuple[Floats, Floats]:
+@once
+def _wide(pair: NumericPair) -> tuple[Floats, Floats, Floats]:
+    """Of the inner cells that have a width: it, the distribution function in them, and its deviation; all (cells,)."""
+    after = np.cumsum(pair.ref.counts) / pair.n
+    at = np.where(pair.atoms, after, after - pair.p / 2.0)
+    there = _between(pair) & (at > 0) & (at < 1) & (pair.widths > NARROW * pair.spread)
+    at = at[there]
+    return pair.widths[there], at, np.sqrt(at * (1.0 - at))
+
+
+def _grouped(pair: NumericPair, norm: Callable[[Floats], Floats]) -> tuple[Floats, Floats]:
     """Widths of the inner cells, joined to about GROUPS of like weight, and the distribution function in them; both (groups,).
 
     norm: of width (a distance adds widths, a root of squares adds their roots): only what is joined depends on it.
     """
-    after = np.cumsum(pair.ref.counts) / pair.n
-    at = np.where(pair.atoms, after, after - pair.p / 2.0)
-    there = inner & (at > 0) & (at < 1) & (pair.widths > NARROW * pair.spread)
-    width, at = pair.widths[there], at[there]
+    width, at, std = _wide(pair)
     if not len(width):
         return np.zeros(1), np.full(1, 0.5)
-    std = np.sqrt(at * (1.0 - at))
     parts = np.cumsum(norm(width) * std)
     group = np.minimum((parts / parts[-1] * GROUPS).astype(np.int64), GROUPS - 1)
-    kept, place = np.unique(group, return_inverse=True)
-    total = np.bincount(place, width * std, len(kept))
-    middle = np.bincount(place, width * std * at, len(kept)) / total
-    return total / np.sqrt(middle * (1.0 - middle)), middle
+    wide = width * std
+    sums, first = np.bincount(group, wide, GROUPS), np.bincount(group, wide * at, GROUPS)
+    kept = sums > 0.0
+    middle = first[kept] / sums[kept]
+    return sums[kept] / np.sqrt(middle * (1.0 - middle)), middle

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy.special import betaln, fdtrc, fdtri, gammaln, ndtr, ndtri, ndtri_exp, stdtr, stdtrit
@@ -160,18 +161,26 @@ def _uneven(pair: NumericPair, times: float) -> str:
 
 def _shape(pair: NumericPair) -> tuple[float, float, float]:
     """Skew and excess kurtosis of the reference, and the skew of its squared deviations, from the cells' means."""
-    there = pair.ref.counts > 0
-    weight = pair.ref.counts[there] / float(pair.ref.counts.sum())
-    value = pair.ref.sums[there] / pair.ref.counts[there]
+    return _shape_of(np.asarray(pair.ref.counts, dtype=np.int64).tobytes(), np.asarray(pair.ref.sums, dtype=np.float64).tobytes())
+
+
+@lru_cache(maxsize=1024)
+def _shape_of(counts: bytes, sums: bytes) -> tuple[float, float, float]:
+    rows = np.frombuffer(counts, dtype=np.int64)
+    there = rows > 0
+    weight = rows[there] / float(rows.sum())
+    value = np.frombuffer(sums)[there] / rows[there]
     value = value - float(weight @ value)
     square = float(weight @ value**2)
     if not square > 0 or not math.isfinite(square):
         return 0.0, 0.0, 0.0
     value = value / math.sqrt(square)
-    kurtosis = float(weight @ value**4) - 3.0
-    spread = float(weight @ value**4) - 1.0
-    of_squares = float(weight @ (value**2 - 1.0) ** 3) / spread**1.5 if spread > 1e-9 else 0.0
-    return float(weight @ value**3), kurtosis, of_squares
+    squared = value * value
+    fourth = float(weight @ (squared * squared))
+    spread = fourth - 1.0
+    away = squared - 1.0
+    of_squares = float(weight @ (away * away * away)) / spread**1.5 if spread > 1e-9 else 0.0
+    return float(weight @ (squared * value)), fourth - 3.0, of_squares
 
 
 MOVES: dict[str, Callable[[NumericPair, float], Move | None]] = {

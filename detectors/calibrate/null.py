@@ -8,6 +8,7 @@ tails of all scores here do (they are distances: their squares are sums of squar
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,7 @@ from detectors.columns import Floats
 
 TAILS: Floats = 10.0 ** -np.concatenate([[0.0, 0.05, 0.15, 0.3010299956639812, 0.5, 0.7994], np.arange(1.0, 10.01, 0.25)])
 _LOG: Floats = np.log(TAILS)
+_FALL = [-float(log) for log in _LOG]  # ascending
 _HALF, _SIGMA = 3, 5  # places of the probabilities 0.5 and 0.1587 (one standard deviation) in TAILS
 
 
@@ -60,7 +62,7 @@ class NullTable:
         if value > last:
             log = float(_LOG[-1]) * (value / last) ** 2 if last > 0 else -math.inf
             return math.exp(max(log, -700.0))
-        at = int(np.searchsorted(values, value, side="left"))
+        at = int(values.searchsorted(value))
         if at == 0:
             return 1.0
         low, high = float(values[at - 1]), float(values[at])
@@ -69,7 +71,9 @@ class NullTable:
 
     def value_at(self, probability: float) -> float:
         """The value that is reached or passed with this probability."""
-        log = math.log(max(probability, 1e-300))
-        if log < _LOG[-1]:
-            return float(self.values[-1]) * math.sqrt(log / float(_LOG[-1]))
-        return float(np.interp(-log, -_LOG, self.values))
+        fall = -math.log(max(probability, 1e-300))
+        if fall > _FALL[-1]:
+            return float(self.values[-1]) * math.sqrt(fall / _FALL[-1])
+        at = min(bisect_right(_FALL, fall), len(_FALL) - 1)
+        low, high = float(self.values[at - 1]), float(self.values[at])
+        return low + (high - low) / (_FALL[at] - _FALL[at - 1]) * (max(fall, 0.0) - _FALL[at - 1])

@@ -7,6 +7,8 @@ Kuonen 1999), which is drawn as a curve over the tilt: nothing is solved.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from scipy.special import log_ndtr, ndtr
 
@@ -31,10 +33,10 @@ def quadratic_null(weights: Floats, upto: Floats, jumps: Floats) -> NullTable:
 def squares_null(weights: Floats) -> NullTable:
     """Of sum w chi^2_1, weights (k,) > 0."""
     w = np.asarray(weights / weights.max())
-    near = 1.0 - np.geomspace(1.0, 1.0 / (2.0 * np.log(1.0 / NEAREST)), POINTS)  # 2 tilt, from 0 up to where the tail ends
-    tilt = np.concatenate([-np.geomspace(4.0 * len(w), 0.02, POINTS // 2), near[1:]]) / 2.0
+    tilt = _tilts(len(w))
     rest = 1.0 - 2.0 * tilt[:, None] * w
-    at, cumulant, second = (w / rest).sum(axis=1), -0.5 * np.log(rest).sum(axis=1), 2.0 * ((w / rest) ** 2).sum(axis=1)
+    part = w / rest
+    at, cumulant, second = part.sum(axis=1), -0.5 * np.log(rest).sum(axis=1), 2.0 * (part * part).sum(axis=1)
     r = np.sign(tilt) * np.sqrt(np.maximum(2.0 * (tilt * at - cumulant), 1e-12))
     u = tilt * np.sqrt(second)
     normal = np.exp(-(r**2) / 2.0) / np.sqrt(2.0 * np.pi)
@@ -43,3 +45,9 @@ def squares_null(weights: Floats) -> NullTable:
     survival = np.where((survival > 0) & (np.abs(r) > 0.05), survival, star)
     survival = np.minimum.accumulate(np.clip(survival, 1e-300, 1.0))
     return NullTable.from_survival(at * float(weights.max()), np.log(survival))
+
+
+@lru_cache(maxsize=64)
+def _tilts(weights: int) -> Floats:
+    near = 1.0 - np.geomspace(1.0, 1.0 / (2.0 * np.log(1.0 / NEAREST)), POINTS)  # 2 tilt, from 0 up to where the tail ends
+    return np.asarray(np.concatenate([-np.geomspace(4.0 * weights, 0.02, POINTS // 2), near[1:]]) / 2.0)

@@ -46,17 +46,18 @@ def sum_nulls(name: str, many: Sequence[Floats], reference_rows: int, rows: int)
     starts = np.cumsum([0, *(len(shares) for shares in many)])
     every = np.concatenate(many)
     moments = _moments(name, every, starts[:-1], reference_rows, rows)
-    values = _pearson(*moments)
     rare = (rows * every < FEW_ROWS) & (every < SMALL_SHARE)
     rare[[int(np.argmax(shares)) + start for shares, start in zip(many, starts.tolist(), strict=False)]] = False
     few = np.add.reduceat(rare, starts[:-1], dtype=np.int64)
     with_laws = np.flatnonzero((few > 0) & (few <= RARE) & (np.diff(starts) <= MANY)).tolist()
-    tables = [NullTable(of) for of in values]
+    tables = dict.fromkeys(range(len(many)), NullTable(TAILS))
+    without = np.setdiff1d(np.arange(len(many)), with_laws)
+    tables.update(zip(without.tolist(), map(NullTable, _pearson(*moments[:, without])), strict=True))
     if with_laws:
         sides = [(many[i], rare[starts[i] : starts[i + 1]]) for i in with_laws]
-        for i, table in zip(with_laws, convolved(name, sides, moments[:, with_laws], reference_rows, rows), strict=True):
-            tables[i] = table
-    return [NullTable(np.sqrt(np.maximum(table.values, 0.0))) for table in tables] if OVER_BINS[name].root else tables
+        tables.update(zip(with_laws, convolved(name, sides, moments[:, with_laws], reference_rows, rows), strict=True))
+    found = list(tables.values())
+    return [NullTable(np.sqrt(np.maximum(table.values, 0.0))) for table in found] if OVER_BINS[name].root else found
 
 
 def pearson(mean: float, variance: float, third: float) -> NullTable:

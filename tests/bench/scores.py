@@ -95,9 +95,11 @@ def categories(features: int, values: int) -> Make:
 
 
 def forget_nulls() -> None:
+    """All that is kept of a reference or of a number of rows; not what is made once in a process."""
     for found in pkgutil.iter_modules(calibrate.__path__, "detectors.calibrate."):
         for made in vars(importlib.import_module(found.name)).values():
-            if hasattr(made, "cache_clear") and not isinstance(made, type):
+            constant = hasattr(made, "cache_parameters") and made.cache_parameters()["maxsize"] == 1
+            if hasattr(made, "cache_clear") and not isinstance(made, type) and not constant:
                 made.cache_clear()
 
 
