@@ -29,10 +29,14 @@ PROMOTE, KEEP_WAITING, ROLL_BACK = "promote", "keep waiting", "roll back"
 SHRINK = 1000.0
 UNSEEN = 2.0  # of rows or pairs that might have been wrong in one version alone, beside those that were
 MEANS = {
+    "binary": ("brier", "log_loss"),
+    "multiclass": ("brier", "log_loss"),
+    "regression": ("mse",),
     "multilabel": ("subset_accuracy", "jaccard", "hamming_loss"),
     "ranking": ("ndcg_at_k", "map_at_k", "mrr"),
     "quantile": ("pinball", "crps"),
 }  # metrics that are means over labelled rows
+SUM_OF = {"mse": "sq_error"}  # how the sum of one is called
 SPREAD = 0.1  # T in standard deviations of a row, where the config names no effect that matters
 
 
@@ -110,17 +114,22 @@ def paired(champion: ErrorTrace, challenger: ErrorTrace, right: bool) -> Piece:
     return _of_pairs(rows_a[a].astype(np.float64), errors_a[a], errors_b[b], right)
 
 
-def paired_requests(champion: RequestErrors, challenger: RequestErrors, newest_pane: int, right: bool) -> Piece:
+def paired_requests(
+    champion: RequestErrors, challenger: RequestErrors, newest_pane: int, right: bool, loss: str | None = None
+) -> Piece:
     """The piece of one window, of requests that both versions answered as often, by what each said to the same one.
+
+    loss: the key of a loss that both kept (detectors/losses.py), instead of the errors; requests without it are no pairs.
 
     Of a window's requests those count whose later answer lies in its newest pane: each once, however windows overlap.
     """
     level = max(champion.level, challenger.level)
     (keys_a, panes_a, rows_a, errors_a), (keys_b, panes_b, rows_b, errors_b) = (
-        side.by_request(level) for side in (champion, challenger)
+        side.by_request(level, loss) for side in (champion, challenger)
     )
     _, a, b = np.intersect1d(keys_a, keys_b, assume_unique=True, return_indices=True)
     same = (rows_a[a] == rows_b[b]) & (np.maximum(panes_a[a], panes_b[b]) == newest_pane)
+    same &= np.isfinite(errors_a[a]) & np.isfinite(errors_b[b])
     a, b = a[same], b[same]
     return _of_pairs(rows_a[a].astype(np.float64), errors_a[a], errors_b[b], right)
 
@@ -219,9 +228,11 @@ def metric_sums(performance: PerformanceSummary, metric: str) -> Sums | None:
     """Of one of MEANS; None where the task has it not."""
     if metric not in MEANS.get(performance.schema.task, ()):
         return None
+    sums = performance.sums
     if metric == "subset_accuracy":
-        return share_sums(performance.rows, int(performance.sums["exact"]))
-    return Sums(performance.sums["rows"], performance.sums[metric], performance.sums[f"{metric}_sq"])
+        return share_sums(performance.rows, int(sums["exact"]))
+    rows, name = sums["scored" if metric in ("brier", "log_loss") else "rows"], SUM_OF.get(metric, metric)
+    return Sums(rows, sums[name], sums[f"{name}_sq"])
 
 
 def value_sums(performance: PerformanceSummary, values: dict[str, dict[str, float]]) -> Sums:

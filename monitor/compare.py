@@ -33,6 +33,7 @@ from detectors.compare import (
 )
 from detectors.error_cells import PART as ERROR_CELLS
 from detectors.limits import judge
+from detectors.losses import LOSSES, loss_key
 from detectors.request_errors import PART as REQUEST_ERRORS
 from detectors.score import Score
 from detectors.score_names import worse
@@ -46,7 +47,9 @@ from monitor.view import GroupView, Memory, WindowView
 
 KEEP = 2000  # windows
 _DIRTY = "compare-dirty"  # the first window of each comparison whose scores are out of date
-AS_SCORE = {"error": "mae", "value": "value_per_event", "latency": "latency_p50_ms"}  # that gets worse the same way
+AS_SCORE = {
+    "error": "mae", "brier": "mae", "log_loss": "mae", "mse": "mae", "value": "value_per_event", "latency": "latency_p50_ms",
+}  # that gets worse the same way  # fmt: skip
 OF_ANY_TASK = ("latency", "error_share")  # they need no labels
 SHARES = ("accuracy", "error_share", "subset_accuracy")  # and the error of a classifier
 
@@ -76,7 +79,8 @@ def _piece(wanted: VersionComparison, champion: GroupView, challenger: GroupView
         if parts[0] is None or parts[1] is None:
             return Piece()
         newest = (view.end_ms - 1) // view.model.slide_ms
-        return paired_requests(parts[0], parts[1], newest, right=wanted.metric == "accuracy")
+        loss = loss_key(wanted.metric, wanted.values) if wanted.metric in LOSSES else None
+        return paired_requests(parts[0], parts[1], newest, wanted.metric == "accuracy", loss)
     traces = [None if g.performance is None else g.performance.parts.get(ERRORS) for g in (champion, challenger)]
     if wanted.paired:
         if None in traces:

@@ -7,6 +7,7 @@ from typing import Any
 
 from detectors.class_cells import PART as CLASSES
 from detectors.label_spread import LABELS, SCORES
+from detectors.losses import LOSSES, VALUE, loss_key
 from detectors.outliers import PART as OUTLIERS
 from detectors.outliers import WORST_ROWS
 from detectors.request_errors import PART as REQUEST_ERRORS
@@ -95,7 +96,15 @@ def _reads_errors(m: ModelSettings) -> bool:
 
 def _request_errors(m: ModelSettings) -> dict[str, Any] | None:
     wanted = [c.pairs for c in m.compare if c.pair_by is not None]
-    return {"pane_ms": m.window.slide_ms, "requests": max(wanted)} if wanted and m.task in ERROR_TASKS else None
+    if not wanted or m.task not in ERROR_TASKS:
+        return None
+    losses = {}
+    for c in m.compare:
+        if c.pair_by is not None and c.metric in LOSSES:
+            worth = (c.values or m.performance.value) if c.metric == VALUE else {}
+            losses[loss_key(c.metric, worth)] = [c.metric, worth]
+    options: dict[str, Any] = {"pane_ms": m.window.slide_ms, "requests": max(wanted)}
+    return options | ({"losses": [[key, *rest] for key, rest in sorted(losses.items())]} if losses else {})
 
 
 PARTS: dict[str, Callable[[ModelSettings], dict[str, Any] | None]] = {

@@ -5,11 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.stats import ttest_rel
+from sklearn.metrics import brier_score_loss, log_loss
 
 from detectors.columns import DictColumn, Outcomes, Schema
-from detectors.compare import compare, paired_requests
+from detectors.compare import KEEP_WAITING, ROLL_BACK, Piece, compare, paired_requests
+from detectors.losses import loss_key
 from detectors.request_errors import VECTOR, RequestErrors, halves
 from monitor.config import ConfigError, parse_config
+from monitor.parts import parts_of
 from tests.faults.config import differences, results
 from tests.replayed import START, open_replay, replay_rounds, scores_of
 
@@ -140,3 +143,99 @@ def test_the_daemon_pairs_what_came_at_different_times_and_agrees_in_any_order_o
 def test_a_key_that_pairs_nothing_is_refused(line, words):
     with pytest.raises(ConfigError, match=words):
         parse_config(f"models: [{{name: m, task: multiclass, {line}}}]", "c")
+
+
+LOSS = Schema((), (), "binary", "1", parts={"request_errors": {
+    "pane_ms": 60_000, "requests": 5000, "losses": [["brier", "brier", {}], ["log_loss", "log_loss", {}], ["worth", "value", {"1": {"0": -5.0}}]],
+}})  # fmt: skip
+
+
+def judged(keys, chance, true, pane=0, weight=1):
+    """What a version said to each request, and what was true."""
+    n = len(keys)
+    labels = [DictColumn(np.asarray(v).astype(np.int32), ["0", "1"]) for v in (chance > 0.5, true)]
+    return Outcomes(
+        labels[0], chance, labels[1], np.full(n, np.nan), np.full(n, weight, dtype=np.int64), ts_ms=np.full(n, pane * 60_000 + 1),
+        vectors={VECTOR: halves(keys)},
+    )  # fmt: skip
+
+
+def losses_of(*outcomes):
+    out = RequestErrors.empty(LOSS)
+    for some in outcomes:
+        out.add(some)
+    return out
+
+
+def drawn(rng, n, worse):
+    """Requests, the champion's and the challenger's scores, and the truth. worse: by how much the challenger's scatter more."""
+    truth = rng.normal(size=n)
+    scores = [1 / (1 + np.exp(-(truth + rng.normal(size=n) * (0.5 + more)))) for more in (0.0, worse)]
+    return rng.integers(0, 2**64, n, dtype=np.uint64), *scores, (rng.random(n) < 1 / (1 + np.exp(-truth))).astype(int)
+
+
+def test_the_losses_of_pairs_are_scikit_learns_of_each_row():
+    keys, a, b, true = drawn(np.random.default_rng(5), 800, 0.5)
+    one, other = losses_of(judged(keys, a, true)), losses_of(judged(keys[::-1], b[::-1], true[::-1]))
+    for loss, whole in (("brier", brier_score_loss), ("log_loss", log_loss)):
+        piece = paired_requests(one, RequestErrors.from_bytes(other.to_bytes(), LOSS), 0, False, loss)
+        assert (piece.champion_sum / 800, piece.challenger_sum / 800) == pytest.approx((whole(true, a), whole(true, b)))
+        each = [np.array([whole([t], [p], labels=[0, 1]) for t, p in zip(true, side, strict=True)]) for side in (a, b)]
+        error = np.sqrt(piece.challenger_off / piece.challenger_freedom / 800)
+        assert piece.effect / piece.weight / error == pytest.approx(ttest_rel(each[1], each[0]).statistic)
+    worth = paired_requests(one, other, 0, False, "worth")
+    assert worth.champion_sum == -5.0 * ((a > 0.5) & (true == 0)).sum()
+    lost = losses_of(judged(keys, np.where(np.arange(800) < 100, np.nan, a), true))
+    assert paired_requests(lost, other, 0, False, "brier").champion == 700, "a request without a score is no pair"
+
+
+def test_losses_follow_corrections_and_merge_in_any_order():
+    keys, a, _, true = drawn(np.random.default_rng(6), 500, 0.0)
+    whole = losses_of(judged(keys, a, true))
+    other = losses_of(judged(keys[200:], a[200:], true[200:]), judged(keys[:200], a[:200], 1 - true[:200]))
+    other.add(judged(keys[:200], a[:200], 1 - true[:200], weight=-1))
+    half = losses_of(judged(keys[:200], a[:200], true[:200]))
+    half.merge(RequestErrors.from_bytes(other.to_bytes(), LOSS))
+    assert list(half.more) == ["brier", "log_loss", "worth"]
+    assert all(np.allclose(half.more[name], whole.more[name]) for name in whole.more) and np.array_equal(half.rows, whole.rows)
+    without = Schema((), (), "binary", "1", parts={"request_errors": {"pane_ms": 60_000, "requests": 5000}})
+    old = RequestErrors.empty(without)
+    old.add(judged(keys, a, true))
+    assert np.isnan(RequestErrors.from_bytes(old.to_bytes(), LOSS).more["brier"]).all(), "kept before the loss was asked for"
+    assert paired_requests(RequestErrors.from_bytes(old.to_bytes(), LOSS), whole, 0, False, "brier") == Piece()
+
+
+@pytest.mark.parametrize("loss", ["brier", "log_loss", "worth"])
+def test_a_loss_that_is_looked_at_after_every_window_keeps_its_alpha_and_finds_what_is_worse(loss):
+    rng = np.random.default_rng(8)
+
+    def answer(worse):
+        total = Piece()
+        for pane in range(50):
+            keys, a, b, true = drawn(rng, 60, worse)
+            total += paired_requests(
+                losses_of(judged(keys, a, true, pane)), losses_of(judged(keys, b, true, pane)), pane, False, loss
+            )
+            found = compare(total, 0.05, 0.0, loss != "worth", 200, False).answer
+            if found != KEEP_WAITING:
+                return found
+        return KEEP_WAITING
+
+    runs = 100
+    wrong = sum(answer(0.0) != KEEP_WAITING for _ in range(runs))
+    assert wrong / runs <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / runs)
+    assert [answer(2.5) for _ in range(5)] == [ROLL_BACK] * 5
+
+
+def test_what_can_be_paired_is_said_where_it_cannot():
+    text = "models: [{{name: m, task: {}, compare: [{{champion: '1', challenger: '2', mode: shadow, metric: {}{}}}]{}}}]"
+    positive = ", positive_label: '1'"
+    with pytest.raises(ConfigError) as refused:
+        parse_config(text.format("binary", "brier", "", positive), "c")
+    assert "with pair_by brier, log_loss, mse and value" in str(refused.value)
+    with pytest.raises(ConfigError) as other:
+        parse_config(text.format("binary", "mse", ", pair_by: r", positive), "c")
+    assert "a model of task binary has no mse" in str(other.value)
+    cfg = parse_config(text.format("binary", "value", ", pair_by: r, values: {'1': {'0': -5}}", positive), "c")
+    ((key, metric, worth),) = parts_of(cfg.models[0])["request_errors"]["losses"]
+    assert (key, metric, worth) == (loss_key("value", {"1": {"0": -5.0}}), "value", {"1": {"0": -5.0}})

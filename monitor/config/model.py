@@ -195,8 +195,8 @@ class CompareSettings(Section):
     champion: str = Field(min_length=1)
     challenger: str = Field(min_length=1)
     metric: Literal[
-        "error", "accuracy", "value", "latency", "error_share", "subset_accuracy", "jaccard", "hamming_loss", "ndcg_at_k",
-        "map_at_k", "mrr", "pinball", "crps",
+        "error", "accuracy", "value", "latency", "error_share", "brier", "log_loss", "mse", "subset_accuracy", "jaccard",
+        "hamming_loss", "ndcg_at_k", "map_at_k", "mrr", "pinball", "crps",
     ] = "error"  # fmt: skip
     mode: Literal["canary", "shadow"] = "canary"
     values: dict[str, dict[str, float]] = {}
@@ -213,8 +213,10 @@ class CompareSettings(Section):
             raise ValueError("champion and challenger must be two versions")
         if self.values and self.metric != "value":
             raise ValueError("values (predicted label: {true label: worth}) go with metric: value")
-        if self.mode == "shadow" and self.metric not in ("error", "accuracy"):
-            raise ValueError("mode: shadow compares metric error or accuracy pair by pair; write mode: canary for others")
+        pairs = ("error", "accuracy", *(() if self.pair_by is None else ("brier", "log_loss", "mse", "value")))
+        if self.mode == "shadow" and self.metric not in pairs:
+            more = "" if self.pair_by is not None else ", and with pair_by brier, log_loss, mse and value"
+            raise ValueError(f"mode: shadow compares metric {', '.join(pairs)} pair by pair{more}; write mode: canary for others")
         return self
 
 
