@@ -35,7 +35,7 @@ from monitor.logs import log_event
 from monitor.loop import DataLoop, LoopSettings
 from monitor.metrics import Metrics
 from monitor.model import Model
-from monitor.performance_pane import leaves_payload
+from monitor.performance_pane import exchanged_payloads
 from monitor.policies import tags_of
 from monitor.publish import Published
 from monitor.resources.build import build_sources as build_resources
@@ -117,7 +117,7 @@ def run(
         store.sample_keep_ms = {m.name: m.sample.keep_ms for m in cfg.models if m.sample is not None}
         carried = [s.carries for s in [*cfg.sources, *(extra_sources or [])]]
         models = build_models(cfg, store, labels_come=any(c != "events" for c in carried))
-        store.committer.payloads = any(leaves_payload(m.schema) for m in models.values())
+        store.committer.payloads = exchanged_payloads(m.schema for m in models.values())
         metrics = Metrics(series_limit=cfg.limits.metric_series)
         health = Health()
         health.set_store(True)

@@ -148,7 +148,7 @@ def replay(file: str, config_path: str, labels: str | None, model: str | None, s
 
     from monitor.app import wall_clock_ms
     from monitor.files import replay_batches
-    from monitor.performance_pane import leaves_payload
+    from monitor.performance_pane import exchanged_payloads
     from monitor.replay import FencedReplay
     from monitor.replay import replay as run_replay
     from monitor.runtime import build_engine, build_models, decode_settings
@@ -159,7 +159,7 @@ def replay(file: str, config_path: str, labels: str | None, model: str | None, s
     store = open_stored(cfg)
     store.label_wait_ms = {m.name: m.labels.wait_ms for m in cfg.models}
     models = build_models(cfg, store)
-    store.committer.payloads = any(leaves_payload(m.schema) for m in models.values())
+    store.committer.payloads = exchanged_payloads(m.schema for m in models.values())
     settings = decode_settings(cfg, models)
     try:
         batches, total = replay_batches(Path(file), Path(labels) if labels else None, cfg, settings, model)

@@ -25,6 +25,7 @@ from monitor.decode.settings import ITEMS
 from monitor.decode.vectors import PAIR
 
 MARK_BYTES = 4
+TRUE_LISTS = ("multilabel", "ranking")  # tasks that need the true payload
 
 
 def has_payload(schema: Schema) -> bool:

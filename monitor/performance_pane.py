@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,7 +18,8 @@ from detectors.worst_errors import VECTOR as WORST_CELLS
 from monitor.checkpoint import JoinedRows, PaneBlob, ReadPane
 from monitor.model import Model
 from monitor.panes import Group
-from monitor.payload import has_payload, unpack
+from monitor.payload import TRUE_LISTS, has_payload, unpack
+from monitor.store.join import PAYLOADS
 from monitor.waiting_cells import cells_of, has_cells, split_cells, split_heads
 from monitor.waiting_requests import MAGIC as REQUEST_MAGIC
 from monitor.waiting_requests import has_requests, requests_of
@@ -92,6 +94,14 @@ def add_outcomes(model: Model, rows: JoinedRows, read: ReadPane) -> list[PaneBlo
 def leaves_payload(schema: Schema) -> bool:
     """Whether the predictions of a model leave more than a label and a score behind."""
     return has_payload(schema) or has_cells(schema) or has_requests(schema)
+
+
+def exchanged_payloads(schemas: Iterable[Schema]) -> tuple[str, ...]:
+    """Which payloads the join of these models exchanges (monitor/store/join.py): those of labels only where labels are lists."""
+    known = list(schemas)
+    if any(schema.task in TRUE_LISTS for schema in known):
+        return PAYLOADS
+    return PAYLOADS[:1] if any(map(leaves_payload, known)) else ()
 
 
 def _vectors(model: Model, rows: JoinedRows) -> dict[str, Matrix]:

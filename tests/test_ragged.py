@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detectors.ragged import Ragged
-from monitor.store.join import FOUND, PAYLOADS
-from monitor.store.join_postgres import HEADER, TRAILER, _unpack_alike, _unpack_each, pack_wide, unpack_wide
+from monitor.store.join_postgres import column_of, pack_wide, texts_of
 from monitor.waiting_cells import FREE_MAGIC, FREE_WIDTH, MAGIC, WIDTH, split_cells, split_heads, with_heads
 
 one_length = st.integers(0, 40).flatmap(lambda n: st.lists(st.binary(min_size=n, max_size=n), min_size=1, max_size=12))
@@ -59,22 +58,20 @@ def test_a_packed_row_ends_in_its_payload(texts, width):
     assert pack_wide(b"".join(fixed), ragged(texts)) == expected
 
 
-@given(st.lists(st.tuples(*[st.one_of(st.none(), st.binary(max_size=3))] * 3), max_size=8), st.booleans())
-def test_rows_from_the_database_are_read_alike_or_one_by_one(payloads, alike):
-    if alike and payloads:
-        payloads = [tuple(None if p is None else p.ljust(3, b"x") for p in payloads[0])] * len(payloads)
-    body = b""
-    for i, row in enumerate(payloads):
-        body += struct.pack(">h", len(FOUND) + len(PAYLOADS))
-        for _, kind in FOUND:
-            value = {"i8": ">q", "i4": ">i", "f8": ">d"}[kind]
-            body += struct.pack(">i", int(kind[1])) + struct.pack(value, i)
-        body += b"".join(struct.pack(">i", -1) if p is None else struct.pack(">i", len(p)) + p for p in row)
-    data = HEADER + body + TRAILER
-    found, each, short = unpack_wide(data), _unpack_each(data), _unpack_alike(data)
-    assert (short is not None) or not (alike and payloads)
-    for slots in (found, *([short] if short is not None else [])):
-        for at, name in enumerate(PAYLOADS):
-            assert slots.payloads[name].to_bytes() == [row[at] for row in payloads] == each.payloads[name].to_bytes()
-        for name, _ in FOUND:
-            assert slots.columns[name].tolist() == list(range(len(payloads)))
+def array(elements, kind=17):
+    """A binary array of PostgreSQL (src/backend/utils/adt/arrayfuncs.c, array_send)."""
+    body = b"".join(struct.pack(">i", -1) if e is None else struct.pack(">i", len(e)) + e for e in elements)
+    return struct.pack(">iiiii", 1, int(None in elements), kind, len(elements), 1) + body
+
+
+@given(rows)
+def test_bytes_from_the_database_are_read_alike_or_one_by_one(texts):
+    assert texts_of(array(texts)).to_bytes() == texts
+    assert texts_of(None).rows == 0
+
+
+@given(st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=9), st.lists(st.floats(), min_size=1, max_size=9))
+def test_numbers_from_the_database_are_those_that_were_sent(whole, floats):
+    assert column_of(array([struct.pack(">q", w) for w in whole], 20), "i8").tolist() == whole
+    assert column_of(array([struct.pack(">d", f) for f in floats], 701), "f8").tobytes() == np.array(floats).tobytes()
+    assert column_of(None, "i4").shape == (0,)

@@ -23,7 +23,7 @@ from monitor.checkpoint import Absorb, JoinedRows, PaneBlob, PartitionCut
 from monitor.events import DeadLetter, PartitionKey
 from monitor.labels import last_of_each
 from monitor.store.errors import DATABASE_ERRORS, classify, deadlocked
-from monitor.store.join import JoinTable, joined, label_columns, prediction_columns
+from monitor.store.join import PAYLOADS, SENT, JoinTable, joined, label_columns, prediction_columns
 from monitor.store.join_postgres import PostgresJoin
 from monitor.store.join_sqlite import SqliteJoin
 from monitor.store.schema import cursor, pane, seen_ids
@@ -69,14 +69,15 @@ _FENCED_MOVE = (
 class Committer:
     """Writes checkpoints. `fenced` is False only in the test that shows what the fence is for.
 
-    payloads: whether predictions of any model leave more than a label and a score; without them rows have a fixed width.
+    payloads: which of PAYLOADS any model needs; where it is none, rows have a fixed width.
     """
 
     def __init__(self, engine: Engine, terms: Terms) -> None:
         self._engine = engine
         self._terms = terms
         self.fenced = True
-        self.payloads = True
+        self.payloads: tuple[str, ...] = PAYLOADS
+        self._mostly_new: dict[str, bool] = {}
 
     def write(self, cuts: list[PartitionCut], absorb: Absorb, wait_ms: dict[str, int]) -> set[PartitionKey]:
         """Returns the partitions that another process owns now. Raises StoreUnavailable, StoreError."""
@@ -124,17 +125,21 @@ class Committer:
         if not waiting and not arrived:
             return
         raw: Any = conn.connection.driver_connection
-        table: JoinTable = PostgresJoin(raw) if conn.dialect.name == "postgresql" else SqliteJoin(raw)
+        table: JoinTable = (
+            PostgresJoin(raw, self.payloads, self._mostly_new)
+            if conn.dialect.name == "postgresql"
+            else SqliteJoin(raw, self.payloads)
+        )
         outcomes: list[JoinedRows] = []
         expired = 0
         if waiting:
             ids, columns = _stack([(w.ids, prediction_columns(w, self._terms)) for w in waiting])
-            payload = self._payload([w.payload for w in waiting], [len(w.ids) for w in waiting])
+            payload = self._payload("prediction", [w.payload for w in waiting], [len(w.ids) for w in waiting])
             rows, late = joined(table.predictions(ids, columns, payload), self._terms, wait_ms, corrects=False)
             outcomes, expired = outcomes + rows, expired + late
         if arrived:
             labels = arrived[0] if len(arrived) == 1 else last_of_each(arrived)
-            payload = self._payload([labels.payload], [len(labels.ids)])
+            payload = self._payload("label", [labels.payload], [len(labels.ids)])
             slots = table.labels(labels.ids, label_columns(labels, self._terms), payload)
             rows, late = joined(slots, self._terms, wait_ms, corrects=True)
             outcomes, expired = outcomes + rows, expired + late
@@ -144,9 +149,9 @@ class Committer:
         if expired:
             first.counts["label_expired"] = expired  # set, not added: an attempt that is repeated counts once
 
-    def _payload(self, parts: list[Ragged | None], rows: list[int]) -> Ragged | None:
-        """The payloads of rows; where no model has any, nothing is sent and nothing is asked for."""
-        if not self.payloads:
+    def _payload(self, kind: str, parts: list[Ragged | None], rows: list[int]) -> Ragged | None:
+        """The payloads of rows; where no model needs those of this half, none are sent."""
+        if SENT[kind] not in self.payloads:
             return None
         return Ragged.joined(parts, rows, np.uint8) or Ragged.missing(sum(rows), np.uint8)
 

@@ -29,12 +29,14 @@ PREDICTION = (
     ("label", "i4"),
 )
 LABEL = (("label_ts_ms", "i8"), ("true_value", "f8"), ("true_label", "i4"))
+HALVES = {"prediction": PREDICTION, "label": LABEL}
 FOUND = (
     *PREDICTION, *LABEL, ("old_label_ts_ms", "i8"), ("old_true_value", "f8"), ("old_true_label", "i4"),
 )  # fmt: skip
 
 WIDE = "_wide"  # the name of the table that rows with a payload come in by ends so
 PAYLOADS = ("payload", "true_payload", "old_true_payload")  # what some tasks need beside, bytes or null
+SENT = {"prediction": PAYLOADS[0], "label": PAYLOADS[1]}  # by each half
 
 _INSERT_PREDICTION = """
 INSERT INTO join_slot AS js (id, {prediction},
@@ -74,7 +76,7 @@ class Slots:
 class JoinTable(Protocol):
     """The two databases' way to exchange many rows at once; see join_postgres.py and join_sqlite.py.
 
-    payload: of each row, or nothing where the exchange has a fixed width: then what is stored of it is not read.
+    Made with those of PAYLOADS that are exchanged: what is stored of others is not read. payload: of each row, None where none is sent.
     """
 
     def predictions(self, ids: npt.NDArray[np.uint64], columns: dict[str, npt.NDArray[Any]], payload: Ragged | None) -> Slots: ...
@@ -157,30 +159,27 @@ def _rows(
         true_label=terms.column(columns[prefix + "true_label"][rows]),
         true_value=columns[prefix + "true_value"][rows],
         weight=np.full(len(rows), sign, dtype=np.int64),
-        payload=payloads["payload"].take(rows) if payloads else None,
-        true_payload=payloads[prefix + "true_payload"].take(rows) if payloads else None,
+        payload=payloads[PAYLOADS[0]].take(rows) if payloads else None,
+        true_payload=payloads[prefix + PAYLOADS[1]].take(rows) if PAYLOADS[1] in payloads else None,
     )
 
 
-def statements(nan: str, with_payload: bool) -> tuple[str, str]:
-    """The two upserts; nan is how the database writes a missing number."""
-    prediction, label = [n for n, _ in PREDICTION], [n for n, _ in LABEL]
-    found = [n for n, _ in FOUND]
-    if with_payload:
-        prediction, label, found = [*prediction, PAYLOADS[0]], [*label, PAYLOADS[1]], [*found, *PAYLOADS]
+def statements(nan: str, payloads: tuple[str, ...]) -> dict[str, str]:
+    """The two upserts by half; nan is how the database writes a missing number, payloads what is exchanged of PAYLOADS."""
+    prediction, label = ([*(n for n, _ in half), *(p for p in payloads if p == SENT[kind])] for kind, half in HALVES.items())
     old = [f"old_{n} = js.{n}" for n in label]
     words = {
         "prediction": ", ".join(prediction),
         "label": ", ".join(label),
         "set_prediction": ", ".join(f"{n} = excluded.{n}" for n in prediction),
         "set_label": ", ".join([*old, *(f"{n} = excluded.{n}" for n in label)]),
-        "found": ", ".join(found),
-        "greater_payload": _GREATER_PAYLOAD if with_payload else "",
-        "wide": WIDE if with_payload else "",
+        "found": ", ".join([*(n for n, _ in FOUND), *payloads]),
+        "greater_payload": _GREATER_PAYLOAD if SENT["label"] in payloads else "",
         "no_time": str(NO_TIME),
         "nan": nan,
     }
-    return _INSERT_PREDICTION.format(**words), _INSERT_LABEL.format(**words)
+    texts = {"prediction": _INSERT_PREDICTION, "label": _INSERT_LABEL}
+    return {kind: text.format(**words, wide=WIDE if SENT[kind] in payloads else "") for kind, text in texts.items()}
 
 
 def batches(rows: int, size: int = 100_000) -> Iterator[slice]:

@@ -2,7 +2,8 @@
 
     python -m tests.bench.stream [--events 3000000] [--labels] [--also LINE] [--client confluent|kafka-python]
 
-Broker, database and daemon share two cores (taskset), as in production on one small box.
+Broker, database and daemon share two cores (taskset), as in production on one small box. With --also, runs without and with
+that line take turns, so that a load that moves meanwhile is in both.
 """
 
 from __future__ import annotations
@@ -209,7 +210,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--events", type=int, default=3_000_000)
     parser.add_argument("--labels", action="store_true")
-    parser.add_argument("--also", default="", help="a line of the model's config: what something costs, with and without it")
+    parser.add_argument("--also", default="", help="a line of the model's config: runs without and with it take turns")
     parser.add_argument("--client", default="confluent")
     parser.add_argument("--runs", type=int, default=3)
     arguments = parser.parse_args()
@@ -227,17 +228,26 @@ def main() -> None:
         print(f"bytes an event      {statistics.mean(map(len, values[:1000])):12.0f}")
         print(f"fetch alone         {fetch:12,.0f} events/s ({arguments.client})")
         print(f"decode alone        {decode:12,.0f} events/s (pyarrow.json)")
-        found = []
+        wanted = dict.fromkeys(["", arguments.also])
+        found: dict[str, list[dict[str, float]]] = {also: [] for also in wanted}
         for run in range(arguments.runs):
-            one = daemon(kafka, postgres, arguments.events, arguments.labels, arguments.client, f"g{run}", arguments.also)
-            found.append(one)
-            cpu = ", ".join(f"{name} {one['cpu_' + name]:.2f}" for name in ("daemon", "broker", "database"))
+            for also in wanted:
+                group = f"g{run}-{len(also)}"
+                one = daemon(kafka, postgres, arguments.events, arguments.labels, arguments.client, group, also)
+                found[also].append(one)
+                cpu = ", ".join(f"{name} {one['cpu_' + name]:.2f}" for name in ("daemon", "broker", "database"))
+                print(
+                    f"run {run + 1}               {one['events_per_s']:12,.0f} events/s, peak {one['peak_rss_mb']:.0f} MB, "
+                    f"CPU us an event: {cpu} {also}",
+                    flush=True,
+                )
+        for also, runs in found.items():
+            rate = statistics.median(f["events_per_s"] for f in runs)
+            spent = statistics.median(sum(f[f"cpu_{name}"] for name in ("daemon", "broker", "database")) for f in runs)
             print(
-                f"run {run + 1}               {one['events_per_s']:12,.0f} events/s, peak {one['peak_rss_mb']:.0f} MB, "
-                f"CPU us an event: {cpu}"
+                f"driftd              {rate:12,.0f} events/s (median), {rate / min(fetch, decode):.2f} of the ceiling, "
+                f"CPU {spent:.2f} us an event {also}"
             )
-        rate = statistics.median(f["events_per_s"] for f in found)
-        print(f"driftd              {rate:12,.0f} events/s (median), {rate / min(fetch, decode):.2f} of the ceiling")
     finally:
         kafka.close()
         postgres.close()
