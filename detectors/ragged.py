@@ -87,7 +87,7 @@ class Ragged:
     def of_rows(matrix: npt.NDArray[Any], there: npt.NDArray[np.bool_]) -> Ragged:
         """Rows of a matrix, shape (n, width), as lists; missing where `there` is False."""
         lengths = np.where(there, matrix.shape[1], -1).astype(np.int64)
-        return Ragged(lengths, matrix[there].reshape(-1))
+        return Ragged(lengths, (matrix if there.all() else matrix[there]).reshape(-1))
 
     @staticmethod
     def of_bytes(rows: list[bytes | None]) -> Ragged | None:

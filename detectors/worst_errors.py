@@ -25,7 +25,7 @@ import numpy as np
 
 from detectors import frame
 from detectors.coarse_cells import add_cells, counted_features, cuttings_of, empty_cells, mark_of
-from detectors.columns import Columns, Floats, Outcomes, Schema
+from detectors.columns import Bools, Columns, Floats, Matrix, Outcomes, Schema
 from detectors.free_cells import CodeSums
 from detectors.trace import row_errors
 
@@ -60,8 +60,9 @@ class WorstErrors:
             return
         there, errors = row_errors(outcomes, self.task)
         there &= ~np.isnan(cells[:, 0])
-        for number in np.unique(cells[there, 0]).astype(np.int64).tolist():
-            rows = there & (cells[:, 0] == number)
+        for number in _distinct(cells[there, 0]):
+            mine = there & (cells[:, 0] == number)
+            rows: slice | Bools = slice(None) if mine.all() else mine
             columns = cells[rows, 1:].T
             weight = outcomes.weight[rows].astype(np.float64)
             off = errors[rows]
@@ -127,6 +128,13 @@ class WorstErrors:
                     mine[...] = np.frombuffer(stored, dtype="<f8").reshape(mine.shape)
             out.free = tuple(CodeSums.from_bytes(stored) for stored in sums[2 * len(marks) :])
         return out
+
+
+def _distinct(numbers: Matrix) -> list[int]:
+    """Ascending; mostly all are one, which needs no sorting."""
+    alike = len(numbers) > 0 and bool((numbers == numbers[0]).all())
+    found = numbers[:1] if alike else np.unique(numbers)
+    return [int(number) for number in found]
 
 
 def errors_of_reference(profile: Any, columns: Columns, outcomes: Outcomes, schema: Schema) -> WorstErrors:

@@ -304,7 +304,9 @@ class Engine:
         for pane_start in np.unique(starts).tolist():
             rows = starts == pane_start
             profile = model.profile_named(part.panes[model.name, pane_start].profile)
-            mine = heads_of(model.schema, profile, columns if rows.all() else columns.take(rows))
+            if rows.all():
+                return with_heads(payload, heads_of(model.schema, profile, columns))
+            mine = heads_of(model.schema, profile, columns.take(rows))
             heads = np.zeros((columns.rows, mine.shape[1]), dtype=np.uint8)
             heads[rows] = mine
             payload = with_heads(payload, heads)

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from detectors.coarse_cells import FEATURES, Cutting, counted_features, cuttings_of, mark_of
-from detectors.columns import Columns, Matrix, Schema
+from detectors.columns import Bools, Columns, Matrix, Schema
 from detectors.free_cells import NONE as NO_CODE
 from detectors.free_cells import codes_of
 from detectors.kinds import derive
@@ -95,7 +95,7 @@ def split_heads(payload: Ragged, magic: Bytes = MAGIC, width: int = WIDTH) -> tu
         return payload, heads
     if payload.width > 0:
         found = payload.matrix()
-        there = (found[:, :4] == magic).all(axis=1)
+        there = _words(found[:, :4]) == _words(magic)
         if not there.any():
             return payload, heads
         if there.all():
@@ -121,23 +121,29 @@ def cells_of(schema: Schema, heads: Bytes, free: Bytes | None = None) -> Matrix:
     features = counted_features(schema, PART)
     out = np.full((len(heads), 1 + len(features)), np.nan, dtype=np.float32)
     found = _marks(heads)
-    codes = np.stack([heads[:, 8:] & 15, heads[:, 8:] >> 4], axis=2).reshape(len(heads), -1)[:, : len(features)]
-    for number, mark in enumerate(schema.parts[PART]["marks"]):
-        mine = (found == mark) & (heads[:, 0] != 0)
-        out[mine, 0] = number
-        out[mine, 1:] = np.where(codes[mine] == NONE, np.nan, codes[mine])
+    dense = heads[:, 0] != 0
+    if dense.any():
+        codes = np.stack([heads[:, 8:] & 15, heads[:, 8:] >> 4], axis=2).reshape(len(heads), -1)[:, : len(features)]
+        for number, mark in enumerate(schema.parts[PART]["marks"]):
+            mine = (found == mark) & dense
+            out[mine, 0] = number
+            out[mine, 1:] = np.where(codes[mine] == NONE, np.nan, codes[mine])
     if free is not None:
         mine = (_marks(free) == mark_of(features, {})) & (free[:, 0] != 0)
         if mine.any():
-            found_codes = np.ascontiguousarray(free[:, 8:]).view("<u2")[:, : len(features)]
-            out = np.where(mine[:, None], np.column_stack([np.full(len(out), FREE, dtype=np.int32), found_codes]), out).astype(
-                np.float32
-            )
+            rows: slice | Bools = slice(None) if mine.all() else mine
+            out[rows, 0] = FREE
+            out[rows, 1:] = np.ascontiguousarray(free[rows, 8:]).view("<u2")[:, : len(features)]
     return out
 
 
 def _marks(heads: Bytes) -> npt.NDArray[np.uint32]:
-    return np.ascontiguousarray(heads[:, 4:8]).view("<u4").reshape(-1)
+    return _words(heads[:, 4:8])
+
+
+def _words(four: Bytes) -> npt.NDArray[np.uint32]:
+    """Four bytes a row as one number a row."""
+    return np.ascontiguousarray(four).view("<u4").reshape(-1)
 
 
 def marks_of(schema: Schema, profiles: list[Profile]) -> list[int]:
