@@ -1,6 +1,6 @@
 """The join on PostgreSQL: rows go in as binary COPY and come back as one array a column, built and read by numpy.
 
-    1. Ids that the table does not have are copied straight into it, the other half empty: less than half of an upsert's work.
+    1. Ids that the table does not have are copied straight into it, the other half empty: half of an upsert's work.
        Where another writer was first with one of them, all of it is taken back (a savepoint), and 2 has them too. They are
        looked up where most ids were new the last time; most predictions are, most labels are not.
     2. All others are upserted from a table of their own; rows that have both halves now come back.
