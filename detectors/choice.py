@@ -55,7 +55,9 @@ def trouble(pair: Pair) -> str:
         return "all its values are missing"
     if isinstance(pair, NumericPair):
         return ""
-    distinct, other = len(pair.reference.counts), pair.reference.counts.get(OTHER, 0)
-    if pair.n >= 20 and (2 * other > pair.n or 2 * distinct > pair.n):
+    if pair.unknown:
+        return pair.unknown
+    named = [rows for value, rows in pair.reference.counts.items() if value != OTHER or pair.reference.rest is None]
+    if pair.n >= 20 and 2 * len(named) > sum(named):
         return "most rows of the reference have a category of their own; declare the feature as text, or leave it out"
     return ""

@@ -30,6 +30,8 @@ def moved(pair: Pair) -> dict[str, object]:
         "current_shares": [round(float(q[i]), 4) for i in sorted(order)],
     }
     if isinstance(pair, CategoryPair):
+        if pair.folded:
+            out["folded"] = f"into {pair.folded} cells by the hash of the value, each called by its most frequent one"
         if pair.fresh:
             out["new"] = [name[:TEXT_CHARS] for name in pair.fresh[:TOP]]
     else:

@@ -26,6 +26,7 @@ from detectors.segment_profile import open_segment, pack_segment
 
 PREDICTION = "prediction"
 FORMAT = 1
+VALUES = 1000  # of a category are counted by name: more than a window does, so that it is known which of them are new
 _KINDS = "kinds"
 _PERFORMANCE = "performance:"  # frames of this prefix, then the segment
 _SEGMENT = "segment:"
@@ -62,10 +63,10 @@ class Profile:
             summary = GridSummary.empty(make_grid(values, cells))
             summary.add(values)
             numeric[feature] = summary
-        categorical = {feature: CategorySummary() for feature in schema.categorical}
+        categorical = {feature: CategorySummary(VALUES) for feature in schema.categorical}
         for feature, counts in categorical.items():
             counts.add(columns.categorical[feature])
-        label = CategorySummary()
+        label = CategorySummary(VALUES)
         label.add(columns.label)
         return Profile(name, schema, columns.rows, numeric, categorical, label)
 

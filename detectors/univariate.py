@@ -17,6 +17,7 @@ from detectors.registry import STATISTICS
 from detectors.score import Score
 
 AUTO = Choice()
+NEW = ("new_categories", "new_category_share")
 
 
 def numeric_drift(subject: str, current: Numeric, reference: Numeric, name: str, choice: Choice = AUTO) -> Iterator[Score]:
@@ -47,7 +48,8 @@ def pair_drift(subject: str, pair: Pair, kind: str, name: str, choice: Choice) -
     for statistic in choice.statistics(subject, kind):
         for score_name, value in _values(pair, statistic).items():
             values[score_name] = value
-            yield Score(subject, score_name, value, pair.m, name, evidence)
+            unknown = pair.fresh_unknown if isinstance(pair, CategoryPair) and score_name in NEW else ""
+            yield Score(subject, score_name, value, pair.m, name, {"reason": unknown, **evidence} if unknown else evidence)
     chosen, because = headline(pair, choice.named(subject, kind))
     if chosen not in values:
         values[chosen] = STATISTICS[chosen].value(pair)

@@ -294,6 +294,40 @@ def test_every_profile_gives_named_scores_for_each_feature_and_says_what_they_re
     assert {s.evidence.get("reference_rows") for s in part if s.subject == "x"} == {"400 of 9000"}
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_more_values_than_are_counted_by_name_are_counted_from_the_sample_as_the_tools_do():
+    from evidently.legacy.calculations import stattests as st
+    from evidently.legacy.core import ColumnType
+    from nannyml.drift.univariate.methods import FeatureType, MethodFactory
+    from nannyml.thresholds import ConstantThreshold
+
+    def of_nannyml(name):
+        method = MethodFactory.create(name, FeatureType.CATEGORICAL, chunker=None, threshold=ConstantThreshold())
+        method._fit(r)
+        return method._calculate(c)
+
+    rng = np.random.default_rng(4)
+    before, after = ([f"v{i}" for i in rng.integers(0, 400, n).tolist()] for n in (5000, 800))
+    numbers_of = rng.normal(size=5000), rng.normal(size=800)
+    sides = [side(columns(x, c), len(c), c) for x, c in zip(numbers_of, (before, after), strict=True)]
+    assert all(part.categories["c"].rest is not None for part in sides)
+    r, c = pd.Series(before), pd.Series(after)
+    for tool, name, expected in (
+        ("evidently", "psi", st.psi_stat_test.func(r.copy(), c.copy(), ColumnType.Categorical, 0.1)[0]),
+        ("evidently", "jensenshannon", st.jensenshannon_stat_test.func(r.copy(), c.copy(), ColumnType.Categorical, 0.1)[0]),
+        ("nannyml", "chi2", of_nannyml("chi2")),
+        ("nannyml", "jensen_shannon", of_nannyml("jensen_shannon")),
+    ):
+        found = {(s.subject, s.name): s for s in formula_scores(tool, sides[0], sides[1], "ref")}["c", f"{tool}.{name}"]
+        assert found.value == pytest.approx(expected, abs=1e-9) and found.evidence == {}
+    slow = slow_formula_scores("frouros", sides[0].rows, sides[1].rows, (5000, 9000), "ref", ["mmd"])
+    assert all(s.evidence["rows"] == "800 of 9000" for s in slow)
+    part = formula_scores("evidently", side(sides[0].rows, 9000, before), sides[1], "ref")
+    assert {s.evidence["reference_rows"] for s in part if s.subject == "c"} == {"5000 of 9000"}
+    (nothing,) = (s for s in formula_scores("evidently", side(None, 5000, before), sides[1], "ref") if s.subject == "c")
+    assert math.isnan(nothing.value) and "no rows are kept" in nothing.evidence["reason"]
+
+
 @pytest.mark.parametrize("tool", FORMULAS)
 @pytest.mark.parametrize("bad", ["constant", "one row", "all missing", "no reference rows", "apart"])
 def test_bad_input_never_crashes_a_profile(tool, bad):

@@ -125,7 +125,7 @@ def new_values(pair: CategoryPair, value: float, rows: bool) -> Move | None:
     n, m = pair.n, pair.m
     if n == 0 or m == 0:
         return None
-    both = pair.bins[0] + pair.bins[1]
+    both = pair.by_value
     held = both[both <= m].astype(np.float64)
     alone = np.exp(gammaln(m + 1.0) - gammaln(m - held + 1.0) - gammaln(n + m + 1.0) + gammaln(n + m - held + 1.0))
     held, alone = held[alone > SMALL], alone[alone > SMALL]

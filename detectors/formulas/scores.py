@@ -1,4 +1,5 @@
-"""The scores of a formula profile for all features of a window: numbers from the sample of rows, categories from the counts.
+"""The scores of a formula profile for all features of a window: numbers from the sample of rows, categories from the counts,
+or from the sample too where they have more values than are counted by name.
 
 Equal to the tool's own output where all rows are in the samples; where they are not, the evidence says how many were.
 """
@@ -22,6 +23,9 @@ from detectors.score import Score
 
 Result = TypeVar("Result")
 ALL = "features"  # the subject of what a tool says of all features together
+UNNAMED = (
+    "more values than are counted by name, and no rows are kept to count them by; build the reference with `profile` in the config"
+)
 NO_ROWS = "the reference holds no rows; a profile needs one that `driftd reference build` made with `profile` in the config"
 
 
@@ -57,13 +61,20 @@ def formula_scores(tool: str, reference: Side, current: Side, name: str, asked: 
             out.extend(_scores(tool, subject, tests[subject][0], len(after), name, evidence))
             out.extend(_asked(tool, asked, "numeric", subject, (before, after), len(after), name, evidence))
     for subject, ref, cur in _categories(reference, current):
+        evidence = {}
+        if ref.rest is not None or cur.rest is not None:
+            if any(rows is None or subject not in (PREDICTION, *rows.categorical) for rows in (reference.rows, current.rows)):
+                out.append(_nothing(tool, subject, cur.rows, name, UNNAMED))
+                continue
+            ref, cur = (_sample_counts(rows, subject) for rows in (reference.rows, current.rows) if rows is not None)
+            evidence = _sampled(reference, current)
         counts, others = _counts(ref), _counts(cur)
         if not counts or not others:
             out.append(_nothing(tool, subject, cur.rows, name, "all its values are missing"))
         else:
             tests[subject] = _quiet(formula.category, counts, others), -ref.rows, len(set(counts) | set(others))
-            out.extend(_scores(tool, subject, tests[subject][0], cur.rows, name, {}))
-            out.extend(_asked(tool, asked, "category", subject, (counts, others), cur.rows, name, {}))
+            out.extend(_scores(tool, subject, tests[subject][0], cur.rows, name, evidence))
+            out.extend(_asked(tool, asked, "category", subject, (counts, others), cur.rows, name, evidence))
     out.extend(_together(tool, tests, current.total, name))
     return out
 
@@ -74,9 +85,7 @@ def slow_formula_scores(
     """Those of the asked scores that take long, all from samples, categories too. rows: of reference and window in all."""
     sides = []
     for sample, total in zip((reference, window), rows, strict=True):
-        counts = {feature: CategorySummary() for feature in sample.categorical}
-        for feature, column in sample.categorical.items():
-            counts[feature].add(column)
+        counts = {feature: _sample_counts(sample, feature) for feature in sample.categorical}
         sides.append(Side(sample, total, counts, CategorySummary()))
     before, after = sides
     evidence = _sampled(before, after)
@@ -118,6 +127,13 @@ def _categories(reference: Side, current: Side) -> Iterator[tuple[str, CategoryS
     scored = current.rows is not None and bool(np.isfinite(current.rows.score).any())
     if current.label.rows and not scored:
         yield PREDICTION, reference.label, current.label
+
+
+def _sample_counts(rows: Columns, subject: str) -> CategorySummary:
+    """The counts of all values of the sampled rows."""
+    out = CategorySummary(max(1, rows.rows))
+    out.add(rows.label if subject == PREDICTION else rows.categorical[subject])
+    return out
 
 
 def _counts(summary: CategorySummary) -> dict[str, int]:
