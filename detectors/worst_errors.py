@@ -8,7 +8,8 @@ counts are kept apart by mark, and only those of the window's own reference are 
 Rows of panes without a built reference have the mark FREE and codes that need none (detectors/free_cells.py): sums are kept
 of single features, and cut into cells when the window closes.
 
-What is found in them: detectors/worst_drop.py.
+What is found in them: detectors/worst_drop.py. Outcomes of a task without an error a row are counted without one: of them only
+who got labels is known.
 
 Size: 69 kB for eight features, about 10 kB as bytes, for each reference that rows of the pane were counted against: nearly always
 one; without a reference at most 66 kB, about 20 kB as bytes.
@@ -27,7 +28,7 @@ from detectors import frame
 from detectors.coarse_cells import add_cells, counted_features, cuttings_of, empty_cells, mark_of
 from detectors.columns import Bools, Columns, Floats, Matrix, Outcomes, Schema
 from detectors.free_cells import CodeSums
-from detectors.trace import row_errors
+from detectors.trace import ERROR_TASKS, row_errors
 
 FORMAT = 2  # 1 had no sums by free codes
 FREE = -1  # in place of the number of a mark
@@ -58,7 +59,9 @@ class WorstErrors:
         cells = outcomes.vectors.get(VECTOR)
         if cells is None or cells.shape[1] != 1 + len(self.features):
             return
-        there, errors = row_errors(outcomes, self.task)
+        there, errors = np.ones(outcomes.rows, dtype=np.bool_), np.zeros(outcomes.rows)
+        if self.task in ERROR_TASKS:
+            there, errors = row_errors(outcomes, self.task)
         there &= ~np.isnan(cells[:, 0])
         for number in _distinct(cells[there, 0]):
             mine = there & (cells[:, 0] == number)

@@ -78,7 +78,8 @@ def _multivariate(m: ModelSettings) -> dict[str, Any] | None:
 
 def _worst_errors(m: ModelSettings) -> dict[str, Any] | None:
     """`marks` are added when the model's references are known (monitor/runtime.py). No features: the first of the schema."""
-    if m.task not in ERROR_TASKS or not (m.worst_segments is not None or m.labels.by_input):
+    wanted = m.labels.by_input or (m.worst_segments is not None and m.task in ERROR_TASKS)
+    if m.task == "none" or not wanted:
         return None
     return {"features": [] if m.worst_segments is None else list(m.worst_segments.features), "marks": []}
 

@@ -20,6 +20,7 @@ from detectors.kinds import PART as VOCABULARY
 from detectors.performance import PerformanceSummary
 from detectors.profile import PREDICTION, Profile
 from detectors.scoring import score_performance
+from detectors.trace import ERROR_TASKS
 from detectors.worst_errors import PART as WORST_ERRORS
 from detectors.worst_errors import errors_of_reference
 from monitor.config import Config
@@ -55,7 +56,7 @@ def build_reference(cfg: Config, store: Any, model: str, path: Path, types: tupl
         columns, _rows_of(segments), settings.reference.segments, settings.reference.segment_rows
     )
     profile = replace(profile, performance=performance, extras=fit_all(columns, outcomes, schema) | texts)
-    if outcomes is not None and WORST_ERRORS in schema.parts:
+    if outcomes is not None and WORST_ERRORS in schema.parts and settings.task in ERROR_TASKS:
         errors = errors_of_reference(profile, columns, outcomes, schema)
         profile = replace(profile, extras=profile.extras | {WORST_ERRORS: errors.to_bytes()})
     blob = profile.to_bytes()

@@ -8,6 +8,7 @@ from functools import lru_cache
 from detectors.coarse_cells import counted_features
 from detectors.columns import Schema
 from detectors.score import Score
+from detectors.trace import ERROR_TASKS
 from detectors.worst import PART as WORST
 from detectors.worst import WorstCells, score_worst
 from detectors.worst_drop import Counted, counted, score_segments
@@ -36,7 +37,7 @@ def worst_segments(view: WindowView) -> Iterable[tuple[Group, Score]]:
 def counted_errors(view: WindowView, group: GroupView) -> tuple[WorstErrors, Counted] | None:
     """The errors of a group by cells of features, and those that it is compared with; None where nothing was counted."""
     part = None if group.performance is None else group.performance.parts.get(PART)
-    if not isinstance(part, WorstErrors):
+    if not isinstance(part, WorstErrors) or part.task not in ERROR_TASKS:
         return None
     columns = {} if group.inputs is None else group.inputs.categorical
     names = {f: columns[f].counts if f in columns else {} for f in view.model.schema.categorical}

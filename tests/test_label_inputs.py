@@ -176,7 +176,8 @@ models:
         ("multiclass", "labels: {by_input: false},", True, None),
         ("multiclass", "", False, None),
         ("none", "", True, None),
-        ("multilabel", "classes: [x, y],", True, None),
+        ("multilabel", "classes: [x, y],", True, ("a", "c", "b", "d", "e", "f", "g", "h")),
+        ("ranking", "labels: {by_input: false}, worst_segments: {features: [i, c]},", True, None),
     ],
 )
 def test_eight_features_are_looked_at_where_labels_come_and_the_config_says_nothing(tmp_path, task, more, labels_come, features):
@@ -210,3 +211,52 @@ def test_rows_alone_are_counted_as_they_are_beside_failures_and_latency():
     assert not WorstCells.from_bytes(parts[1].to_bytes(), other).singles.any()  # the config was changed since
     with pytest.raises(ValueError, match="do not merge"):
         parts[0].merge(parts[1])
+
+
+OTHER_TASKS = {
+    "multilabel": ("classes: [cat, dog]", {"labels": ["cat"]}, ["cat", "dog"]),
+    "ranking": ("top_k: 3", {"items": ["b", "a", "c"]}, ["a"]),
+    "quantile": ("quantiles: [0.1, 0.5, 0.9]", {"quantiles": {"0.1": 1, "0.5": 2, "0.9": 3}}, 2.5),
+}
+
+
+@pytest.mark.parametrize("built", [True, False], ids=["built", "learned"])
+@pytest.mark.parametrize("task", OTHER_TASKS)
+def test_tasks_without_an_error_a_row_have_the_bias_of_labels_by_input_too(task, built, tmp_path):
+    what, prediction, label = OTHER_TASKS[task]
+    cfg, store = open_replay(
+        tmp_path,
+        f"""
+models:
+  - name: m
+    task: {task}
+    {what}
+    features: {{income: numeric, region: category}}
+    window: {{size: 1m}}
+    reference: {{first_windows: 1}}
+    labels: {{wait: 30d}}
+    min_rows: 30
+""",
+    )
+    rng = np.random.default_rng(9)
+    if built:
+        table = {"income": rng.gamma(2.0, 1000.0, N), "region": rng.choice(["N", "S"], N)}
+        pq.write_table(pa.table(table), tmp_path / "train.parquet")
+        list(build_reference(cfg, store, "m", tmp_path / "train.parquet", (), True))
+    events, labels = [], []
+    for w in range(3):
+        income, region, lot = rng.gamma(2.0, 1000.0, N), rng.choice(["N", "S"], N), rng.random(N)
+        for i in range(N):
+            ts, features = START + w * 60_000 + i * 50, {"income": float(income[i]), "region": str(region[i])}
+            events.append({"event_id": f"{w}-{i}", "ts": ts, "model": "m", "features": features, "prediction": prediction})
+            if lot[i] < (0.5 if w < 2 else 0.9 if income[i] > 2500.0 else 0.3):
+                labels.append({"event_id": f"{w}-{i}", "label_ts": ts + 1000, "label": label})
+    replay_events(cfg, store, tmp_path, events, labels)
+    scores = scores_of(store)
+    store.close()
+    assert scores[1, "", "labels", "label_bias"]["value"] == 0.0 and scores[1, "", "labels", "label_bias_p"]["value"] > 0.001
+    row = scores[2, "", "labels", "label_bias"]
+    assert (row["level"], row["evidence"]["of"]) == ("warn", "income") and row["value"] > 0.2
+    came = sum(1 for found in labels if found["event_id"].startswith("2-"))
+    assert scores[2, "", "labels", "coverage"]["value"] == came / N
+    assert not [key for key in scores if key[2] == "worst_segment"], "there is no error of which segments could be worst"

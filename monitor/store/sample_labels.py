@@ -12,6 +12,8 @@ from detectors.ragged import Ragged
 from detectors.relevance import relevances
 from monitor.payload import unpack
 from monitor.store.schema import NO_TIME
+from monitor.waiting_cells import split_cells, split_heads
+from monitor.waiting_requests import MAGIC as REQUEST_MAGIC
 
 _LABELS = text(
     """SELECT j.id, t.text AS label, j.true_value AS number, j.payload, j.true_payload
@@ -45,7 +47,9 @@ def _values(rows: list[Any], schema: Schema) -> list[Any]:
         )
         missing = Ragged.missing(len(rows), "u1")
         label = DictColumn.from_list([row["label"] for row in rows])
-        return list(relevances(unpack(schema, lists or missing, truth or missing, label))) if rows else []
+        lists, _ = split_heads(lists or missing, REQUEST_MAGIC)
+        lists, *_ = split_cells(lists)
+        return list(relevances(unpack(schema, lists, truth or missing, label))) if rows else []
     if schema.task in ("regression", "quantile"):
         return [None if row["number"] is None or row["number"] != row["number"] else row["number"] for row in rows]
     return [row["label"] for row in rows]
