@@ -2,7 +2,8 @@
 
 The first ones have limits of their own, for what is bad whatever the data: two windows in a row, enough rows, a change
 that stands out of what is usual for the model. The others go by the verdicts of the model's calibrated limits, which share
-one budget of false alarms a week; `rule-broken` by what the config itself forbids, `concept-drift` goes by the detectors' own limits (ADWIN's delta), and only where errors rose.
+one budget of false alarms a week; `rule-broken` by what the config itself forbids, `concept-drift` goes by the detectors' own limits (by default ADWIN's, for a fiftieth
+of that budget), and only where errors rose.
 """
 
 from __future__ import annotations

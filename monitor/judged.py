@@ -104,7 +104,7 @@ class Judged:
         series = self.series
         if series is None or past is None:
             return math.nan
-        return probability(float(deviates(np.array([self.out]), self._least(series), past)[0]), series.either)
+        return probability(float(deviates(np.array([self.out]), self._least(series), past)[0]), series)
 
     def limit(self, chance: float) -> float | None:
         """The value of the score that has this probability: where it would have alarmed. None where nothing can be said."""
@@ -117,7 +117,7 @@ class Judged:
         if series is None or self.past is None:
             return None
         centre = float(self.past.centre[0])
-        far = deviate_at(chance, series.either) * float(width(self._least(series), self.past)[0])
+        far = deviate_at(chance, series) * float(width(self._least(series), self.past)[0])
         return self.back(centre - far if series.either and self.out < centre else centre + far)
 
     def _least(self, series: Series) -> np.ndarray:

@@ -14,12 +14,16 @@ from detectors.request_errors import PART as REQUEST_ERRORS
 from detectors.trace import ERROR_TASKS
 from detectors.worst import PART as WORST
 from detectors.worst_errors import PART as WORST_ERRORS
+from monitor.budget import Calibration
 from monitor.config.model import ModelSettings
 from monitor.decode.settings import ITEMS
 from monitor.evidently_names import vectors_of
 from monitor.quality import rule_options
 
-DEFAULT_DETECTORS = ("adwin",)  # of those measured by tests/bench/quality/streams.py the one with fewest false alarms for its delay
+DEFAULT_DETECTOR = "adwin"  # of those measured by tests/bench/quality/streams.py the one with fewest false alarms for its delay
+DELTA, CLOCK = 0.002, 32  # ADWIN's own
+FALSE_A_LOOK = 0.006  # of its delta: how often it fires in errors of one rate; 0.0025 where one in twenty is wrong
+CONCEPT_SHARE = 0.02  # of the budget of false alarms: one score among those of a usual model
 
 
 def concept_detectors(settings: ModelSettings) -> dict[str, dict[str, float]]:
@@ -28,7 +32,15 @@ def concept_detectors(settings: ModelSettings) -> dict[str, dict[str, float]]:
         return {}
     if settings.concept.detectors is not None:
         return settings.concept.detectors
-    return {name: {} for name in DEFAULT_DETECTORS}
+    return {DEFAULT_DETECTOR: {"delta": _delta(settings)}}
+
+
+def _delta(settings: ModelSettings) -> float:
+    """ADWIN's, such that what it calls by chance is CONCEPT_SHARE of the week's budget, in windows of `concept.rows` errors."""
+    if not settings.false_alarms_per_week:
+        return DELTA
+    level = Calibration(settings.false_alarms_per_week).window_level(settings.window.slide_ms)
+    return min(DELTA, float(f"{level * CONCEPT_SHARE * CLOCK / settings.concept.rows / FALSE_A_LOOK:.3g}"))
 
 
 def _worst_rows(m: ModelSettings) -> dict[str, Any] | None:

@@ -24,6 +24,7 @@ from detectors.pairs import CategoryPair, NumericPair
 
 TAIL = 4.26  # the normal deviate of 1e-5
 MOST = math.log(2.0)  # by which the tail there may differ
+ONE_ROW = 0.1  # of the fourth moment: where one row is more of it, a law's tails are not known from the sample
 SEEN_SMALL = 3.0  # a sample's kurtosis is less than that of a heavy-tailed law, as a rule
 LEAST_CHANCE = 1e-300
 SMALL = 1e-15  # chances that are left out of sums
@@ -63,7 +64,7 @@ def _student(value: float, root: float, freedom: float, unsure: str) -> Move:
 
 def std_shift(pair: NumericPair, value: float) -> Move:
     """F, at the degrees of freedom that the column's kurtosis leaves of the rows (Box 1953); value: the ratio less 1."""
-    _, kurtosis, skew_of_squares = _shape(pair)
+    _, kurtosis, skew_of_squares, heaviest = _shape(pair)
     per_row = 2.0 / max(kurtosis + 2.0, 1e-3)
     now, before = per_row * (pair.m - 1), per_row * (pair.n - 1)
     unsure = f"the spread of so heavy tails is not known well enough from {pair.m} rows"
@@ -79,7 +80,12 @@ def std_shift(pair: NumericPair, value: float) -> Move:
         at = float(fdtri(now, before, 1.0 - p)) if rising else 1.0 / float(fdtri(before, now, 1.0 - p))
         return math.sqrt(at) - 1.0
 
-    return Move(-float(ndtri(max(min(chance, 0.5), LEAST_CHANCE))), NORMAL_EITHER, back, "" if off <= MOST else unsure)
+    return Move(
+        -float(ndtri(max(min(chance, 0.5), LEAST_CHANCE))),
+        NORMAL_EITHER,
+        back,
+        "" if off <= MOST and heaviest <= ONE_ROW else unsure,
+    )
 
 
 def median_shift(pair: NumericPair, value: float) -> Move:
@@ -150,7 +156,7 @@ def _counted(law: Floats, count: int, as_value: Callable[[float], float]) -> Mov
 
 def _uneven(pair: NumericPair, times: float) -> str:
     """Why the mean of so many rows is not normal far enough out, "" where it is. times: the weight of the skew."""
-    skew, kurtosis, _ = _shape(pair)
+    skew, kurtosis, _, _ = _shape(pair)
     both = 1.0 / pair.m + 1.0 / pair.n
     of_skew = times * abs(skew) * abs(1.0 / pair.m**2 - 1.0 / pair.n**2) / both**1.5 * TAIL**3 / 6.0
     of_tails = SEEN_SMALL * max(0.0, kurtosis) * (1.0 / pair.m**3 + 1.0 / pair.n**3) / both**2 * TAIL**4 / 24.0
@@ -159,13 +165,14 @@ def _uneven(pair: NumericPair, times: float) -> str:
     return f"the mean of {pair.m} rows of so uneven values is not normal; rank_shift says whether they moved"
 
 
-def _shape(pair: NumericPair) -> tuple[float, float, float]:
-    """Skew and excess kurtosis of the reference, and the skew of its squared deviations, from the cells' means."""
+def _shape(pair: NumericPair) -> tuple[float, float, float, float]:
+    """Skew and excess kurtosis of the reference, the skew of its squared deviations, and the most that one row has of its fourth moment;
+    from the cells' means."""
     return _shape_of(np.asarray(pair.ref.counts, dtype=np.int64).tobytes(), np.asarray(pair.ref.sums, dtype=np.float64).tobytes())
 
 
 @lru_cache(maxsize=1024)
-def _shape_of(counts: bytes, sums: bytes) -> tuple[float, float, float]:
+def _shape_of(counts: bytes, sums: bytes) -> tuple[float, float, float, float]:
     rows = np.frombuffer(counts, dtype=np.int64)
     there = rows > 0
     weight = rows[there] / float(rows.sum())
@@ -173,14 +180,15 @@ def _shape_of(counts: bytes, sums: bytes) -> tuple[float, float, float]:
     value = value - float(weight @ value)
     square = float(weight @ value**2)
     if not square > 0 or not math.isfinite(square):
-        return 0.0, 0.0, 0.0
+        return 0.0, 0.0, 0.0, 0.0
     value = value / math.sqrt(square)
     squared = value * value
     fourth = float(weight @ (squared * squared))
     spread = fourth - 1.0
     away = squared - 1.0
     of_squares = float(weight @ (away * away * away)) / spread**1.5 if spread > 1e-9 else 0.0
-    return float(weight @ (squared * value)), fourth - 3.0, of_squares
+    heaviest = float(squared.max()) ** 2 / (fourth * float(rows.sum()))
+    return float(weight @ (squared * value)), fourth - 3.0, of_squares, heaviest
 
 
 MOVES: dict[str, Callable[[NumericPair, float], Move | None]] = {

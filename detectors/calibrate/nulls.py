@@ -99,13 +99,29 @@ def _bytes(counts: Ints) -> bytes:
 
 @lru_cache(maxsize=4096)
 def _steps(bins: bytes) -> tuple[int, ...]:
-    """Logarithms of the shares of the bins that have rows, greatest first, in steps of STEP_SHARES."""
+    """Logarithms of the shares of the bins that have rows, or may have, greatest first, in steps of STEP_SHARES."""
     counts: Ints = np.frombuffer(bins, dtype=np.int64)
-    filled = np.sort(counts[counts > 0])[::-1]
-    total = int(filled.sum())
+    filled = _with_unseen(np.sort(counts[counts > 0])[::-1])
+    total = int(counts.sum())
     if len(filled) > CATEGORIES:
         filled = np.append(filled[: CATEGORIES - 1], filled[CATEGORIES - 1 :].sum())
     return tuple(np.round(np.log(filled / max(total, 1)) / np.log(STEP_SHARES)).astype(np.int64).tolist())
+
+
+def _with_unseen(counts: Ints) -> Floats:
+    """Expected rows by value, of values that a reference has and of those that it has not yet: (values,), descending.
+
+    By Good 1953: those of one row hold as much as 2 / n for each value of two rows, and what was never seen 1 / n for each value
+    of one; it is split among twice as many values as Chao 1984 has it at least: that is his bound, and rare values are not alike
+    either (by Zipf, 400 to 1,000 rows: what has probability 1e-3 happens 0.7 to 1.3 times as often; without, 26 to 240 times).
+    """
+    once, twice = int((counts == 1).sum()), int((counts == 2).sum())
+    unseen = round(once * (once - 1) / (twice + 1.0))
+    if unseen < 1:
+        return counts.astype(np.float64)
+    out = np.where(counts == 1, min(1.0, 2.0 * (twice + 1.0) / once), counts)
+    out = np.sort(np.concatenate([out, np.full(unseen, once / unseen)]))[::-1]
+    return np.asarray(out * (counts.sum() / out.sum()))
 
 
 Shape = tuple[str, tuple[int, ...], int, int]  # statistic, steps of shares, rows of reference and window

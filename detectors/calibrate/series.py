@@ -1,7 +1,8 @@
 """A metric's own series: what its past windows, hour of the day and weekday lead one to expect of the next.
 
 For metrics that have no reference (rows of traffic, latency, cost, memory; any that the config names): the seasonal level and scatter of detectors/calibrate/
-history.py, and a Student t law of few degrees, because what servers and customers do has heavier tails than a normal.
+history.py, and a Student t law of few degrees, because what servers and customers do has heavier tails than a normal. What one row
+decides (a column's extremes, its deviation) has a tail as heavy as the column's own: fewer degrees by name (HEAVY).
 """
 
 from __future__ import annotations
@@ -16,11 +17,22 @@ from detectors.calibrate.history import TAIL, Past
 from detectors.columns import Floats
 
 FREEDOM = 12.0
+HEAVY = {
+    "min": 2.0,
+    "max": 2.0,
+    "std": 2.0,
+    "p01": 2.0,
+    "p99": 2.0,
+    "mean": 4.0,
+    "p05": 4.0,
+    "p95": 4.0,
+}  # of Student's t with 2.5 degrees
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
     """How one metric is looked at. either: a fall alarms as a rise does. least: the scatter is at least this, transformed.
+    freedom: degrees of Student's law of what is left.
 
     What is kept rises as the metric gets worse.
     """
@@ -29,6 +41,7 @@ class Series:
     back: Callable[[float, int], float]
     either: bool
     least: Callable[[int], float]  # of the rows
+    freedom: float = FREEDOM
 
 
 def _log(value: float, rows: int) -> float:
@@ -76,7 +89,7 @@ def series_of(name: str, worse: str, unit: str) -> Series:
         forward, back, least = _same, _same, _by_rows
     if worse == "below":
         return Series(lambda v, rows: -forward(v, rows), lambda kept, rows: back(-kept, rows), False, least)
-    return Series(forward, back, not worse, least)
+    return Series(forward, back, not worse, least, HEAVY.get(name, FREEDOM))
 
 
 LATENCY = Series(_log, _exp, False, lambda rows: max(0.02, 3.0 / np.sqrt(max(rows, 1))))
@@ -102,11 +115,11 @@ def width(least: Floats, past: Past) -> Floats:
     return np.asarray(np.maximum(past.spread, least) * np.sqrt(1.0 + TAIL / np.maximum(past.rows, 1) + past.error))
 
 
-def probability(deviate: float, either: bool) -> float:
+def probability(deviate: float, series: Series) -> float:
     """Of a deviate as far out: above, or either way."""
-    return float(2.0 * stdtr(FREEDOM, -abs(deviate)) if either else stdtr(FREEDOM, -deviate))
+    return float(2.0 * stdtr(series.freedom, -abs(deviate)) if series.either else stdtr(series.freedom, -deviate))
 
 
-def deviate_at(probability: float, either: bool) -> float:
+def deviate_at(probability: float, series: Series) -> float:
     """The deviate, above, that is passed with this probability."""
-    return float(-stdtrit(FREEDOM, max(probability, 1e-300) / (2.0 if either else 1.0)))
+    return float(-stdtrit(series.freedom, max(probability, 1e-300) / (2.0 if series.either else 1.0)))

@@ -11,9 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from detectors.registry import STATISTICS
+from detectors.score_names import SCORE_NAMES
 from monitor.checkpoint import OutboxRow, Partial, PartitionState, ResourceSample, ScoreRow, WindowRow
 from monitor.config import parse_config
 from monitor.events import PartitionKey
+from monitor.judging import JUDGED, by_past
 from monitor.model import Model
 from monitor.publish import publish_due
 from monitor.references import build_reference
@@ -36,17 +39,25 @@ models:
     {more}
 alerts:
   preset: default
+  rules: [{rules}]
   channels: {{console: {{type: log}}}}
   route: {{channels: [console]}}
 """
 
 
-def model_of(rows: Rows, reference_rows: int, more: str = "") -> Model:
+def every_score() -> str:
+    """Of a model's section: all statistics of drift computed, and every score judged that has a null or its own past."""
+    statistics = ", ".join(sorted(STATISTICS, key=lambda name: (name not in ("wasserstein", "js"), name == "js")))
+    nulls, pasts = ", ".join(sorted(JUDGED)), ", ".join(name for name in SCORE_NAMES if by_past(name))
+    return f"statistics: {{default: [{statistics}]}}\n    calibration: {{scores: [{nulls}], series: [{pasts}]}}"
+
+
+def model_of(rows: Rows, reference_rows: int, more: str = "", rules: str = "") -> Model:
     """The model of a config that says as little as it may. reference_rows: of a built reference, 0 for a learned one."""
     kind = "numeric" if rows.numeric else "category"
     features = ", ".join([*(f"{n}: {kind}" for n in FEATURES), *(f"{n}: numeric" for n in GAPPED)])
     with tempfile.TemporaryDirectory() as folder:
-        cfg = parse_config(CONFIG.format(folder=folder, features=features, more=more), "bench.yaml")
+        cfg = parse_config(CONFIG.format(folder=folder, features=features, more=more, rules=rules), "bench.yaml")
         store = open_store(cfg.store.sqlalchemy_url())
         try:
             store.migrate()
