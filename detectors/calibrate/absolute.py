@@ -32,12 +32,14 @@ _NODES: Floats = np.linspace(1.0 / 96.0, 1.0 - 1.0 / 96.0, 48).astype(np.float64
 
 def absolute_null(weights: Floats, covariance: Floats, widest: float) -> NullTable:
     """weights: (k,) >= 0. covariance: (k, k) of the differences. widest: the greatest variance of a sum of w D with signs."""
-    std = weights * np.sqrt(np.maximum(np.diag(covariance), 0.0))
+    apart = np.sqrt(np.maximum(np.diag(covariance), 0.0))
+    std = weights * apart
     there = std > 0
-    std, weights = std[there], weights[there]
-    if not len(std):
+    if not there.any():
         return NullTable(np.linspace(0.0, 1e-9, len(TAILS)))
-    r = np.clip(covariance[np.ix_(there, there)] * np.outer(weights, weights) / np.outer(std, std), -1.0, 1.0)
+    if not there.all():
+        std, apart, covariance = std[there], apart[there], covariance[there][:, there]
+    r = np.clip(covariance / (apart[:, None] * apart), -1.0, 1.0)
     mean = float(std.sum()) * np.sqrt(2.0 / np.pi)
     variance = 2.0 / np.pi * float(std @ (np.sqrt(1.0 - r * r) + r * np.arcsin(r) - 1.0) @ std)
     square = (mean * mean + variance) / (2.0 * widest)  # E W^2, where the gamma's scale is 1

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.special import erfc, gammaln, ndtr
 
 from detectors.calibrate.null import NullTable
-from detectors.columns import Floats
+from detectors.columns import Bools, Floats
 from detectors.kolmogorov import survival
 from detectors.pvalues import kuiper_p
 
@@ -15,6 +15,7 @@ KS_POINTS = 80
 FARTHEST = 7.5  # standard deviations to which the saddlepoint's curve is drawn
 _TILTS = np.linspace(0.05, FARTHEST, STEPS)
 _FURTHER = 0.6 * np.linspace(0, 1, STEPS) ** 2 * FARTHEST
+_EITHER = np.array([[1.0], [-1.0]])
 EXACT_HITS = 2_000  # with more hits in both, the likelihood ratio's root is as good as the exact sum
 
 
@@ -52,8 +53,7 @@ def rank_shift(shares: Floats, reference_rows: int, rows: int) -> NullTable:
     n = effective_rows(reference_rows, rows)
     rank = np.cumsum(shares) - shares / 2.0
     rank = rank - float(shares @ rank)
-    up, log_up = _saddle(rank, shares, n)
-    down, log_down = _saddle(-rank, shares, n)
+    (up, log_up), (down, log_down) = _saddle(rank, shares, n)
     value = np.linspace(0.0, max(up[-1], down[-1]), 2 * STEPS)[1:]
     either = np.exp(_along(value, up, log_up)) + np.exp(_along(value, down, log_down))
     return NullTable.from_survival(2.0 * value, np.log(np.minimum(either, 1.0)))
@@ -64,29 +64,33 @@ def _along(value: Floats, points: Floats, logs: Floats) -> Floats:
     return np.where(value > points[-1], logs[-1] * (value / points[-1]) ** 2, inside)
 
 
-def _saddle(x: Floats, shares: Floats, n: float) -> tuple[Floats, Floats]:
-    """Points of the upper tail of the mean of n draws of x (mean 0): values, ascending, and log probabilities."""
+def _saddle(x: Floats, shares: Floats, n: float) -> list[tuple[Floats, Floats]]:
+    """Points of both tails, up and down, of the mean of n draws of x (mean 0): values, ascending, and log probabilities."""
     std = float(np.sqrt(shares @ x**2))
     if std <= 0:
-        return np.array([0.0, 1.0]), np.array([0.0, -700.0])
+        return [(np.array([0.0, 1.0]), np.array([0.0, -700.0]))] * 2
     theta = _TILTS / (std * np.sqrt(n))
     theta = theta * (1.0 + _FURTHER / np.sqrt(n))  # short tails: tilt further
-    top = theta * float(x.max())
-    weight = theta[:, None] * x
-    weight -= top[:, None]
+    tilted = theta[:, None] * x
+    top = np.stack([theta * float(x.max()), theta * float(-x.min())])
+    weight = np.stack([tilted, -tilted])
+    weight -= top[:, :, None]
     np.exp(weight, out=weight)
-    weight *= shares
-    total, first, second = (weight @ np.stack([np.ones(len(x)), x, x * x], axis=1)).T
+    total, first, second = np.moveaxis(weight @ (shares * np.stack([np.ones(len(x)), x, x * x])).T, 2, 0)
     cumulant = np.log(total) + top
-    mean = first / total
+    mean = first / total * _EITHER
     variance = np.maximum(second / total - mean**2, 1e-18)
     w = np.sqrt(np.maximum(2.0 * n * (theta * mean - cumulant), 1e-18))
     u = theta * np.sqrt(n * variance)
     density = np.exp(-(w**2) / 2.0) / np.sqrt(2.0 * np.pi)
     chances = 0.5 * erfc(w / np.sqrt(2.0)) + density * (1.0 / u - 1.0 / w)
-    good = (chances > 1e-18) & (np.diff(mean, prepend=-1.0) > 1e-12)
-    mean, chances = mean[good], np.minimum.accumulate(np.minimum(chances[good], 0.5))
-    return np.concatenate([[0.0], mean]), np.concatenate([[np.log(0.5)], np.log(chances)])
+    good = (chances > 1e-18) & (np.diff(mean, axis=1, prepend=-1.0) > 1e-12)
+    return [_curve(*side) for side in zip(mean, chances, good, strict=True)]
+
+
+def _curve(mean: Floats, chances: Floats, good: Bools) -> tuple[Floats, Floats]:
+    falling = np.minimum.accumulate(np.minimum(chances[good], 0.5))
+    return np.concatenate([[0.0], mean[good]]), np.concatenate([[np.log(0.5)], np.log(falling)])
 
 
 def share_root(hits: Floats, rows: Floats, reference_hits: Floats, reference_rows: Floats) -> Floats:

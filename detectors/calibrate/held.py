@@ -126,7 +126,7 @@ def _squares(weights: bytes, upto: bytes, jumps: bytes = b"") -> NullTable:
 @lru_cache(maxsize=4096)
 def _absolutes(weights: bytes, upto: bytes) -> NullTable:
     w, u = np.frombuffer(weights), np.frombuffer(upto)
-    covariance = np.minimum.outer(u, u) - np.outer(u, u)
+    covariance = np.minimum(u[:, None], u) - u[:, None] * u
     return absolute_null(w, covariance, float(w @ covariance @ w))
 
 
