@@ -17,6 +17,7 @@ import numpy.typing as npt
 from detectors.columns import Floats, Ints
 
 BUCKETS = 8192
+LEAST_WIDTH = 1e-300  # of the edges: a bucket of less has no scale that a float holds, and the bits part such edges
 _SIGN = np.int64(0x7FFF_FFFF_FFFF_FFFF)
 Cells32 = npt.NDArray[np.int32]
 
@@ -79,7 +80,7 @@ def _make(edges: Floats, by_bits: bool) -> BucketTable:
         with np.errstate(over="ignore"):
             width = float(high - low)
         origin = float(low)
-        scale = (BUCKETS - 1) / width if 0 < width < np.inf else 1.0
+        scale = (BUCKETS - 1) / width if LEAST_WIDTH < width < np.inf else 1.0
     table = BucketTable(edges, by_bits, origin, scale, np.empty(0, np.int32), np.empty(0), np.empty(0, dtype=np.bool_), 0.0)
     at = table._bucket(edges)
     held = np.bincount(at, minlength=BUCKETS)

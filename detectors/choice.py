@@ -44,6 +44,8 @@ def headline(pair: Pair, named: tuple[str, ...]) -> tuple[str, str]:
         return "ks", "infinite values, of which only the order counts"
     if pair.discrete:
         return "js", f"numeric with {pair.discrete} distinct values"
+    if pair.spreadless:
+        return "ks", "a reference whose values are too large or too small for a spread, of which only the order counts"
     return ("ks" if few else "wasserstein"), f"numeric, {size}"
 
 

@@ -42,9 +42,9 @@ def wasserstein(pair: NumericPair) -> float:
     """First Wasserstein distance, the integral of |F - G|, in standard deviations of the reference (Vallender 1974).
 
     The integral of F - G over a cell is [x (F - G)] at its edges less the difference of the cell's sums: exact, open
-    outer cells included. Low only where F and G cross inside a cell. NaN with infinite values.
+    outer cells included. Low only where F and G cross inside a cell. NaN with infinite values, or without a spread.
     """
-    if pair.infinite:
+    if pair.infinite or pair.spreadless:
         return math.nan
     return float(np.abs(gap_areas(pair)).sum()) / pair.spread
 
@@ -69,7 +69,7 @@ def gap_areas(pair: NumericPair) -> Floats:
 
 def energy(pair: NumericPair) -> float:
     """Energy distance, the root of 2 integral (F - G)^2, of values in standard deviations of the reference (Székely 2002)."""
-    if pair.infinite:
+    if pair.infinite or pair.spreadless:
         return math.nan
     return math.sqrt(2.0 * float((pair.widths * gap_square(pair)).sum()) / pair.spread)
 

@@ -26,6 +26,7 @@ from detectors.numeric import GridSummary
 
 Numeric = GridSummary | AdaptiveSummary
 CONSTANT_STD = 0.001  # distances from a reference of one value are divided by this, as Evidently does
+LEAST_SQUARE = 1e-300  # of a sum of squares: what is smaller has few digits left, or none
 OFF = 1e-6  # of a cell's width: how far the mean of its values may be from its least one, where all are that one
 ROUNDING = 1e-9, 1e-15  # of the sum of many equal values; of an outer cell's, and of cells whose sums are not those of the values
 FEWEST_CELLS, FILLED, SPARSE = 16, 5, 0.1  # cells of hashes; rows of the reference that fill one; the part that may have fewer
@@ -59,10 +60,18 @@ class NumericPair:
         return self.reference.missing, self.current.missing
 
     @cached_property
-    def spread(self) -> float:
-        """The reference's standard deviation; CONSTANT_STD where it has none."""
+    def spreadless(self) -> bool:
+        """Whether the reference varies by so much or so little that a float does not hold the squares: nothing is in its units."""
         moments = self.reference.moments
-        return moments.std if moments.n and moments.low < moments.high and 0.0 < moments.std < math.inf else CONSTANT_STD
+        return moments.n > 0 and moments.low < moments.high and not LEAST_SQUARE < moments.m2 < math.inf
+
+    @cached_property
+    def spread(self) -> float:
+        """The reference's standard deviation; CONSTANT_STD where it has none, NaN where it is beyond floats."""
+        moments = self.reference.moments
+        if self.spreadless:
+            return math.nan
+        return moments.std if moments.n and moments.low < moments.high else CONSTANT_STD
 
     @cached_property
     def p(self) -> Floats:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+NUMERIC_ERRORS = (ValueError, ArithmeticError, IndexError)  # what arithmetic on odd values raises
 LEVELS = ("ok", "unsure", "warn", "breach")  # from best to worst; unsure: too few rows to say
 
 
@@ -23,6 +24,12 @@ class Score:
     reference: str = ""
     evidence: dict[str, object] = field(default_factory=dict)
     least_rows: int | None = None  # rows that a verdict needs, where these are no events; None: the model's min_rows
+
+
+def why_failed(error: Exception) -> dict[str, object]:
+    """The evidence of a score that could not be computed. Who logs looks for `failed`."""
+    what = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    return {"reason": f"it could not be computed: {what}", "failed": what}
 
 
 @dataclass(frozen=True, slots=True)

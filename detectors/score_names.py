@@ -145,6 +145,9 @@ SCHEMA = {
     ),
     "unnamed_features": Doc("features of sampled events (1 message of 1,024) that the schema does not name", "above", "features"),
 }
+ANALYSIS = {
+    "failed": Doc("failed:ANALYSER, only where it raised on the group's values: no number, the evidence says why", ""),
+}
 FRESHNESS = {
     "rebinned_share": Doc("only where the reference switched within the window: rows counted in the other one's cells / rows"),
     "duplicate_share": Doc("repeats of an event id / these and the accepted"),
@@ -286,6 +289,7 @@ FAMILIES: dict[str, dict[str, Doc]] = {
     "a feature: its quality": QUALITY,
     "`check:NAME`": CHECKS,
     "`schema`": SCHEMA,
+    "`analysis`": ANALYSIS,
     "`traffic`, `latency`": {**TRAFFIC, **FRESHNESS},
     "`performance`, beside each NAME its 95 % interval: NAME_low, NAME_high": PERFORMANCE,
     "`labels`": LABELS,

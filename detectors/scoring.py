@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 from detectors.category import CategorySummary
 from detectors.choice import Choice
@@ -13,7 +14,7 @@ from detectors.labelled.tally import Metric
 from detectors.pairs import CategoryPair, NumericPair, Pair
 from detectors.performance import PerformanceSummary
 from detectors.profile import PREDICTION, Profile
-from detectors.score import Score
+from detectors.score import NUMERIC_ERRORS, Score, why_failed
 from detectors.univariate import AUTO, category_drift, nothing_to_say, numeric_drift, pair_drift
 from detectors.window import Numeric, WindowSummary
 
@@ -44,18 +45,16 @@ def score_window(
     for feature, column in summary.numeric.items():
         out.extend(_numeric(feature, column))
         if known is not None and feature in known.numeric:
-            pair: Pair = NumericPair(known.numeric[feature], column)
-            _keep(pairs, feature, pair)
-            out.extend(pair_drift(feature, pair, "numeric", name, choice))
+            make: Callable[[], Pair] = partial(NumericPair, known.numeric[feature], column)
+            out.extend(_compared(feature, make, "numeric", column.rows, name, choice, pairs))
         elif known is not None:
             out.append(nothing_to_say(feature, column.rows, name, _unlike(feature, "numeric", feature in known.categorical)))
     for feature, counts in summary.categorical.items():
         out.extend(_category(feature, counts))
         out.extend(_shares(feature, counts, known.categorical.get(feature) if known is not None else None))
         if known is not None and feature in known.categorical:
-            pair = CategoryPair(known.categorical[feature], counts)
-            _keep(pairs, feature, pair)
-            out.extend(pair_drift(feature, pair, "category", name, choice))
+            make = partial(CategoryPair, known.categorical[feature], counts)
+            out.extend(_compared(feature, make, "category", counts.rows, name, choice, pairs))
         elif known is not None:
             out.append(nothing_to_say(feature, counts.rows, name, _unlike(feature, "category", feature in known.numeric)))
     out.extend(_prediction(summary, profile, baseline, name, choice))
@@ -70,9 +69,17 @@ def score_window(
     return out
 
 
-def _keep(pairs: dict[str, Pair] | None, feature: str, pair: Pair) -> None:
-    if pairs is not None and len(pairs) < PAIRS:
-        pairs[feature] = pair
+def _compared(
+    feature: str, make: Callable[[], Pair], kind: str, rows: int, name: str, choice: Choice, pairs: dict[str, Pair] | None
+) -> Iterator[Score]:  # fmt: skip
+    """The scores of a feature's pair, which is kept. What raises on odd values costs the feature, not the window."""
+    try:
+        pair = make()
+        if pairs is not None and len(pairs) < PAIRS:
+            pairs[feature] = pair
+        yield from pair_drift(feature, pair, kind, name, choice)
+    except NUMERIC_ERRORS as error:
+        yield Score(feature, "drift", math.nan, rows, name, why_failed(error))
 
 
 def _unlike(feature: str, kind: str, other_kind: bool) -> str:

@@ -16,7 +16,7 @@ def mean_shift(pair: NumericPair) -> float:
     if r.n + c.n < 3:
         return math.nan
     pooled = math.sqrt((r.m2 + c.m2) / (r.n + c.n - 2))
-    return (c.mean - r.mean) / pooled if pooled > 0 else math.nan
+    return (c.mean - r.mean) / pooled if 0 < pooled < math.inf and not pair.spreadless else math.nan
 
 
 @once
@@ -24,7 +24,7 @@ def welch_t(pair: NumericPair) -> float:
     """Welch's t of the means, whose variances may differ (Welch 1947); as scipy.stats.ttest_ind(equal_var=False)."""
     error = _mean_errors(pair)
     total = math.sqrt(sum(error))
-    return (pair.moments[1].mean - pair.moments[0].mean) / total if total > 0 else math.nan
+    return (pair.moments[1].mean - pair.moments[0].mean) / total if 0 < total < math.inf else math.nan
 
 
 def welch_p(pair: NumericPair) -> float:
@@ -47,7 +47,7 @@ def _mean_errors(pair: NumericPair) -> tuple[float, float]:
 def std_shift(pair: NumericPair) -> float:
     """Standard deviation of the window / that of the reference - 1 (ddof 0). NaN where the reference is constant."""
     r, c = pair.moments
-    return c.std / r.std - 1.0 if r.n and c.n and r.std > 0 else math.nan
+    return c.std / r.std - 1.0 if r.n and c.n and r.std > 0 and not pair.spreadless else math.nan
 
 
 def median_shift(pair: NumericPair) -> float:

@@ -1,7 +1,7 @@
 """The drift of one feature: its statistics against the reference, and `drift`, the one of them that speaks for it.
 
 Every feature that has a reference gets a `drift` score. Where nothing can be said its value is NaN, which is judged
-`unsure`, and its evidence says why.
+`unsure`, and its evidence says why; so where a statistic raises, which costs that one alone.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from detectors.choice import P_VALUE_OF, Choice, headline, trouble
 from detectors.evidence import moved
 from detectors.pairs import CategoryPair, Numeric, NumericPair, Pair
 from detectors.registry import STATISTICS
-from detectors.score import Score
+from detectors.score import NUMERIC_ERRORS, Score, why_failed
 
 AUTO = Choice()
 NEW = ("new_categories", "new_category_share")
@@ -45,26 +45,35 @@ def pair_drift(subject: str, pair: Pair, kind: str, name: str, choice: Choice) -
         return
     evidence = moved(pair)
     values: dict[str, float] = {}
+    failures: dict[str, dict[str, object]] = {}
     for statistic in choice.statistics(subject, kind):
-        for score_name, value in _values(pair, statistic).items():
-            values[score_name] = value
+        found, failed = _values(pair, statistic)
+        values |= found
+        failures |= dict.fromkeys(found, failed) if failed else {}
+        for score_name, value in found.items():
             unknown = pair.fresh_unknown if isinstance(pair, CategoryPair) and score_name in NEW else ""
-            yield Score(subject, score_name, value, pair.m, name, {"reason": unknown, **evidence} if unknown else evidence)
+            why_not = failed or ({"reason": unknown} if unknown else {})
+            yield Score(subject, score_name, value, pair.m, name, {**why_not, **evidence} if why_not else evidence)
     chosen, because = headline(pair, choice.named(subject, kind))
     if chosen not in values:
-        values[chosen] = STATISTICS[chosen].value(pair)
+        found, failed = _values(pair, chosen)
+        values[chosen], failures[chosen] = found[chosen], failed
     said: dict[str, object] = {"statistic": chosen, "because": because}
     p_value = values.get(f"{P_VALUE_OF.get(chosen, chosen)}_p")
     if p_value is not None and math.isfinite(p_value):
         said["p_value"] = float(f"{p_value:.4g}")
     if not math.isfinite(values[chosen]):
-        said["reason"] = f"{chosen} is not defined for these values"
+        said |= failures.get(chosen) or {"reason": f"{chosen} is not defined for these values"}
     yield Score(subject, "drift", values[chosen], pair.m, name, {**said, **evidence})
 
 
-def _values(pair: Pair, name: str) -> dict[str, float]:
+def _values(pair: Pair, name: str) -> tuple[dict[str, float], dict[str, object]]:
+    """The value and its p-value, NaN where a function raised; and why it did."""
     statistic = STATISTICS[name]
-    out = {name: statistic.value(pair)}
-    if statistic.p_value is not None:
-        out[f"{name}_p"] = statistic.p_value(pair)
-    return out
+    functions = {name: statistic.value} | ({} if statistic.p_value is None else {f"{name}_p": statistic.p_value})
+    out = dict.fromkeys(functions, math.nan)
+    try:
+        out |= {score: function(pair) for score, function in functions.items()}
+    except NUMERIC_ERRORS as error:
+        return out, why_failed(error)
+    return out, {}

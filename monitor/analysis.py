@@ -11,10 +11,11 @@ be a function of the view: the same panes give the same scores, whoever publishe
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Iterable, Iterator
 
 from detectors.kinds import silent_columns
-from detectors.score import Score
+from detectors.score import NUMERIC_ERRORS, Score, why_failed
 from detectors.scoring import score_performance, score_window
 from monitor.change import change
 from monitor.compare import compared, settle_compared
@@ -96,11 +97,19 @@ def analyse(view: WindowView) -> None:
         silent = silent_columns(part.model.schema.kinds, None if part.profile is None else part.profile.vocabulary)
         view.scores.setdefault(group, [])
         for name, analyser in GROUP_ANALYSERS.items():
-            found = (score for score in analyser(part) if score.subject not in silent)
+            found = (score for score in _guarded(name, analyser, part) if score.subject not in silent)
             _add(view, group, found, taken.setdefault(group, set()), name)
     for name, whole in WINDOW_ANALYSERS.items():
         for group, score in list(whole(view)):
             _add(view, group, [score], taken.setdefault(group, set()), name)
+
+
+def _guarded(name: str, analyser: GroupAnalyser, part: GroupView) -> Iterator[Score]:
+    """What raises on odd values costs the analyser's scores of this group, not the window."""
+    try:
+        yield from analyser(part)
+    except NUMERIC_ERRORS as error:
+        yield Score("analysis", f"failed:{name}", math.nan, part.rows, part.reference, why_failed(error))
 
 
 def _add(view: WindowView, group: Group, scores: Iterable[Score], taken: set[tuple[str, str]], analyser: str) -> None:
@@ -108,9 +117,16 @@ def _add(view: WindowView, group: Group, scores: Iterable[Score], taken: set[tup
     for score in scores:
         key = score.subject, score.name
         if key in taken:
-            where = {"model": view.model.name, "window_start_ms": view.start_ms, "version": group[0], "segment": group[1]}
-            seen = {"analyser": analyser, "subject": score.subject, "score": score.name}
-            log_event(logger, logging.ERROR, "score_of_a_taken_name", **where, **seen)
+            log_event(logger, logging.ERROR, "score_of_a_taken_name", **_place(view, group, score, analyser))
             continue
         taken.add(key)
+        if "failed" in score.evidence:
+            log_event(logger, logging.ERROR, "score_failed", error=score.evidence["failed"], **_place(view, group, score, analyser))
         kept.append(score)
+
+
+def _place(view: WindowView, group: Group, score: Score, analyser: str) -> dict[str, object]:
+    return {
+        "model": view.model.name, "window_start_ms": view.start_ms, "version": group[0], "segment": group[1],
+        "analyser": analyser, "subject": score.subject, "score": score.name,
+    }  # fmt: skip

@@ -15,8 +15,10 @@ that scale as a value of the score.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,16 +35,19 @@ from detectors.category import CategorySummary
 from detectors.pairs import CategoryPair, Numeric, NumericPair, Pair, once
 from detectors.performance import PerformanceSummary
 from detectors.profile import PREDICTION
-from detectors.score import Score
+from detectors.score import NUMERIC_ERRORS, Score
 from detectors.target import SUBJECT as TARGET
 from detectors.target import target_pair
 from monitor.budget import Calibration
 from monitor.judging import BY_P, MISSING, SCORES, TESTS
 from monitor.label_scores import PERFORMANCE, labelled_share
 from monitor.learned_outcomes import Reference, reference_of
+from monitor.logs import log_event
 from monitor.model import Model
 from monitor.panes import Group
 from monitor.view import GroupView, WindowView
+
+logger = logging.getLogger("driftd.judged")
 
 OWN_PAST = ("traffic", "latency", "worst_segment")  # subjects
 LEAST_P = 1e-300  # smaller ones have no deviate
@@ -112,7 +117,9 @@ class Judged:
             position = (self.table.value_at(chance) - self.table.centre) / self.table.spread
             if self.past is not None:
                 position = float(self.past.value(np.array([position]))[0])
-            return _there(self.back(self.table.centre + self.table.spread * position))
+            with suppress(*NUMERIC_ERRORS):
+                return _there(self.back(self.table.centre + self.table.spread * position))
+            return None
         series = self.series
         if series is None or self.past is None:
             return None
@@ -163,6 +170,13 @@ def judged(view: WindowView, calibration: Calibration) -> Iterator[Judged]:
                     yield found
 
 
+def _settled(group: Group, at: int, score: Score, error: Exception) -> Judged:
+    """A score whose null could not be made of these values."""
+    log_event(logger, logging.WARNING, "null_failed", subject=score.subject, score=score.name, error=repr(error)[:200])
+    why = f"what chance does to it could not be computed: {type(error).__name__}"
+    return Judged(group, at, score, math.nan, None, lambda out: out, settled=why)
+
+
 def _pairs(part: GroupView | None, scores: list[Score], model: Model, calibration: Calibration) -> dict[str, Pair | None]:
     """The pairs of a group's subjects that are compared with a reference; their null tables are made, those of all together."""
     pairs: dict[str, Pair | None] = {}
@@ -177,7 +191,8 @@ def _pairs(part: GroupView | None, scores: list[Score], model: Model, calibratio
         pair = pairs[score.subject]
         if pair is not None and math.isfinite(score.value):
             wanted.append((_statistic(score).removesuffix("_p"), pair))
-    prepare(wanted)
+    with suppress(*NUMERIC_ERRORS):  # each is made alone then, and the one that cannot be is said
+        prepare(wanted)
     return pairs
 
 
@@ -219,7 +234,10 @@ def _drift(group: Group, at: int, score: Score, pair: Pair | None, part: GroupVi
     if pair is None or pair.n == 0 or pair.m == 0 or not math.isfinite(score.value):
         why = str(score.evidence.get("reason", "the statistic is not defined for these values"))
         return Judged(group, at, score, math.nan, None, lambda out: out, settled=why)
-    found = held(name, pair, score.value)
+    try:
+        found = held(name, pair, score.value)
+    except NUMERIC_ERRORS as error:
+        return _settled(group, at, score, error)
     if found is None:
         return None
     return Judged(

@@ -42,6 +42,8 @@ def reason(name: str) -> str:
         return "it counts what a detector called a change, at the detector's own limit"
     if name in FORMULA_SCORES and name.endswith(_VERDICTS):
         return "it is another tool's own test or verdict: judge our statistic of that name"
+    if name == "failed":
+        return "it is no number: it says that there is none"
     if name in ("count", "brier_uncertainty"):
         return "it says how many there are, or how hard the task is: nothing that gets worse"
     return ""

@@ -14,7 +14,7 @@ from monitor.config.lines import Path
 
 # subjects of the analysers in monitor/analysis.py that are no feature; tests/test_subjects.py holds that they are all of them
 SUBJECTS = frozenset({
-    "concept", "cost", "embedding", "estimated_performance", "estimated_performance_weighted", "evidently", "features", "labels",
+    "analysis", "concept", "cost", "embedding", "estimated_performance", "estimated_performance_weighted", "evidently", "features", "labels",
     "latency", "multivariate", "performance", "prediction", "probabilities", "quantiles", "schema", "target",
     "target_estimated", "traffic", "worst_segment",
 })  # fmt: skip
