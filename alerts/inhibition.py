@@ -41,7 +41,7 @@ BUILT_IN = (
     ),
     Inhibition(
         Matcher.of({"rule": "performance-fell"}),
-        Matcher.of({"rule": ["accuracy-fell", "error-grew", "concept-drift"]}),
+        Matcher.of({"rule": ["accuracy-fell", "error-grew", "concept-drift", "estimated-performance-fell"]}),
         ("model", "version", "segment"),
     ),
 )

@@ -28,6 +28,7 @@ DEFAULT = (
     Rule("missing-values-changed", scores=("missing_share",), resolve_windows=2),
     Rule("performance-fell", subjects=("performance",), scores=("accuracy", "roc_auc", "mae", "subset_accuracy", "ndcg_at_k", "pinball"),
          resolve_windows=2, severity="critical"),
+    Rule("estimated-performance-fell", subjects=("estimated_performance",), scores=("accuracy", "roc_auc", "mae"), resolve_windows=2),
     Rule("segment-fell", subjects=("worst_segment",), scores=("segment_accuracy_drop_p", "segment_mae_rise_p"), resolve_windows=2),
     Rule("labels-biased", subjects=("labels",), scores=("label_bias", "label_bias_p"), resolve_windows=2),
     Rule("concept-drift", subjects=("concept",), scores=("errors_rose",), resolve_windows=2, severity="critical"),

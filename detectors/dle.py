@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -23,7 +24,8 @@ from detectors import frame
 from detectors.cbpe import NOISE
 from detectors.columns import Columns, DictColumn, Floats, Outcomes
 
-FORMAT, WITHOUT_ERROR = 2, 1
+FORMAT = 3
+READABLE = (1, 2, FORMAT)
 PART = "dle"
 LEAST_ROWS = 300
 CATEGORIES = 1000
@@ -38,7 +40,7 @@ class LossModel:
 
     skill: share of the variance of the absolute error on rows set aside that the model explains (R^2). off: how far the
     predicted absolute error is from the true one there, in tenths of the rows, relative to its mean; chance: what sampling
-    alone gives. Both NaN in models of earlier releases.
+    alone gives. Both NaN in models of earlier releases. usual: the mean loss on the reference, by loss; {} in earlier ones.
     """
 
     numeric: tuple[str, ...]
@@ -49,6 +51,7 @@ class LossModel:
     skill: float
     off: float = math.nan
     chance: float = math.nan
+    usual: dict[str, float] = field(default_factory=dict)
 
     @property
     def reason(self) -> str:
@@ -74,14 +77,24 @@ class LossModel:
         return out
 
     def to_bytes(self) -> bytes:
-        head = [self.numeric, self.categories, self.spread, self.rows, self.skill, list(self.models), self.off, self.chance]
+        head = [
+            self.numeric,
+            self.categories,
+            self.spread,
+            self.rows,
+            self.skill,
+            list(self.models),
+            self.off,
+            self.chance,
+            self.usual,
+        ]
         return bytes([FORMAT]) + frame.join([json.dumps(head).encode(), *(m.encode() for m in self.models.values())])
 
     @staticmethod
     def from_bytes(data: bytes) -> LossModel:
         """Raises ValueError for a format that this release does not know."""
-        if not data or data[0] not in (FORMAT, WITHOUT_ERROR):
-            raise ValueError(f"loss model of format {data[:1]!r}: this release reads {WITHOUT_ERROR} and {FORMAT}. Upgrade driftd.")
+        if not data or data[0] not in READABLE:
+            raise ValueError(f"loss model of format {data[:1]!r}: this release reads 1 to {FORMAT}. Upgrade driftd.")
         head, *texts = frame.split(data[1:])
         numeric, categories, spread, rows, skill, names, *errors = json.loads(head)
         models = {name: text.decode() for name, text in zip(names, texts, strict=True)}
@@ -108,7 +121,8 @@ def fit_loss(columns: Columns, outcomes: Outcomes) -> LossModel:
     matrix = plain.matrix(rows)
     models = {name: _train(matrix, target, plain) for name, target in targets.items()}
     spread = {name: float(target.std()) for name, target in targets.items()}
-    return LossModel(plain.numeric, categories, models, spread, rows.rows, *_checked(matrix, targets["mae"], plain))
+    usual = {name: float(target.mean()) for name, target in targets.items()}
+    return LossModel(plain.numeric, categories, models, spread, rows.rows, *_checked(matrix, targets["mae"], plain), usual)
 
 
 def estimate_losses(model: LossModel, columns: Columns) -> dict[str, tuple[float, float]]:
@@ -134,6 +148,22 @@ def window_errors(model: LossModel, estimates: dict[str, float], rows: int) -> d
     mae, mse = (model.spread[name] / math.sqrt(rows) for name in LOSSES)
     rmse = estimates.get("rmse", 0.0)
     return {"mae": mae, "mse": mse, "rmse": mse / (2.0 * rmse) if rmse > 0 else math.nan}
+
+
+def usual_losses(model: LossModel, sampled: Mapping[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
+    """Of each loss its mean on the reference, and the standard error of the window's estimate less it (see detectors/usual.py).
+
+    sampled: what estimate_losses found. The predicted losses' mean on the reference is the losses' own, by how boosting begins.
+    """
+    out = {
+        name: (mean, math.hypot(sampled[name][1], model.spread[name] / math.sqrt(model.rows)))
+        for name, mean in model.usual.items()
+        if name in sampled
+    }
+    if "mse" in out and out["mse"][0] > 0:
+        root = math.sqrt(out["mse"][0])
+        out["rmse"] = root, out["mse"][1] / (2.0 * root)
+    return out
 
 
 def _train(matrix: Floats, target: Floats, plain: LossModel) -> str:

@@ -14,10 +14,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
 from detectors.cbpe import BAND, binary_errors, binary_metrics, calibrations
+from detectors.columns import Floats, Ints
 from detectors.estimated_value import SUBJECT, binary_value, expected_value, value_scores
 from detectors.labelled.folding import by_label
 from detectors.labelled.value import Worth
@@ -25,6 +27,7 @@ from detectors.performance import PerformanceSummary
 from detectors.profile import Profile
 from detectors.score import Score
 from detectors.score_cells import LABELS, NEGATIVE, OTHER, PART, POSITIVE, ScoreCells, load_reference
+from detectors.usual import Usual, evidence_of, macro_metrics, usual_binary, usual_multiclass
 
 CALIBRATION_LIMIT = 0.05
 BINARY = ("accuracy", "precision", "recall", "f1", "specificity", "roc_auc")
@@ -55,25 +58,33 @@ def score_estimated(
     if reference.task == "binary":
         values, expected = _binary(cells, found[0].probability)
         errors = binary_errors(reference, rows)
+        usual = usual_binary(reference.counts.sum(axis=1), cells.counts, found[0].probability)
         valued = binary_value(expected, worth, known, cells.schema.positive_label)
     else:
-        expected, labels = _expected_confusion(cells, [c.probability for c in found], known)
+        chances, mistaken = [c.probability for c in found], _mistaken(cells.labels, known)
+        expected, labels = _expected_confusion(cells.counts, chances, mistaken), mistaken.names
         values = macro_metrics(expected)
         if len(cells.labels) > LABELS:  # a mean over classes is one over all of them
             values = {name: values[name] for name in ("accuracy",) if name in values}
         errors = multiclass_errors(known, rows)
+        before = reference.counts.sum(axis=1)
+        usual = usual_multiclass(
+            before, cells.counts, chances, mistaken.at, mistaken.shares, _expected_confusion(before, chances, mistaken), expected
+        )
         valued = expected_value(expected, labels, worth, known)
-    return [error, *with_bands(values, errors, rows, profile.name, realised), *value_scores(valued, rows, profile.name, realised)]
+    found_scores = with_bands(values, errors, rows, profile.name, realised, usual=usual)
+    return [error, *found_scores, *value_scores(valued, rows, profile.name, realised)]
 
 
 def with_bands(
     values: Mapping[str, float], errors: Mapping[str, float], rows: int, reference: str, realised: Mapping[str, float],
-    ceiling: float = 1.0, subject: str = SUBJECT, evidence: dict[str, object] | None = None,
+    ceiling: float = 1.0, subject: str = SUBJECT, evidence: dict[str, object] | None = None, usual: Usual | None = None,
 ) -> list[Score]:  # fmt: skip
-    """Each value with its band, and its gap where the realised one is known."""
+    """Each value with its band, with what it is on the reference in its evidence (detectors/usual.py), and its gap where the
+    realised one is known."""
     out = []
     for name, value in values.items():
-        out.append(Score(subject, name, value, rows, reference, evidence or {}))
+        out.append(Score(subject, name, value, rows, reference, {**(evidence or {}), **evidence_of(usual or {}, name)}))
         if name.endswith("_share"):  # cells of the confusion matrix, which the metrics' bands speak for
             continue
         band = BAND * errors.get(name, math.nan)
@@ -95,55 +106,45 @@ def _binary(cells: ScoreCells, probability: np.ndarray) -> tuple[dict[str, float
     return binary_metrics(expected, (total * (1.0 - probability), total * probability)), expected
 
 
-def _expected_confusion(
-    cells: ScoreCells, probability: list[np.ndarray], reference: PerformanceSummary | None
-) -> tuple[np.ndarray, list[str]]:
-    """The confusion matrix (predicted, true) to be expected, and its labels.
+@dataclass(frozen=True, slots=True)
+class _Mistaken:
+    """Classes by name, the place of each predicted label among them, and where its wrong rows go: shape (labels, classes)."""
 
-    A row is right as often as its calibrated score says. The rest goes to the other classes as the reference's
-    wrong predictions of that class did, which the score of the predicted class alone cannot tell.
-    """
-    assert cells.counts is not None
+    names: list[str]
+    at: Ints
+    shares: Floats
+
+
+def _mistaken(labels: tuple[str, ...], reference: PerformanceSummary | None) -> _Mistaken:
+    """As the reference's wrong predictions of a label did, which the score of the predicted class alone cannot tell."""
     confusion = {} if reference is None else reference.confusion
-    names = sorted({*cells.labels, *(name for pair in confusion for name in pair)})
-    if len(cells.labels) > LABELS:  # a class without cells of its own is one of the others
-        names = list(cells.labels)
+    names = sorted({*labels, *(name for pair in confusion for name in pair)})
+    if len(labels) > LABELS:  # a class without cells of its own is one of the others
+        names = list(labels)
     at = {name: i for i, name in enumerate(names)}
     others = at.get(OTHER, 0)
     mistaken = np.zeros((len(names), len(names)))
     for (predicted, true), rows in confusion.items():
         if predicted != true:
             mistaken[at.get(predicted, others), at.get(true, others)] += rows
-    out = np.zeros((len(names), len(names)))
-    for label, counts, p in zip(cells.labels, cells.counts.astype(np.float64), probability, strict=True):
-        right = float(counts @ p)
-        wrong = mistaken[at[label]]
-        out[at[label], at[label]] += right
-        missed = float(counts.sum()) - right
-        share = (
-            wrong / wrong.sum() if wrong.sum() else np.where(np.arange(len(names)) == at[label], 0.0, 1.0 / max(1, len(names) - 1))
-        )
-        out[at[label]] += missed * share
-    return out, names
+    places = np.array([at[label] for label in labels], dtype=np.int64)
+    shares = np.zeros((len(labels), len(names)))
+    for i, place in enumerate(places.tolist()):
+        wrong = mistaken[place]
+        even = np.where(np.arange(len(names)) == place, 0.0, 1.0 / max(1, len(names) - 1))
+        shares[i] = wrong / wrong.sum() if wrong.sum() else even
+    return _Mistaken(names, places, shares)
 
 
-def macro_metrics(expected: np.ndarray) -> dict[str, float]:
-    """Accuracy, and means over the classes that occur, of a confusion matrix (predicted, true)."""
-    n = float(expected.sum())
-    if n <= 0:
-        return {}
-    hit, predicted, true = np.diag(expected), expected.sum(axis=1), expected.sum(axis=0)
-    there = (predicted + true) > 0
-    with np.errstate(divide="ignore", invalid="ignore"):
-        precision = np.where(predicted > 0, hit / predicted, 0.0)[there]
-        recall = np.where(true > 0, hit / true, 0.0)[there]
-        f1 = (2 * hit / (predicted + true))[there]
-    return {
-        "accuracy": float(hit.sum()) / n,
-        "precision": float(precision.mean()),
-        "recall": float(recall.mean()),
-        "f1": float(f1.mean()),
-    }
+def _expected_confusion(counts: Ints, probability: list[Floats], mistaken: _Mistaken) -> Floats:
+    """The confusion matrix (predicted, true) to be expected of counts by label and cell: a row is right as often as its
+    calibrated score says, the rest goes to the other classes."""
+    out = np.zeros((len(mistaken.names), len(mistaken.names)))
+    for at, share, of_label, p in zip(mistaken.at, mistaken.shares, counts.astype(np.float64), probability, strict=True):
+        right = float(of_label @ p)
+        out[at, at] += right
+        out[at] += (float(of_label.sum()) - right) * share
+    return out
 
 
 def multiclass_errors(reference: PerformanceSummary | None, rows: int) -> dict[str, float]:

@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
 from detectors.cbpe import expected_auc, off_by
-from detectors.class_cells import PART, UNIT, ClassCells, ReferenceClasses, load_classes
-from detectors.estimated import macro_metrics, multiclass_errors, with_bands
+from detectors.class_calibration import ReferenceClasses, load_classes
+from detectors.class_cells import PART, UNIT, ClassCells
+from detectors.estimated import multiclass_errors, with_bands
 from detectors.estimated_value import SUBJECT, expected_value, value_scores
 from detectors.labelled.value import Worth
 from detectors.profile import Profile
 from detectors.score import Score
+from detectors.usual import enough, errors_of, evidence_of, macro_metrics, rarest
 
 METRICS = ("accuracy", "precision", "recall", "f1", "roc_auc")
 SHOWN = 10  # pairs of classes in the evidence
@@ -45,12 +48,14 @@ def score_classes(
         values["roc_auc"] = float(np.mean(areas))
         variances = reference.spread**2 / (rows * reference.share)
         errors["roc_auc"] = ADJUSTED * math.sqrt(float(np.nansum(variances))) / max(1, int(np.isfinite(variances).sum()))
-    found = with_bands(values, errors, rows, name, realised)
+    usual = {metric: (value, errors_of(sigma, rows, reference.rows)) for metric, (value, sigma) in reference.usual.items()}
+    usual = enough(usual, *rarest(expected))
+    found = with_bands(values, errors, rows, name, realised, usual=usual)
     flat = expected.reshape(-1)
     greatest_first = np.argsort(-flat, kind="stable")[:SHOWN]
     pairs = [divmod(at, len(labels)) for at in greatest_first[flat[greatest_first] != 0].tolist()]
     shown = {f"{labels[p]} -> {labels[t]}": round(float(expected[p, t]), 3) for p, t in pairs}
-    found[0] = Score(SUBJECT, "accuracy", values["accuracy"], rows, name, {"expected rows, predicted -> true": shown})
+    found[0] = replace(found[0], evidence={**evidence_of(usual, "accuracy"), "expected rows, predicted -> true": shown})
     return [error, *found, *value_scores(expected_value(expected, labels, worth, known), rows, name, realised)]
 
 

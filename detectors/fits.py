@@ -14,8 +14,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from detectors.class_calibration import ReferenceClasses
 from detectors.class_cells import PART as CLASS_CELLS
-from detectors.class_cells import ReferenceClasses
 from detectors.columns import Columns, Outcomes, Schema
 from detectors.dle import PART as LOSS
 from detectors.dle import fit_loss

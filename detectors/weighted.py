@@ -17,7 +17,7 @@ the weighted calibration error, in five folds.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +26,7 @@ from detectors.cbpe import allowance, binary_metrics, calibration_error, off_by
 from detectors.columns import Bools, Columns, Floats
 from detectors.estimated import CALIBRATION_LIMIT, with_bands
 from detectors.score import Score
+from detectors.usual import Usual
 
 SUBJECT = "estimated_performance_weighted"
 LEAST_EFFECTIVE = 100.0  # rows that the weighted reference is worth, below which nothing is said
@@ -67,8 +68,27 @@ def score_weighted(
     found = sample.metrics(p, np.ones(len(there)))
     errors = sampling_errors(sample, w, p, rows)
     evidence: dict[str, object] = {"worth_rows": round(effective)}
+    usual = _usual(sample, np.array([v == positive for v in reference.label.to_list()])[known], errors)
     values = {metric: found[metric] for metric in METRICS if metric in found}
-    return [off, *with_bands(values, errors, rows, name, {}, subject=SUBJECT, evidence=evidence)]
+    return [off, *with_bands(values, errors, rows, name, {}, subject=SUBJECT, evidence=evidence, usual=usual)]
+
+
+def _usual(sample: _Sample, guess: Bools, errors: Mapping[str, float]) -> Usual:
+    """The realised metrics of the reference's labelled sample, and the standard error of the estimate less them.
+
+    guess: which of its rows are predicted positive. errors: of the estimate less the window's realised value, which is more than its own.
+    """
+    order = np.argsort(sample.score, kind="stable")
+    own = _Sample(sample.score, sample.hit, sample.score[order], guess[order])
+    rng = np.random.Generator(np.random.PCG64(SEED))
+    truth, once = sample.hit[order], np.ones(len(order))
+    draws = [own.metrics(truth, rng.poisson(1.0, len(order)).astype(np.float64)) for _ in range(DRAWS)]
+    out: Usual = {}
+    for metric, value in own.metrics(truth, once).items():
+        found = [d[metric] for d in draws if math.isfinite(d.get(metric, math.nan))]
+        if metric in errors and len(found) > 1:
+            out[metric] = value, math.hypot(errors[metric], float(np.std(found, ddof=1)))
+    return out
 
 
 def _none(reason: str, rows: int, name: str) -> list[Score]:

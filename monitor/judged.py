@@ -3,6 +3,7 @@
     drift, js, wasserstein, ks_p, ...     detectors/calibrate/held.py, by the reference's counts and both numbers of rows
     missing_share, accuracy               shares of rows against the reference's: exact two-sample tail
     roc_auc, mae, ...                     against the reference's by the intervals of both, and a heavy tail
+    the same of estimated_performance     against the estimate on the reference's own rows (detectors/usual.py), and a heavy tail
     mmd_p, correlation_p, ...             p-values of features together (detectors/joint.py), with a heavy tail
     segment_accuracy_drop_p, ..._rise_p   the segment that fell behind most (detectors/worst_drop.py): exact, and with a heavy tail
     rows, error_share, latency_p95_ms,
@@ -39,6 +40,7 @@ from detectors.score import NUMERIC_ERRORS, Score
 from detectors.target import SUBJECT as TARGET
 from detectors.target import target_pair
 from monitor.budget import Calibration
+from monitor.held_estimates import held_estimate
 from monitor.judging import BY_P, MISSING, SCORES, TESTS
 from monitor.label_scores import PERFORMANCE, labelled_share
 from monitor.learned_outcomes import Reference, reference_of
@@ -49,6 +51,7 @@ from monitor.view import GroupView, WindowView
 
 logger = logging.getLogger("driftd.judged")
 
+ESTIMATED = ("estimated_performance", "estimated_performance_weighted")
 OWN_PAST = ("traffic", "latency", "worst_segment")  # subjects
 LEAST_P = 1e-300  # smaller ones have no deviate
 EXACT = ("segment_accuracy_drop_p",)  # p-values that are true far into the tail
@@ -152,6 +155,9 @@ def judged(view: WindowView, calibration: Calibration) -> Iterator[Judged]:
             elif score.subject == "performance":
                 ends = tuple(names.get((score.subject, f"{score.name}_{end}"), math.nan) for end in ("low", "high"))
                 yield from _performance(group, at, score, (ends[0], ends[1]), part, outcomes, calibration)
+            elif score.subject in ESTIMATED:
+                if not score.name.endswith("_gap"):
+                    yield _estimated(group, at, score, part, calibration)
             elif score.name in MISSING:
                 for item in _missing(group, at, score, part, calibration):
                     if score.name != MISSING[0] and (score.subject, MISSING[0]) in names and calibration.judges(MISSING[0]):
@@ -323,6 +329,16 @@ def _performance(
         group, at, score, sign * (score.value - usual.value) / error, STUDENT, lambda place: usual.value + sign * place * error,
         effect=abs(score.value - usual.value), floor=calibration.least_effect(score.name), reference_rows=before.rows,
         settled=_few(min(now.rows, before.rows), calibration.min_rows),
+    )  # fmt: skip
+
+
+def _estimated(group: Group, at: int, score: Score, part: GroupView, calibration: Calibration) -> Judged:
+    """An estimate of performance; of a segment, whose own rows in the reference are not kept, by its past alone."""
+    found = held_estimate(score)
+    return Judged(
+        group, at, score, found.out, STUDENT, found.back, effect=found.effect, floor=calibration.least_effect(score.name),
+        reference_rows=0 if part.profile is None else part.profile.rows,
+        settled=found.settled or _few(score.rows, calibration.min_rows), needs_past=group[1] != "",
     )  # fmt: skip
 
 

@@ -31,6 +31,7 @@ from detectors.calibrate.episodes import usual
 from detectors.calibrate.first_days import DAY_MS
 from detectors.calibrate.history import Learned, learn
 from detectors.columns import Bools, Floats, Ints
+from detectors.dle import LOSSES
 from detectors.target import SUBJECT as TARGET
 from detectors.worst_drop import P_VALUES as OF_SEGMENTS
 from monitor.first_days import Seen, clocks, first_days
@@ -48,8 +49,9 @@ CHUNK = 32
 YOUNG_MS = 7 * DAY_MS  # so long the first days' rules hold beside what is learned by hour and weekday
 MAX_SCORES = 2000
 REFERENCES = 2  # memories of older references are dropped
-OF_LABELS = (*PERFORMANCE, TARGET, LABELS, "concept")  # subjects
+OF_LABELS = (*PERFORMANCE, TARGET, LABELS, "concept", "estimated_performance_weighted")  # subjects of labels, or of a slow detector
 NOT_YET = ("domain_auc_p", *OF_SEGMENTS)  # scores that a slow detector or labels bring
+ERRORS = (*LOSSES, "rmse")  # a slow detector's estimates
 CALM, CALLED, HELD = 0, 1, 2  # of a score in a window: called changed, or beyond its limit and not called for want of days
 Row = dict[str, tuple[float, int]]  # of each score its value and which of these
 _CACHED = 64
@@ -287,7 +289,8 @@ class Remembered:
 def rests_on_inputs(item: Judged) -> bool:
     """Whether a score is a function of the window's inputs, which are there when it is first published: not one of labels or
     of a detector that takes its time."""
-    return item.score.subject not in OF_LABELS and item.score.name not in NOT_YET
+    estimated = item.score.subject == "estimated_performance" and item.score.name in ERRORS
+    return item.score.subject not in OF_LABELS and item.score.name not in NOT_YET and not estimated
 
 
 def forget_old_references(memory: Memory, keep: str) -> None:

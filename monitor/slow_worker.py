@@ -94,7 +94,7 @@ def domain_classifier(job: Job) -> list[Score]:
 
 def direct_loss(job: Job) -> list[Score]:
     """Estimated error of a regression model (DLE), with a band for the window's rows and those of the sample."""
-    from detectors.dle import LOSSES, LossModel, estimate_losses, window_errors
+    from detectors.dle import LOSSES, LossModel, estimate_losses, usual_losses, window_errors
     from detectors.estimated import with_bands
     from detectors.estimated_value import SUBJECT
 
@@ -108,7 +108,7 @@ def direct_loss(job: Job) -> list[Score]:
     values = {name: value for name, (value, _) in found.items()}
     spread = window_errors(model, values, rows)
     errors = {metric: math.hypot(spread.get(metric, 0.0), sampled) for metric, (_, sampled) in found.items()}
-    return [*error, *with_bands(values, errors, rows, name, {}, math.inf)]
+    return [*error, *with_bands(values, errors, rows, name, {}, math.inf, usual=usual_losses(model, found))]
 
 
 def text_drift(job: Job) -> list[Score]:

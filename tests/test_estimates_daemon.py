@@ -137,6 +137,12 @@ class Daemon:
         rows = self.store.rows(score.select().where(score.c.model == model, score.c.subject == subject, score.c.segment == ""))
         return {(r["window_start_ms"], r["score"]): r["value"] for r in rows}
 
+    def verdicts(self, model, metric):
+        c = score.c
+        wanted = (c.model == model, c.subject == "estimated_performance", c.segment == "", c.score == metric)
+        rows = self.store.rows(score.select().where(*wanted).order_by(c.window_start_ms))
+        return [(r["level"], r["rule"]) for r in rows]
+
 
 @pytest.fixture(scope="module")
 def lived(tmp_path_factory):
@@ -183,3 +189,10 @@ def test_an_estimate_stands_before_labels_and_beside_what_they_show(lived, model
         want = f"estimated_performance {metric}: off by {off:.4g} on average over 4 windows with labels, inside the band in 4 of 4"
         assert want in lines
         assert f"estimated_performance {metric}: no labels yet, 4 windows estimated" in early[model]
+
+
+def test_an_estimated_error_is_held_against_the_references(lived):
+    """Each window's inputs move further. The reference holds rows as they are from the first window to beyond the last."""
+    daemon, _, _ = lived
+    levels = [level for level, rule in daemon.verdicts("prices", "mae") if rule.startswith("calibrated mae")]
+    assert levels == ["ok", "ok", "breach", "breach"]

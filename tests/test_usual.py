@@ -1,0 +1,173 @@
+"""Estimates of performance are held against what they are on the reference's rows: at the rate that is said, and where NannyML alerts."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import orjson
+import pytest
+from sqlalchemy import select
+
+from detectors.calibrate.nulls import STUDENT
+from detectors.columns import Schema
+from detectors.usual import ERROR
+from monitor.held_estimates import held_estimate
+from monitor.references import build_reference
+from monitor.store.schema import alert
+from tests.replayed import START, open_replay, replay_events, scores_of
+from tests.test_estimated import (
+    CHUNK,
+    binary_schema,
+    class_reference,
+    class_schema,
+    class_scores,
+    estimate,
+    loans,  # noqa: F401  a fixture
+    reference_of,
+    texts,
+)
+
+DAY_MS = 86_400_000
+
+
+def binary_rows(rng, n):
+    p = rng.beta(0.8, 1.6, n)
+    return p, ["1" if v > 0.5 else "0" for v in p], ["1" if v else "0" for v in rng.random(n) < p]
+
+
+def class_rows(rng, n):
+    p = rng.dirichlet([0.6, 0.9, 1.2], n).astype(np.float32)
+    truth = (p.cumsum(axis=1) < rng.random(n)[:, None]).sum(axis=1).clip(0, 2)
+    return p, [f"c{i}" for i in p.argmax(axis=1)], [f"c{i}" for i in truth]
+
+
+def from_binary(rng, reference, windows, rows):
+    """The estimates of windows that are like the reference."""
+    schema = binary_schema()
+    profile = reference_of(schema, *binary_rows(rng, reference))
+    return [estimate(schema, profile, *binary_rows(rng, rows)[:2])[1] for _ in range(windows)]
+
+
+def from_confidence(rng, reference, windows, rows):
+    """Of three classes, from the probability of the predicted one."""
+    schema = Schema((), (), "multiclass", parts={"score_cells": {}})
+    p, guess, truth = class_rows(rng, reference)
+    profile = reference_of(schema, p.max(axis=1), guess, truth)
+    out = []
+    for _ in range(windows):
+        p, guess, _ = class_rows(rng, rows)
+        out.append(estimate(schema, profile, p.max(axis=1), guess)[1])
+    return out
+
+
+def from_chances(rng, reference, windows, rows):
+    """Of three classes, from the probabilities of all."""
+    schema = class_schema(("c0", "c1", "c2"))
+    profile = class_reference(schema, *class_rows(rng, reference))
+    return [class_scores(schema, profile, *class_rows(rng, rows)[:2])[1] for _ in range(windows)]
+
+
+@pytest.mark.parametrize("make", [from_binary, from_confidence, from_chances])
+@pytest.mark.parametrize("rows", [200, 2000])
+def test_estimates_of_windows_like_the_reference_pass_a_limit_as_often_as_it_says(make, rows):
+    """10 references of 4,000 rows, 60 windows each: deviates with a spread of one, and alarms at the rate that is meant or below."""
+    rng = np.random.default_rng(5)
+    out = {}
+    for _ in range(10):
+        for found in make(rng, 4000, 60, rows):
+            for score in found:
+                if ERROR in score.evidence and (held := held_estimate(score)).settled == "":
+                    out.setdefault(score.name, []).append(held.out)
+    for name in ("accuracy", "f1", *(["roc_auc"] if make is not from_confidence else [])):
+        deviates = np.array(out[name])
+        assert len(deviates) > 500 and 0.85 < deviates.std() < 1.15 and abs(deviates.mean()) < 0.45, name
+        for level in (0.1, 0.01):
+            limit = 4 * math.sqrt(level * (1 - level) / len(deviates)) + 0.3 * level
+            assert (deviates > STUDENT.value_at(level)).mean() < level + limit, (name, level)
+
+
+def test_standard_errors_are_those_of_rows_drawn_anew():
+    """The oracle is the bootstrap: of the reference's rows with the calibration as it is, for a window of as many rows."""
+    rng = np.random.default_rng(6)
+    schema, (score, guess, truth) = binary_schema(), binary_rows(rng, 3000)
+    profile = reference_of(schema, score, guess, truth)
+    guess = np.array(guess)
+    drawn = {}
+    for _ in range(300):
+        at = rng.integers(0, 3000, 3000)
+        values, found = estimate(schema, profile, score[at], guess[at].tolist())
+        for name, value in values.items():
+            drawn.setdefault(name, []).append(value)
+    said = {s.name: s.evidence[ERROR] for s in found if ERROR in s.evidence}
+    assert set(said) >= {"accuracy", "precision", "recall", "f1", "specificity", "roc_auc", "true_positive_share"}
+    for name, error in said.items():  # of both sides, as many rows each
+        assert error / math.sqrt(2.0) == pytest.approx(np.std(drawn[name]), rel=0.15), name
+
+
+def test_a_chunk_of_nannymls_car_loans_is_far_out_where_nannyml_alerts(loans):  # noqa: F811
+    reference, analysis, theirs = loans
+    schema = binary_schema()
+    profile = reference_of(schema, reference["y_pred_proba"], texts(reference["y_pred"]), texts(reference["repaid"]))
+    alerts = []
+    for i in range(len(analysis) // CHUNK):
+        chunk = analysis.iloc[i * CHUNK : (i + 1) * CHUNK]
+        _, found = estimate(schema, profile, chunk["y_pred_proba"], texts(chunk["y_pred"]))
+        of = {s.name: held_estimate(s) for s in found}
+        for metric in ("accuracy", "roc_auc"):
+            chance = STUDENT.survival(of[metric].out)
+            alerts.append(bool(theirs[metric]["alert"].iloc[i]))
+            assert chance < 1e-4 if alerts[-1] else chance > 1e-3, (metric, i, chance)
+    assert alerts.count(True) == 10 and len(alerts) == 20
+
+
+def test_a_class_of_few_rows_is_not_compared_and_scores_without_a_reference_value_say_why():
+    rng = np.random.default_rng(7)
+    schema, (score, guess, truth) = binary_schema(), binary_rows(rng, 3000)
+    profile = reference_of(schema, score, guess, truth)
+    _, found = estimate(schema, profile, np.full(50, 0.1), ["0"] * 50)
+    of = {s.name: held_estimate(s).settled for s in found}
+    assert of["accuracy"] == "" and "too few rows of a class" in of["recall"] and "too few rows of a class" in of["roc_auc"]
+    assert "build the reference anew" in held_estimate(next(s for s in found if s.name == "calibration_error")).settled
+
+
+CONFIG = """
+models:
+  - name: m
+    task: binary
+    positive_label: "1"
+    features: {x: numeric}
+    window: {size: 1d, allowed_lateness: 0s}
+    false_alarms_per_week: 0.05
+alerts: {channels: {c: {type: log}}, route: {channels: [c]}}
+"""
+ROWS, CALM, WINDOWS = 400, 8, 10
+
+
+def test_the_preset_tells_that_estimated_performance_fell_before_any_label(tmp_path):
+    rng = np.random.default_rng(8)
+
+    def row(i, ts, doubtful):
+        x = rng.normal() * (0.15 if doubtful else 1.0)
+        p = 1.0 / (1.0 + math.exp(-4.0 * x))
+        return {
+            "event_id": f"e{i}", "ts": ts, "model": "m", "features": {"x": x},
+            "prediction": {"label": "1" if p > 0.5 else "0", "score": p},
+        }, "1" if rng.random() < p else "0"  # fmt: skip
+
+    cfg, store = open_replay(tmp_path, CONFIG)
+    training = [row(-i, START - DAY_MS, False) for i in range(4000)]
+    (tmp_path / "train.jsonl").write_bytes(b"\n".join(orjson.dumps({**event, "label": label}) for event, label in training))
+    list(build_reference(cfg, store, "m", tmp_path / "train.jsonl", (), True))
+    n = WINDOWS * ROWS
+    replay_events(cfg, store, tmp_path, [row(i, START + i * (DAY_MS // ROWS), i >= CALM * ROWS)[0] for i in range(n)])
+    scores = scores_of(store)
+    told = [r for r in store.rows(select(alert)) if r["rule"] == "estimated-performance-fell"]
+    store.close()
+    assert {r["score"] for r in told} == {"accuracy", "roc_auc"}
+    assert {r["window_start_ms"] for r in told} == {START + CALM * DAY_MS}
+    for window in range(WINDOWS):
+        found = scores[window, "", "estimated_performance", "accuracy"]
+        assert (found["level"], found["rule"].startswith("calibrated accuracy")) == ("breach" if window >= CALM else "ok", True)
+    evidence = scores[CALM, "", "estimated_performance", "accuracy"]["evidence"]
+    assert evidence["reference_value"] == pytest.approx(0.86, abs=0.02) and 0 < evidence["standard_error"] < 0.02
