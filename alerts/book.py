@@ -25,7 +25,7 @@ from alerts.record import Group, Name, Record
 from alerts.rules import Rule
 from alerts.runs import Runs, windows
 from alerts.transition import Reason, Shown, Transition, fingerprint, finite
-from detectors.score import Finding, Score
+from detectors.score import UNJUDGED, Finding, Score
 
 VERSION = 3
 
@@ -133,8 +133,8 @@ class AlertBook:
             name = (rule.name, score.subject, score.name)
             record = alerts.get(name)
             if record is None:
-                if by_level and finding.threshold is None and finding.level == "ok":
-                    continue  # nothing judges this score
+                if by_level and finding.threshold is None and finding.level in (UNJUDGED, "ok"):
+                    continue  # nothing judges this score, or only others that speak for it
                 record = self._record(window.group, name)
             if not rule.relative:
                 yield from self._show(record, rule, name, finding, judge(rule, finding, coverage, ()), window)

@@ -37,7 +37,7 @@ DRIFT = f"""SELECT window_start_ms / greatest($__interval_ms, 1) * greatest($__i
   subject AS metric, max(value) AS value FROM score
 WHERE {OF_VERSION} AND subject IN (${{features:sqlstring}}) AND score = ${{score:sqlstring}} GROUP BY 1, 2 ORDER BY 1, 2"""
 LEVELS = f"""SELECT level, count(*) AS scores FROM score WHERE model = ${{model:sqlstring}} AND window_start_ms = {NEWEST}
-GROUP BY 1 ORDER BY array_position(ARRAY['breach', 'warn', 'unsure', 'ok'], level)"""
+GROUP BY 1 ORDER BY array_position(ARRAY['breach', 'warn', 'unsure', 'ok', 'unjudged'], level)"""
 BAD = f"""SELECT level, version, segment, subject, score, value, threshold, rows FROM score
 WHERE model = ${{model:sqlstring}} AND window_start_ms = {NEWEST} AND level IN ('breach', 'warn')
 ORDER BY level, abs(value - threshold) / greatest(abs(threshold), 1e-9) DESC NULLS LAST LIMIT 100"""
@@ -87,7 +87,7 @@ PANELS: list[Json] = [
          prom("topk(10, max by (feature, version) " + newest('driftd_score{model="$model",segment="",score="$score"}') + ")",
               "{{feature}} {{version}}", instant=True),
          limits=(0.1, 0.25)),
-    bars("Verdicts of the last window", "How many of its scores are ok, unsure, warn and breach.", "short", table_sql(LEVELS)),
+    bars("Verdicts of the last window", "How many of its scores are unjudged, ok, unsure, warn and breach.", "short", table_sql(LEVELS)),
     table("What is bad in the last window", "Scores beyond their limits, breaches first, furthest first.", "none", table_sql(BAD),
           overrides=[to_dashboard("subject", "driftd-feature", "feature")]),
     section("Predictions"),

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from detectors.score import Finding, Score
+from detectors.score import UNJUDGED, Finding, Score
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Limit:
 
 
 def judge(scores: Iterable[Score], thresholds: Mapping[str, Limit], min_rows: int) -> list[Finding]:
-    """A finding for each score. Too few rows, or a value that is undefined, is `unsure`, never `ok`."""
+    """A finding for each score. Too few rows, or a value that is undefined, is `unsure`, and what has no limit `unjudged`: neither is `ok`."""
     out = []
     for score in scores:
         limit = thresholds.get(score.name)
@@ -34,7 +34,7 @@ def judge(scores: Iterable[Score], thresholds: Mapping[str, Limit], min_rows: in
         if limit is None:
             # what says nothing is no good news, whether or not a limit judges it
             silent = not math.isfinite(score.value) or (few and score.reference)
-            out.append(Finding(score, "unsure" if silent else "ok"))
+            out.append(Finding(score, "unsure" if silent else UNJUDGED))
             continue
         level, threshold = limit.level(score.value) if math.isfinite(score.value) else ("unsure", limit.breach)
         if few or not math.isfinite(score.value):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 NUMERIC_ERRORS = (ValueError, ArithmeticError, IndexError)  # what arithmetic on odd values raises
-LEVELS = ("ok", "unsure", "warn", "breach")  # from best to worst; unsure: too few rows to say
+UNJUDGED = "unjudged"  # no rule has a limit for it
+LEVELS = (UNJUDGED, "ok", "unsure", "warn", "breach")  # from best to worst; unsure: too few rows to say
 
 
 @dataclass(frozen=True, slots=True)

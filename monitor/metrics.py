@@ -14,10 +14,11 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as openmetrics
 
+from detectors.score import UNJUDGED
 from monitor.checkpoint import ScoreRow, WindowRow
 from monitor.events import PartitionKey
 
-LEVEL_VALUES = {"ok": 0, "unsure": 1, "warn": 2, "breach": 3}
+LEVEL_VALUES = {UNJUDGED: -1, "ok": 0, "unsure": 1, "warn": 2, "breach": 3}
 _PARTITION = ("source", "topic", "partition")
 _SCORE = ("model", "version", "segment", "feature", "score")  # feature: a score's subject
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -58,7 +59,7 @@ class Metrics:
             "driftd_label_delay_seconds", "Mean delay of labels, last window that has any.", ("model",), registry=r
         )
         self.score = Gauge("driftd_score", "A score of the last window.", _SCORE, registry=r)
-        self.level = Gauge("driftd_score_level", "Its level: 0 ok, 1 unsure, 2 warn, 3 breach.", _SCORE, registry=r)
+        self.level = Gauge("driftd_score_level", "Its level: -1 unjudged, 0 ok, 1 unsure, 2 warn, 3 breach.", _SCORE, registry=r)
         self.hidden = Gauge("driftd_metric_series_hidden", "Score series left out by limits.metric_series.", registry=r)
         self._hidden: set[tuple[str, ...]] = set()
         self.notifications = Counter("driftd_notifications", "Notifications by outcome.", ("channel", "outcome"), registry=r)

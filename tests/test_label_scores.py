@@ -141,7 +141,7 @@ def test_performance_is_unsure_until_labels_are_mature(tmp_path):
         row = found["", "performance", "accuracy"]
         assert row["level"] == level, (least, row)
         assert ("labels.min_coverage is 0.9" in row["rule"]) == (level == "unsure")
-        assert found["", "labels", "coverage"]["level"] == "ok"
+        assert found["", "labels", "coverage"]["level"] == "unjudged"
 
 
 def test_what_predictions_are_worth(tmp_path):

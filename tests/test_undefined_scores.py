@@ -110,7 +110,7 @@ models:
 """
 
 
-@pytest.mark.parametrize(("favourable", "level"), [("yess", "unsure"), ("'yes'", "ok")])
+@pytest.mark.parametrize(("favourable", "level"), [("yess", "unsure"), ("'yes'", "unjudged")])
 def test_a_favourable_label_that_no_row_has_is_unsure_and_said(tmp_path, favourable, level):
     events = [
         {"event_id": str(i), "ts": START + i, "model": "m", "features": {"x": 1.0}, "segment": {"channel": "ab"[i % 2]},

@@ -190,7 +190,7 @@ def test_ten_thousand_features_are_scored():
 def test_few_rows_are_unsure_whatever_the_value():
     for limits in ({"drift": Limit(breach=0.1)}, {}):
         assert judge([Score("x", "drift", 9.9, 3, "r")], limits, 50)[0].level == "unsure"
-    assert judge([Score("traffic", "rows", 3.0, 3)], {}, 50)[0].level == "ok"
+    assert judge([Score("traffic", "rows", 3.0, 3)], {}, 50)[0].level == "unjudged"
 
 
 def test_defaults_are_there_for_both_kinds():

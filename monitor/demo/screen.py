@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from alerts.words import plot_lines
+from detectors.score import LEVELS
 from monitor.demo.story import Story
 from monitor.publish import Published
 from monitor.simulate import SimulatedServer
@@ -80,7 +81,7 @@ class Screen:
         table = Table(box=None, pad_edge=False, title="worst scores of the last window", title_justify="left")
         for column in ("subject", "score", "value", "limit", "rows", "level"):
             table.add_column(column, justify="right" if column in ("value", "limit", "rows") else "left")
-        order = {"breach": 0, "warn": 1, "unsure": 2, "ok": 3}
+        order = {level: -i for i, level in enumerate(LEVELS)}
         judged = [r for r in list(self._scores.values()) if r.threshold is not None or r.level in ("warn", "breach")]
         judged.sort(key=lambda r: (order[r.level], -(r.value or 0.0)))
         for row in judged[:SCORES_SHOWN]:

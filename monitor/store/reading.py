@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Select, and_, func, select, tuple_
 
+from detectors.score import LEVELS, UNJUDGED
 from monitor.checkpoint import EVERY_SEGMENT
 from monitor.store.errors import DATABASE_ERRORS, classify
 from monitor.store.paging import PAGE_MOST, Page, page, unpack
@@ -107,7 +108,7 @@ class Reading:
         for row in found:
             key = row["version"], row["segment"], row["subject"]
             names = {"version": key[0], "segment": key[1], "subject": key[2]}
-            entry = out.setdefault(key, {**names, "level": "ok", "reference": "", "scores": {}})
+            entry = out.setdefault(key, {**names, "level": UNJUDGED, "reference": "", "scores": {}})
             entry["level"] = max(entry["level"], row["level"], key=LEVELS.index)
             entry["reference"] = entry["reference"] or row["reference"]
             fields = ("value", "rows", "threshold", "level", "rule")
@@ -142,26 +143,28 @@ class Reading:
     def matrix(self, model: str, version: str, segment: str, name: str, windows: int) -> dict[str, Any]:
         """A score of every subject over the newest windows: {"windows", "subjects", "values", "levels"}, worst subjects first.
 
-        A subject is as bad as its worst score of a window is, where that is judged; levels say so.
+        A subject is as bad as its worst score of a window is; levels say so, as places in LEVELS.
         """
         c = score.c
         of_group = (c.model == model, c.version == version, c.segment == segment)
         with self._conn() as conn:
             first = _first_start(conn, model, windows)
             recent = (*of_group, c.window_start_ms >= first)
-            values = conn.execute(select(c.subject, c.window_start_ms, c.value).where(*recent, c.score == name)).all()
-            bad = conn.execute(select(c.subject, c.window_start_ms, c.level).where(*recent, c.level != "ok").distinct()).all()
+            values = conn.execute(select(c.subject, c.window_start_ms, c.value, c.level).where(*recent, c.score == name)).all()
+            bad = conn.execute(
+                select(c.subject, c.window_start_ms, c.level).where(*recent, c.level.not_in((UNJUDGED, "ok"))).distinct()
+            ).all()
         starts = sorted({row[1] for row in values})
         at = {start: i for i, start in enumerate(starts)}
         table: dict[str, tuple[list[float | None], list[int | None]]] = {}
-        for subject, start, value in values:
+        for subject, start, value, level in values:
             row = table.setdefault(subject, ([None] * len(starts), [None] * len(starts)))
-            row[0][at[start]], row[1][at[start]] = value, 0
+            row[0][at[start]], row[1][at[start]] = value, LEVELS.index(level)
         for subject, start, level in bad:
             if subject in table and start in at and table[subject][1][at[start]] is not None:
                 levels = table[subject][1]
                 levels[at[start]] = max(levels[at[start]] or 0, LEVELS.index(level))
-        subjects = sorted(table, key=lambda s: (-sum(v or 0 for v in table[s][1]), s))[:SUBJECTS_MOST]
+        subjects = sorted(table, key=lambda s: (-sum(max(0, (v or 0) - OK) for v in table[s][1]), s))[:SUBJECTS_MOST]
         return {
             "score": name, "windows": starts, "subjects": subjects, "values": [table[s][0] for s in subjects],
             "levels": [table[s][1] for s in subjects],
@@ -260,4 +263,4 @@ def _reference_values(
 
 
 SUBJECTS_MOST = 500
-LEVELS = ("ok", "unsure", "warn", "breach")
+OK = LEVELS.index("ok")

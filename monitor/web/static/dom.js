@@ -14,7 +14,7 @@ export function h(tag, attributes = {}, ...children) {
   return made;
 }
 
-export const LEVELS = ["ok", "unsure", "warn", "breach"];
+export const LEVELS = ["unjudged", "ok", "unsure", "warn", "breach"];
 
 export function badge(text, kind = text) {
   return h("span", { class: `badge ${/^[a-z]+$/.test(kind) ? kind : ""}` }, words(text));

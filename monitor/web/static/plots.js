@@ -1,6 +1,8 @@
 // Plots by uPlot (vendor/uplot.js): bands, lines, marks and limits over time, and distributions. What a plot shows stands in its
 // legend too, as numbers of the last window or of the one under the cursor.
-import { h, number, percent, scrolling, time } from "./dom.js";
+import { LEVELS, h, number, percent, scrolling, time } from "./dom.js";
+
+const WARN = LEVELS.indexOf("warn");
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const PALETTE = ["--accent", "--second", "--third", "--fourth", "--fifth"];
@@ -144,8 +146,8 @@ function paint(u, series, times, marks) {
   ctx.setLineDash([]);
   for (const s of series) {
     (s.levels || []).forEach((level, i) => {
-      if (level === null || level < 2 || s.values[i] === null) return;
-      ctx.fillStyle = colour(level === 3 ? "--breach" : "--warn");
+      if (level === null || level < WARN || s.values[i] === null) return;
+      ctx.fillStyle = colour(level > WARN ? "--breach" : "--warn");
       ctx.beginPath(); ctx.arc(u.valToPos(times[i] / 1000, "x", true), u.valToPos(s.values[i], "y", true), 4 * dot, 0, 7); ctx.fill();
     });
   }
