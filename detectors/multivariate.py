@@ -28,6 +28,8 @@ from detectors.moments import Moments
 from detectors.reconstruction import Plane
 
 FORMAT = 1
+FIT_FORMAT = 2
+TOGETHER = 1  # the fits' format before: covariance and kernels by shares that count their own rows
 PART = "multivariate"
 FEATURES = "features"  # the name of the features' own kernel; others are named after their vector
 WIDEST = 200  # features of a matrix of products
@@ -39,10 +41,14 @@ FAR_IN_KERNEL = 1e3  # there it lies far from everything at a thousandth of that
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """What a reference holds. Those that the config did not ask for are None or empty. covariance: of the matrix."""
+    """What a reference holds. Those that the config did not ask for are None or empty.
+
+    plain: the encoder of the plane, as NannyML has it. apart: that of covariance and kernels, see detectors/matrix.py.
+    """
 
     rows: int
-    encoder: Encoder | None
+    plain: Encoder | None
+    apart: Encoder | None
     plane: Plane | None
     covariance: Floats | None
     kernels: dict[str, Kernel]
@@ -57,12 +63,14 @@ def fit(columns: Columns, options: dict[str, Any]) -> bytes:
     head: dict[str, Any] = {"rows": columns.rows, "kernels": [], "plane": None, "covariance": False}
     arrays: list[Floats] = []
     on = list(options.get("mmd", ()))
-    if options.get("pca") or options.get("mahalanobis") or FEATURES in on:
-        encoder = Encoder.fit(columns)
-        matrix = _bounded(encoder.encode(columns))
-        head["encoder"] = encoder.to_json()
+    if options.get("mahalanobis") or FEATURES in on:
+        apart = Encoder.fit(columns, apart=True)
+        matrix = _bounded(apart.encode(columns, own=True))
+        head["apart"] = apart.to_json()
     if options.get("pca"):
-        plane = Plane.fit(matrix)
+        plain = Encoder.fit(columns)
+        head["encoder"] = plain.to_json()
+        plane = Plane.fit(_bounded(plain.encode(columns)))
         head["plane"] = [plane.mean, plane.std, *plane.components.shape]
         arrays += [plane.center, plane.components]
     if options.get("mahalanobis"):
@@ -83,30 +91,31 @@ def fit(columns: Columns, options: dict[str, Any]) -> bytes:
     if "pairs" in options:
         pairs = fit_pairs(columns, [(x, y) for x, y in options["pairs"]], options["strong"], options["limit"])
     head["pairs"] = [[p.x, p.y, p.center, p.scale, p.correlation, p.rows, p.spread] for p in pairs]
-    return bytes([FORMAT]) + frame.join([json.dumps(head).encode(), *(a.astype("<f8").tobytes() for a in arrays)])
+    return bytes([FIT_FORMAT]) + frame.join([json.dumps(head).encode(), *(a.astype("<f8").tobytes() for a in arrays)])
 
 
 @lru_cache(16)
 def load_fit(data: bytes) -> Fit:
     """Raises ValueError for a format that this release does not know."""
-    if not data or data[0] != FORMAT:
-        raise ValueError(f"multivariate fit of format {data[:1]!r}: this release reads {FORMAT}. Upgrade driftd.")
+    if not data or data[0] not in (TOGETHER, FIT_FORMAT):
+        raise ValueError(f"multivariate fit of format {data[:1]!r}: this release reads {TOGETHER} and {FIT_FORMAT}. Upgrade driftd.")
     first, *rest = frame.split(data[1:])
     head = json.loads(first)
     arrays = iter(np.frombuffer(part, dtype="<f8").astype(np.float64) for part in rest)
-    encoder = Encoder.from_json(head["encoder"]) if "encoder" in head else None
+    plain = Encoder.from_json(head["encoder"]) if "encoder" in head else None
+    apart = Encoder.from_json(head["apart"]) if "apart" in head else plain if data[0] == TOGETHER else None
     plane = covariance = None
     if head["plane"] is not None:
         mean, std, k, d = head["plane"]
         plane = Plane(next(arrays), next(arrays).reshape(k, d), mean, std)
     if head["covariance"]:
-        assert encoder is not None
-        covariance = next(arrays).reshape(encoder.width, encoder.width)
+        assert apart is not None
+        covariance = next(arrays).reshape(apart.width, apart.width)
     kernels = {
         name: Kernel(seed, width, sigma, next(arrays), rows, next(arrays)) for name, seed, width, sigma, rows in head["kernels"]
     }
     pairs = tuple(Pair(x, y, tuple(c), tuple(s), r, n, spread) for x, y, c, s, r, n, spread in head["pairs"])
-    return Fit(head["rows"], encoder, plane, covariance, kernels, pairs)
+    return Fit(head["rows"], plain, apart, plane, covariance, kernels, pairs)
 
 
 @dataclass(slots=True)
@@ -140,10 +149,13 @@ class Multivariate:
         if fit is None or columns.rows == 0:
             return
         self.rows += columns.rows
-        if fit.encoder is not None:
-            matrix = _bounded(fit.encoder.encode(columns))
+        encoder = fit.plain or fit.apart
+        if encoder is not None:
+            matrix = encoder.encode(columns)
             if fit.plane is not None:
-                self.errors.add(fit.plane.errors(matrix))
+                self.errors.add(fit.plane.errors(_bounded(matrix)))
+            if fit.apart is not None:
+                matrix = _bounded(matrix if encoder is fit.apart else encoder.moved(matrix, fit.apart))
             if fit.covariance is not None:
                 self._sum("sum", matrix.sum(axis=0))
                 self._sum("products", matrix.T @ matrix)

@@ -57,9 +57,9 @@ class OutlierFit:
         return found.astype(np.float32).astype(np.float64)
 
 
-def _matrix(encoder: Encoder, columns: Columns) -> Floats:
-    """The rows standardised, missing and infinite values at the mean, within FAR of it."""
-    found: Floats = np.clip(encoder.encode(columns), -FAR, FAR)
+def _matrix(encoder: Encoder, columns: Columns, own: bool = False) -> Floats:
+    """The rows standardised, missing and infinite values at the mean, within FAR of it. own: as Encoder.encode has it."""
+    found: Floats = np.clip(encoder.encode(columns, own), -FAR, FAR)
     return found
 
 
@@ -67,10 +67,10 @@ def fit_outliers(columns: Columns, quantile: float) -> bytes:
     """Raises ValueError for too many features, or for fewer than two rows."""
     if columns.rows < 2:
         raise ValueError("outliers: a reference of one row has no spread; give a file with more rows")
-    encoder = Encoder.fit(columns)
+    encoder = Encoder.fit(columns, apart=True)
     if encoder.width > WIDEST:
         raise ValueError(f"outliers: {encoder.width} features, at most {WIDEST}")
-    matrix = _matrix(encoder, columns)
+    matrix = _matrix(encoder, columns, own=True)
     mean = matrix.mean(axis=0)
     spread, directions = np.linalg.eigh(np.atleast_2d(np.cov(matrix, rowvar=False, ddof=0)))
     kept = spread > LEAST_SPREAD * max(float(spread.max()), 1e-300)

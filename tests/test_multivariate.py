@@ -126,6 +126,20 @@ def test_p_values_of_windows_without_drift_are_uniform_in_heavy_tails():
     assert {name: uniform(p) for name, p in found.items()} == dict.fromkeys(names, True)
 
 
+@pytest.mark.parametrize(("values", "weights"), [(150, None), (1000, None), (400, "zipf")])
+def test_p_values_of_windows_without_drift_are_uniform_with_many_categories(values, weights):
+    names = np.array([f"v{i}" for i in range(values)])
+    chances = None if weights is None else (1.0 / np.arange(1, values + 1)) / (1.0 / np.arange(1, values + 1)).sum()
+
+    def draw(rng, n):
+        return columns({"x": rng.normal(size=n)}, {"many": names[rng.choice(values, n, p=chances)]})
+
+    # as many rows a window as a mean that moves by sqrt(values / reference) would be seen in
+    options, which = {"mahalanobis": True, "mmd": ["features"]}, [("multivariate", "mahalanobis_p"), ("multivariate", "mmd_p")]
+    found = null_windows(np.random.default_rng(8), draw, options, which, n=1000, windows=150, rows=10_000)
+    assert {name: uniform(p) for name, p in found.items()} == dict.fromkeys(which, True)
+
+
 def test_mmd_is_the_exact_one_and_its_embedding_test_holds_its_level():
     def draw(rng, n):
         return columns({}, None, {"embedding": rng.normal(size=(n, 16)) * np.linspace(0.2, 2, 16)})
