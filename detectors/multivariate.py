@@ -98,7 +98,9 @@ def fit(columns: Columns, options: dict[str, Any]) -> bytes:
 def load_fit(data: bytes) -> Fit:
     """Raises ValueError for a format that this release does not know."""
     if not data or data[0] not in (TOGETHER, FIT_FORMAT):
-        raise ValueError(f"multivariate fit of format {data[:1]!r}: this release reads {TOGETHER} and {FIT_FORMAT}. Upgrade driftd.")
+        raise ValueError(
+            f"multivariate fit of format {data[:1]!r}: this release reads {TOGETHER} and {FIT_FORMAT}. Upgrade driftd."
+        )
     first, *rest = frame.split(data[1:])
     head = json.loads(first)
     arrays = iter(np.frombuffer(part, dtype="<f8").astype(np.float64) for part in rest)

@@ -90,7 +90,9 @@ def test_a_budget_burns_over_all_versions_from_midnight(tmp_path, slide):
     assert at(10, "budget_exhausted_in_hours") == pytest.approx(5 / 2)
     assert at(20, "budget_exhausted_in_hours") == 0
     assert at(24, "budget_spent_share") == pytest.approx(2 / 24)  # a new day
-    assert whole[START + 3 * 3_600_000]["burn_rate"]["level"] == "breach" and whole[START]["budget_spent_share"]["level"] == "unjudged"
+    assert (
+        whole[START + 3 * 3_600_000]["burn_rate"]["level"] == "breach" and whole[START]["budget_spent_share"]["level"] == "unjudged"
+    )
 
 
 def test_tokens_and_cost_of_each_version_and_a_budget_that_no_event_spends(tmp_path):

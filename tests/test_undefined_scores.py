@@ -110,7 +110,7 @@ models:
 """
 
 
-@pytest.mark.parametrize(("favourable", "level"), [("yess", "unsure"), ("'yes'", "unjudged")])
+@pytest.mark.parametrize(("favourable", "level"), [("yess", "unsure"), ("'yes'", "ok")])
 def test_a_favourable_label_that_no_row_has_is_unsure_and_said(tmp_path, favourable, level):
     events = [
         {"event_id": str(i), "ts": START + i, "model": "m", "features": {"x": 1.0}, "segment": {"channel": "ab"[i % 2]},
@@ -118,9 +118,13 @@ def test_a_favourable_label_that_no_row_has_is_unsure_and_said(tmp_path, favoura
         for i in range(120)
     ]  # fmt: skip
     found = scored(tmp_path, FAIR % (favourable, 20), events)
-    for name in ("demographic_parity_difference", "disparate_impact"):
+    limits = {
+        "demographic_parity_difference": "unjudged",
+        "disparate_impact": level,
+    }  # only the four fifths have a limit by default
+    for name, expected in limits.items():
         row = found[(0, "", "fairness:channel", name)]
-        assert row["level"] == level and (row["value"] is None) == (level == "unsure")
+        assert row["level"] == (level if level == "unsure" else expected) and (row["value"] is None) == (level == "unsure")
         assert (favourable in str(row["evidence"].get("reason"))) == (level == "unsure")
 
 
