@@ -155,7 +155,7 @@ def test_every_page_shows_what_is_stored(page, served):
     assert "drift of every feature" in text and "income" in text and "accuracy" in text
     canvases = page.driver.find_elements(By.CSS_SELECTOR, ".plot canvas")
     assert len(canvases) >= 4 and all(c.size["width"] > 200 for c in canvases)
-    red = page.driver.find_elements(By.CSS_SELECTOR, ".heat .lv3")
+    red = page.driver.find_elements(By.CSS_SELECTOR, ".heat .lv4")
     assert len(red) >= 4
     text = page.open("/models/credit/features/income")
     assert "Distribution against first_2_windows" in text and "psi" in text and "range" in text
