@@ -78,8 +78,7 @@ class Judged:
     needs_past: bool = False  # compared with a reference that is not its own: only its past says what is usual
     past: Expected | None = None  # of this score alone, shapes (1,)
     basis: str = ""  # what `past` rests on, in words
-    held: bool = False  # in its first day: beyond the limit that it would have later is not yet drift
-    ticks: bool = False  # it may move with the clock: what is held is usual
+    waits: str = ""  # where a season is not known yet: why being beyond the limit that it would have later is not yet a change
     later: Expected | None = None  # `past` as it would be then
     beyond_hours: Callable[[], float] | None = None  # the share of rows that no hour of the built reference can hold
     series: Series | None = None  # of a score that is held against its own past
@@ -90,6 +89,10 @@ class Judged:
         name = self.alias or self.score.name
         return f"{self.group[0]}|{self.group[1]}|{self.score.subject}|{name}"
 
+    @property
+    def held(self) -> bool:
+        return bool(self.waits)
+
     def position(self) -> float:
         """How far out in units of the null: 0 its median, 1 its standard deviation; a series' own value."""
         return self.out if self.table is None else (self.out - self.table.centre) / self.table.spread
@@ -97,13 +100,14 @@ class Judged:
     def probability(self) -> float:
         """Of a score as far out where nothing has changed; NaN where nothing can be said."""
         waits = self.held and self.past is None
-        return math.nan if waits else self._probability(self.past)
+        return math.nan if waits else self.by(self.past)
 
     def later_probability(self) -> float:
         """The same by what a score that is not held is judged by."""
-        return self._probability(self.later)
+        return self.by(self.later)
 
-    def _probability(self, past: Expected | None) -> float:
+    def by(self, past: Expected | None) -> float:
+        """Its probability by what is said of past windows; NaN where nothing can be said."""
         if self.settled or not math.isfinite(self.out):
             return math.nan
         if self.table is not None:
@@ -112,26 +116,30 @@ class Judged:
         series = self.series
         if series is None or past is None:
             return math.nan
-        return probability(float(deviates(np.array([self.out]), self._least(series), past)[0]), series)
+        return probability(float(deviates(np.array([self.out]), self._least(series, past), past)[0]), series)
 
     def limit(self, chance: float) -> float | None:
         """The value of the score that has this probability: where it would have alarmed. None where nothing can be said."""
+        past = self.later if self.past is None and self.series is not None else self.past
         if self.table is not None:
             position = (self.table.value_at(chance) - self.table.centre) / self.table.spread
-            if self.past is not None:
-                position = float(self.past.value(np.array([position]))[0])
+            if past is not None:
+                position = float(past.value(np.array([position]))[0])
             with suppress(*NUMERIC_ERRORS):
                 return _there(self.back(self.table.centre + self.table.spread * position))
             return None
         series = self.series
-        if series is None or self.past is None:
+        if series is None or past is None:
             return None
-        centre = float(self.past.centre[0])
-        far = deviate_at(chance, series) * float(width(self._least(series), self.past)[0])
+        centre = float(past.centre[0])
+        far = deviate_at(chance, series) * float(width(self._least(series, past), past)[0])
         return self.back(centre - far if series.either and self.out < centre else centre + far)
 
-    def _least(self, series: Series) -> np.ndarray:
-        return np.array([series.least(self.score.rows)])
+    def _least(self, series: Series, past: Expected) -> np.ndarray:
+        rows = self.score.rows
+        if self.score.name == "rows":  # how far a number strays depends on how many were to be expected
+            rows = max(rows, int(min(series.back(float(past.centre[0]), rows), 1e15)))
+        return np.array([series.least(rows)])
 
 
 def _there(limit: float) -> float | None:

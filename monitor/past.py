@@ -8,8 +8,8 @@ Two memories, each a set of states of the model in the publishing transaction:
 
 The first EARLY windows are kept one by one, later ones at a stride that keeps ABOUT of them: 4 bytes a score and window,
 at most MAX_SCORES scores. They lie in chunks by window start. A window is judged by the chunks that ended before it,
-in the first days by all windows before it (monitor/first_days.py), so what it sees is a function of earlier windows alone; published anew, it replaces its own row. Where that changes a chunk
-that published windows were judged by (rows of a partition that had been idle), these are published anew (monitor/stale.py).
+and by all windows before it (monitor/first_days.py), so what it sees is a function of earlier windows alone; published anew, it
+replaces its own row. Where that changes what published windows were judged by (rows of a partition that had been idle), these are published anew (monitor/stale.py).
 Labels come late as a rule: no score that rests on them is part of the memory of a reference, nor has a part in what is
 called beyond its limit there (`rests_on_inputs`), so that a late label does not judge all later windows again. A metric of
 labels that `calibration.series` names does: late labels then publish later windows anew, which is its price.
@@ -28,13 +28,13 @@ from hashlib import sha256
 import numpy as np
 
 from detectors.calibrate.episodes import usual
-from detectors.calibrate.first_days import DAY_MS
+from detectors.calibrate.first_days import DAY_MS, NEAR_MS
 from detectors.calibrate.history import Learned, learn
 from detectors.columns import Bools, Floats, Ints
 from detectors.dle import LOSSES
 from detectors.target import SUBJECT as TARGET
 from detectors.worst_drop import P_VALUES as OF_SEGMENTS
-from monitor.first_days import Seen, clocks, first_days
+from monitor.first_days import Seen, clocks, first_days, later_weeks
 from monitor.judged import Judged
 from monitor.label_scores import PERFORMANCE
 from monitor.label_scores import SUBJECT as LABELS
@@ -46,8 +46,10 @@ KEEP_MS = 28 * 86_400_000
 ABOUT = 2016
 EARLY = 64
 CHUNK = 32
-YOUNG_MS = 7 * DAY_MS  # so long the first days' rules hold beside what is learned by hour and weekday
+WEEK_MS = 7 * DAY_MS
+YOUNG_MS = WEEK_MS  # so long the first days' rules hold beside what is learned by hour and weekday
 MAX_SCORES = 2000
+LAST = 4  # chunks that say how scores move from one window to the next
 REFERENCES = 2  # memories of older references are dropped
 OF_LABELS = (*PERFORMANCE, TARGET, LABELS, "concept", "estimated_performance_weighted")  # subjects of labels, or of a slow detector
 NOT_YET = ("domain_auc_p", *OF_SEGMENTS)  # scores that a slow detector or labels bring
@@ -55,6 +57,7 @@ ERRORS = (*LOSSES, "rmse")  # a slow detector's estimates
 CALM, CALLED, HELD = 0, 1, 2  # of a score in a window: called changed, or beyond its limit and not called for want of days
 Row = dict[str, tuple[float, int]]  # of each score its value and which of these
 _CACHED = 64
+_OPENED = 64  # chunks
 _HEAD = struct.Struct("<BII")
 
 
@@ -124,15 +127,31 @@ class Past:
         """Whether a window lies in the memory's first days."""
         return self._first is None or start_ms - self._first < YOUNG_MS
 
-    def seen(self, start_ms: int) -> Seen | None:
-        """All windows before this one that are kept; None where there are none."""
-        names = [c for c in self._chunks if self._span(c)[0] < start_ms]
-        loaded = [Chunk.from_bytes(blob) for c in names if (blob := self._memory.load_state(f"{self._name}:{c}"))]
+    def seen(self, start_ms: int, all_of_it: bool) -> Seen | None:
+        """The windows before this one that are kept, or the last of them and those of its hour of the week; None where there are none."""
+        names = sorted((c for c in self._chunks if self._span(c)[0] < start_ms), key=self._span)
+        if not self._frozen:
+            names = [c for c in names if self._span(c)[1] > start_ms - KEEP_MS]
+        if not all_of_it:
+            names = [c for c in names[:-LAST] if self._meets(c, start_ms)] + names[-LAST:]
+        loaded = [found for c in names if (found := self._open(c)) is not None]
         if not loaded or min(int(c.starts[0]) for c in loaded) >= start_ms:
             return None
         places, starts, values, beyond, held = _together(loaded)
-        before = starts < start_ms
+        before = (starts < start_ms) & (self._frozen | (starts > start_ms - KEEP_MS))
         return Seen(places, starts[before], values[before], (beyond & ~held)[before], held[before])
+
+    def _open(self, chunk: str) -> Chunk | None:
+        key = self._chunks[chunk]
+        if key not in _opened:
+            blob = self._memory.load_state(f"{self._name}:{chunk}")
+            if blob is None:
+                return None
+            _opened[key] = Chunk.from_bytes(blob)
+            while len(_opened) > _OPENED:
+                _opened.popitem(last=False)
+        _opened.move_to_end(key)
+        return _opened[key]
 
     def note(self, start_ms: int, values: Row) -> None:
         """Remember a window: each score's value, and whether it was beyond its limit."""
@@ -148,9 +167,8 @@ class Past:
             return
         if start_ms == self._first and not values:
             self._begin_at(min((s for s in self._kept() if s > start_ms), default=None))
-        end, young = self._span(chunk)[1], (self._first or start_ms) + YOUNG_MS
-        until = math.inf if self._frozen else end + KEEP_MS
-        outdate(self._memory, start_ms + 1, lambda w: w.start_ms < young or end <= w.start_ms < until)
+        until = math.inf if self._frozen else self._span(chunk)[1] + KEEP_MS + 2 * CHUNK * self._stride
+        outdate(self._memory, start_ms + 1, lambda w: w.start_ms < until)
         if not self._frozen:
             self._drop_before(start_ms - KEEP_MS - 2 * CHUNK * self._stride)
         self._save()
@@ -216,6 +234,11 @@ class Past:
         size = CHUNK * (self._slide if kind == "early" else self._stride)
         return int(number) * size, (int(number) + 1) * size
 
+    def _meets(self, chunk: str, start_ms: int) -> bool:
+        """Whether a chunk may hold windows of another's hour of the week."""
+        begin, end = self._span(chunk)
+        return (start_ms - begin + NEAR_MS) % WEEK_MS <= end - begin + 2 * NEAR_MS
+
     def _learn(self, chunks: list[str]) -> tuple[dict[str, int], Learned]:
         loaded = [Chunk.from_bytes(blob) for c in chunks if (blob := self._memory.load_state(f"{self._name}:{c}"))]
         places, starts, values, beyond, _ = _together(loaded)
@@ -240,6 +263,7 @@ def _together(chunks: list[Chunk]) -> tuple[dict[str, int], Ints, Floats, Bools,
     return places, starts[order], values[order], beyond[order], held[order]
 
 
+_opened: OrderedDict[str, Chunk] = OrderedDict()  # by the digest of their bytes
 _learned: OrderedDict[tuple[object, ...], tuple[dict[str, int], Learned]] = OrderedDict()  # pure: keyed by contents
 
 
@@ -268,8 +292,14 @@ class Remembered:
                     if place >= 0 and expected.rows[place] > 0:
                         item.past = expected.of(place)
                         item.basis = f"past {int(item.past.rows[0])} windows"
-            if mine and self._size < DAY_MS and past.young(self._start):
-                first_days(mine, past.seen(self._start), self._start, self._size, past is self._series, self._ticking)
+            if not mine or self._size >= DAY_MS:
+                continue
+            series, young = past is self._series, past.young(self._start)
+            seen = past.seen(self._start, all_of_it=young or series)
+            if young:
+                first_days(mine, seen, self._start, self._size, series, self._ticking)
+            else:
+                later_weeks(mine, seen, self._start, self._size, series, self._ticking)
 
     def note(self, items: list[tuple[Judged, int]]) -> None:
         """Remember where each score lay, and whether it was CALM, CALLED or HELD."""

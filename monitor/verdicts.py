@@ -20,15 +20,13 @@ from detectors.calibrate.streak import correlation, single_probability, streak_p
 from detectors.limits import judge
 from detectors.score import LEVELS, Finding
 from monitor.budget import LOOSEST, WARN_TIMES
+from monitor.first_days import DAY, HOUR
 from monitor.judged import HEADLINE, SPOKEN_BY, Judged, judged
 from monitor.label_scores import matured
 from monitor.model import Model
 from monitor.panes import Group
 from monitor.past import CALLED, CALM, HELD, Remembered, rests_on_inputs
 from monitor.view import WindowView
-
-WAITS = "held, it may be the hour of the day"  # the end of the rule of a score that is held
-TICKS = "held, it may move with the clock"
 
 
 def judge_window(view: WindowView) -> dict[Group, list[Finding]]:
@@ -55,7 +53,7 @@ def judge_window(view: WindowView) -> dict[Group, list[Finding]]:
 
 
 def _flag(finding: Finding) -> int:
-    return CALLED if finding.level == "breach" else HELD if finding.rule.endswith(WAITS) else CALM
+    return CALLED if finding.level == "breach" else HELD if finding.rule.endswith((HOUR, DAY)) else CALM
 
 
 def headlines(found: list[Finding]) -> list[Finding]:
@@ -138,7 +136,7 @@ def _finding(member: _Member, breach: float, warn: float) -> Finding:
     if item.held and chance > breach and item.effect >= item.floor:
         later = float(streak_probability(np.array([item.later_probability()]), member.windows, member.rho)[0])
         if later <= breach:
-            return Finding(item.score, "unsure", limit, f"{rule}: {TICKS if item.ticks else WAITS}")
+            return Finding(item.score, "unsure", limit, f"{rule}: {item.waits}")
     level = "ok"
     if item.effect >= item.floor:
         level = "breach" if chance <= breach else "warn" if chance <= warn and not member.at_warn else "ok"

@@ -20,7 +20,7 @@ import pytest
 from sqlalchemy import event as sql_event
 
 from detectors.calibrate import first_days as calibrate_days
-from detectors.calibrate import history
+from detectors.calibrate import history, weeks
 from monitor import concept, first_days, past
 from monitor.config import parse_config
 from monitor.events import PartitionKey, RawBatch
@@ -95,6 +95,9 @@ def short_memories(monkeypatch):
     monkeypatch.setattr(calibrate_days, "NEAR_MS", MINUTE // 2)
     monkeypatch.setattr(calibrate_days, "LEAST", 3)
     monkeypatch.setattr(first_days, "SOON_MS", MINUTE)
+    monkeypatch.setattr(first_days, "WEEK_DAYS", 1)
+    monkeypatch.setattr(past, "WEEK_MS", DAY)
+    monkeypatch.setattr(weeks, "EAST", 1.0)  # the second day is the first Saturday of somebody
     monkeypatch.setattr(concept, "EPOCH", 4)
 
 
@@ -373,7 +376,14 @@ CASES = [*(("learned", name) for name in SCHEDULES), ("built", "as time passes, 
 @pytest.mark.parametrize(("reference", "name"), CASES)
 def test_every_schedule_ends_in_the_results_of_a_calm_run(tmp_path, calm_runs, reference, name):
     log, times, built, calm = calm_runs(reference)
-    for basis in ("past", "held", "windows before", "same hour of earlier days"):
+    for basis in (
+        "past",
+        "held",
+        "windows before",
+        "same hour of earlier days",
+        "same hour of earlier weeks",
+        "first days of their kind",
+    ):
         assert any(row["rule"].startswith("calibrated") and basis in row["rule"] for row in calm["scores"]), basis
     assert len({row["rule"] for row in calm["alerts"]}) >= 7 and {"firing", "resolved"} <= {row["status"] for row in calm["alerts"]}
     together, apart = [[*EVENTS, *LABELS]], [[EVENTS[0], LABELS[1]], [EVENTS[1], LABELS[0]]]

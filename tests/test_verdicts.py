@@ -279,7 +279,7 @@ def test_any_metric_that_the_config_names_is_held_against_its_own_past(subject, 
     levels = [finding(i).level for i in range(1, 24 * 8)]
     assert levels.count("breach") == 0 and "ok" in levels
     bad = finding(24 * 8 + 3, worse)
-    assert bad.level == "breach" and f"calibrated {name}, past" in bad.rule
+    assert bad.level == "breach" and bad.rule == f"calibrated {name}, same hour of earlier weeks"
     limits = bad.score.value, bad.threshold
     assert limits[0] < limits[1] if name == "accuracy" else limits[0] > limits[1]
     assert finding(24 * 8 + 4, better).level == "ok"  # nobody is called for what got better

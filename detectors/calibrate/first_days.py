@@ -32,10 +32,11 @@ HIGH, LOW = 0.6, 0.5  # of the greatest position: who was above the first and th
 HOURS = 24
 
 
-def same_hour(starts: Ints, start_ms: int) -> Bools:
-    """Which windows lie at a window's hour on an earlier day, shape (n,)."""
-    off = (starts - start_ms + DAY_MS // 2) % DAY_MS - DAY_MS // 2
-    return np.asarray((np.abs(off) <= NEAR_MS) & (starts <= start_ms - DAY_MS // 2))
+def same_hour(starts: Ints, start_ms: int, days: int = 1) -> Bools:
+    """Which windows lie at a window's hour on an earlier day, or so many days earlier or a multiple; shape (n,)."""
+    period = days * DAY_MS
+    off = (starts - start_ms + period // 2) % period - period // 2
+    return np.asarray((np.abs(off) <= NEAR_MS) & (starts <= start_ms - period // 2))
 
 
 def apart(starts: Ints, start_ms: int, size_ms: int) -> Ints:
@@ -75,9 +76,7 @@ def earlier_days(values: Floats, called: Bools, held: Bools, same: Bools, least_
     at = np.where(none & moves, values[same], at)
     there = (~np.isnan(at)).sum(axis=0)
     centre = np.where(there > 0, np.nansum(at, axis=0) / np.maximum(there, 1), 0.0)
-    kept, _ = _last(values, called)
-    with np.errstate(invalid="ignore"):
-        noise = _noise(kept, least_noise)
+    noise = last_noise(values, called, least_noise)
     spread = np.sqrt(noise * _farther(centre, least_noise) * (1.0 + 1.0 / np.maximum(there, 1)))  # of the centre too
     rows = (~np.isnan(values)).sum(axis=0)
     return Past(centre, spread, np.zeros(len(centre)), np.where(there > 0, rows, 0))
@@ -102,6 +101,12 @@ def beyond_hours(reference: Floats, current: Floats) -> float:
     An hour is a part in HOURS of a day: none of its cells can hold more than HOURS times the day's share.
     """
     return float(np.maximum(current - HOURS * reference, 0.0).sum())
+
+
+def last_noise(values: Floats, called: Bools, least: float) -> Floats:
+    """The variance of each score from one window to the next, of the last that were not called; shape (m,)."""
+    with np.errstate(invalid="ignore"):
+        return _noise(_last(values, called)[0], least)
 
 
 def _last(values: Floats, called: Bools) -> tuple[Floats, Ints]:

@@ -23,7 +23,7 @@ from monitor.references import build_reference
 from monitor.runtime import build_models
 from monitor.store import open_store
 from tests.bench.quality.driftd import Memory
-from tests.bench.quality.rows import FEATURES, GAPPED, HOUR_MS, START_MS, Rows
+from tests.bench.quality.rows import GAPPED, HOUR_MS, START_MS, Rows
 
 KEY = PartitionKey("log", "events", 0)
 CONFIG = """
@@ -55,7 +55,7 @@ def every_score() -> str:
 def model_of(rows: Rows, reference_rows: int, more: str = "", rules: str = "") -> Model:
     """The model of a config that says as little as it may. reference_rows: of a built reference, 0 for a learned one."""
     kind = "numeric" if rows.numeric else "category"
-    features = ", ".join([*(f"{n}: {kind}" for n in FEATURES), *(f"{n}: numeric" for n in GAPPED)])
+    features = ", ".join([*(f"{n}: {kind}" for n in rows.names), *(f"{n}: numeric" for n in GAPPED)])
     with tempfile.TemporaryDirectory() as folder:
         cfg = parse_config(CONFIG.format(folder=folder, features=features, more=more, rules=rules), "bench.yaml")
         store = open_store(cfg.store.sqlalchemy_url())

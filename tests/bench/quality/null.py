@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.bench.quality.live import Live, every_score, model_of
-from tests.bench.quality.rows import HOUR_MS, SEASON, SHAPES, START_MS, WORDS, Rows
+from tests.bench.quality.rows import HOUR_MS, SEASONS, SHAPES, START_MS, WORDS, Rows
 
 SIZES = (50, 500, 5_000, 50_000)
 WEEK_HOURS = 168
@@ -59,7 +59,7 @@ class Cell:
 def null_cell(task: tuple[str, int, str, int, bool]) -> Cell:
     shape, size, reference, windows, every = task
     out = Cell(shape, size, reference)
-    streams = 1 if shape == SEASON else max(1, windows // STREAM)
+    streams = 1 if shape in SEASONS else max(1, windows // STREAM)
     each = -(-windows // streams)
     for seed in range(streams):
         rows = Rows(shape, size, seed)
@@ -85,9 +85,9 @@ def peers_null(task: tuple[str, int, int]) -> tuple[str, int, dict[str, float]]:
 
     shape, size, windows = task
     stream = Rows(shape, size, 99)
-    hours = stream.rng.integers(0, 24, reference_rows(size))
+    hours = stream.rng.integers(0, 168, reference_rows(size))
     reference = _plain(stream, stream.features(len(hours), hours))
-    rows = [_plain(stream, stream.features(size, i % 24)) for i in range(max(4, min(windows, PEER_ROWS // size)))]
+    rows = [_plain(stream, stream.features(size, i)) for i in range(max(4, min(windows, PEER_ROWS // size)))]
     out = {}
     for name, peer in PEERS.items():
         try:
