@@ -21,7 +21,10 @@ def moved(pair: Pair) -> dict[str, object]:
     p, q = pair.bin_shares
     change = np.abs(q - p)
     order = [int(i) for i in np.argsort(-change, kind="stable")[:SHOWN] if p[i] or q[i]]
-    names = {i: pair.names[i][:TEXT_CHARS] if isinstance(pair, CategoryPair) else range_of(pair, i) for i in order}
+    if isinstance(pair, CategoryPair):
+        names = {i: name[:TEXT_CHARS] for i, name in pair.names(order).items()}
+    else:
+        names = {i: range_of(pair, i) for i in order}
     kind = "category" if isinstance(pair, CategoryPair) else "range"
     out: dict[str, object] = {
         "moved": [{kind: names[i], **_shares(p[i], q[i])} for i in order[:TOP] if change[i] > 0],

@@ -110,12 +110,12 @@ def range_shift_bound(pair: NumericPair) -> float:
 
 
 def new_categories(pair: CategoryPair) -> float:
-    """Values that the reference never had. NaN where it has more than it names."""
-    return math.nan if pair.fresh_unknown else float(len(pair.fresh))
+    """Values that the reference never had; at least, where a side has more values than it names: those that no hash hides."""
+    before, after = pair.by_value
+    return float(np.count_nonzero(after[before == 0]))
 
 
 def new_category_share(pair: CategoryPair) -> float:
-    """Rows with a value that the reference never had / rows: at least, where the window has more values than it names."""
-    if pair.fresh_unknown or not pair.m:
-        return math.nan
-    return (sum(pair.current.counts[name] for name in pair.fresh) + pair.fresh_unnamed) / pair.m
+    """Rows with a value that the reference never had / rows; at least, where a side has more values than it names."""
+    before, after = pair.by_value
+    return int(after[before == 0].sum()) / pair.m if pair.m else math.nan

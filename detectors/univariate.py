@@ -17,7 +17,6 @@ from detectors.registry import STATISTICS
 from detectors.score import NUMERIC_ERRORS, Score, why_failed
 
 AUTO = Choice()
-NEW = ("new_categories", "new_category_share")
 
 
 def numeric_drift(subject: str, current: Numeric, reference: Numeric, name: str, choice: Choice = AUTO) -> Iterator[Score]:
@@ -51,9 +50,7 @@ def pair_drift(subject: str, pair: Pair, kind: str, name: str, choice: Choice) -
         values |= found
         failures |= dict.fromkeys(found, failed) if failed else {}
         for score_name, value in found.items():
-            unknown = pair.fresh_unknown if isinstance(pair, CategoryPair) and score_name in NEW else ""
-            why_not = failed or ({"reason": unknown} if unknown else {})
-            yield Score(subject, score_name, value, pair.m, name, {**why_not, **evidence} if why_not else evidence)
+            yield Score(subject, score_name, value, pair.m, name, {**failed, **evidence} if failed else evidence)
     chosen, because = headline(pair, choice.named(subject, kind))
     if chosen not in values:
         found, failed = _values(pair, chosen)

@@ -70,7 +70,7 @@ def test_the_rows_of_a_hash_are_exact_in_any_order_of_rows_and_merges(a, b, c, l
 
 
 def test_hashes_are_those_of_the_stored_format():
-    assert [hash_of(name) for name in ("", "a", "Zürich", "\ud800", "v17")] == [0, 67, 62, 40, 77]
+    assert [hash_of(name) for name in ("", "a", "Zürich", "\ud800", "v17")] == [0, 1603, 318, 1320, 1869]
 
 
 @pytest.mark.parametrize("rows", [50, 500, 5000])
@@ -89,8 +89,8 @@ def test_nothing_alarms_more_often_than_meant_while_nothing_changes(shape, how, 
             assert pair.folded
             for name, chances in found.items():
                 chances.append(chance(name, pair))
-            fresh += not pair.fresh_unknown and chance("new_category_share", pair) < 1e-4
-    assert fresh == 0
+            fresh += chance("new_category_share", pair) < 1e-3
+    assert fresh <= 2
     for name, chances in found.items():
         if len(chances) < 50:  # nearly each of the reference's few rows had a value of its own
             assert how == "learned" and rows == 50
@@ -126,30 +126,25 @@ def test_rows_that_move_to_one_value_are_found_and_named(shape, how):
         assert moved(pair)["folded"].startswith(f"into {pair.folded} cells")
 
 
-@pytest.mark.parametrize(("shape", "rows"), [("260 of Zipf", 50), ("260 of Zipf", 5000), ("300 alike", 500), ("300 alike", 5000)])
-def test_a_wave_of_values_that_were_never_seen_is_found(shape, rows):
+@pytest.mark.parametrize("rows", [500, 5000])
+@pytest.mark.parametrize("how", ["built", "learned"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_wave_of_values_that_were_never_seen_is_found(shape, how, rows):
     rng = np.random.default_rng(8)
-    reference = reference_of(rng, shape, "built", rows)
+    reference = reference_of(rng, shape, how, rows)
     for _ in range(10):
-        items = [f"new-{rng.integers(2**60)}" if rng.random() < 0.1 else item for item in drawn(rng, shape, rows)]
+        items = [f"new-{rng.integers(2**60)}" if rng.random() < 0.25 else item for item in drawn(rng, shape, rows)]
         pair = CategoryPair(reference, summary_of(items))
         true = sum(item.startswith("new-") for item in items) / rows
         share = STATISTICS["new_category_share"].value(pair)
-        assert 0.1 * true <= share <= true and chance("new_category_share", pair) < 1e-3
-
-
-def test_what_is_new_to_a_reference_of_more_values_than_names_is_not_known():
-    rng = np.random.default_rng(9)
-    reference = reference_of(rng, "2000 of Zipf", "built", 500)
-    scores = {s.name: s for s in category_drift("f", summary_of(drawn(rng, "2000 of Zipf", 500)), reference, "ref")}
-    for name in ("new_categories", "new_category_share"):
-        assert np.isnan(scores[name].value) and "more values than the 1000" in scores[name].evidence["reason"]
-    assert np.isfinite(scores["drift"].value)
+        missed = 0.01 if how == "built" or rows == 5000 else 0.15  # rows of values that so few rows never showed
+        assert 0.25 * true <= share <= true + missed and chance("new_category_share", pair) < 1e-4
+        assert pair.fresh
 
 
 def test_few_values_are_compared_by_name_whatever_their_rows():
     pair = CategoryPair(summary_of(["a", "b", "b"] * 3), summary_of(["a", "z"]))
-    assert pair.folded == 0 and pair.names == ["a", "b", "z"] and [side.tolist() for side in pair.bins] == [[3, 6, 0], [1, 0, 1]]
+    assert pair.folded == 0 and pair.named == ["a", "b", "z"] and [side.tolist() for side in pair.bins] == [[3, 6, 0], [1, 0, 1]]
 
 
 def test_counts_of_an_earlier_release_are_not_compared_where_they_kept_too_little():
@@ -161,5 +156,6 @@ def test_counts_of_an_earlier_release_are_not_compared_where_they_kept_too_littl
     whole.merge(CategorySummary.from_bytes(old.to_bytes()))
     assert old.cells() is None and whole.cells() is None and whole.rows == 183
     for sides in ((old, summary_of(["a"] * 30)), (summary_of(["a"] * 30), old)):
+        assert sum(side.sum() for side in CategoryPair(*sides).bins) == old.rows + 30
         (only,) = category_drift("f", *sides, "ref")
         assert np.isnan(only.value) and "earlier release" in only.evidence["reason"]

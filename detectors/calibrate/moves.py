@@ -28,6 +28,7 @@ ONE_ROW = 0.1  # of the fourth moment: where one row is more of it, a law's tail
 SEEN_SMALL = 3.0  # a sample's kurtosis is less than that of a heavy-tailed law, as a rule
 LEAST_CHANCE = 1e-300
 SMALL = 1e-15  # chances that are left out of sums
+LEAST_LOG = -100.0  # of a chance that is left out
 LONGEST = 20_000  # rows of new categories that are counted one by one
 
 
@@ -131,17 +132,26 @@ def new_values(pair: CategoryPair, value: float, rows: bool) -> Move | None:
     n, m = pair.n, pair.m
     if n == 0 or m == 0:
         return None
-    both = pair.by_value
-    held = both[both <= m].astype(np.float64)
+    before, after = pair.by_value
+    both = before + after
+    held, alike = np.unique(both[(both > 0) & (both <= m)], return_counts=True)
     alone = np.exp(gammaln(m + 1.0) - gammaln(m - held + 1.0) - gammaln(n + m + 1.0) + gammaln(n + m - held + 1.0))
-    held, alone = held[alone > SMALL], alone[alone > SMALL]
-    steps = held.astype(np.int64) if rows else np.ones(len(held), dtype=np.int64)
-    law = np.zeros(min(int(steps.sum()), LONGEST) + 1)
-    law[0] = 1.0
-    for step, chance in zip(steps.tolist(), alone.tolist(), strict=True):
-        moved = law[:-step] * chance if step < len(law) else law[:0]
-        law *= 1.0 - chance
-        law[step:] += moved
+    law = np.ones(1)
+    for c, times, chance in zip(held.tolist(), alike.tolist(), alone.tolist(), strict=True):
+        if chance > SMALL:  # of `times` categories of c rows a binomial number
+            k = np.arange(times + 1.0)
+            log = (
+                gammaln(times + 1.0)
+                - gammaln(k + 1.0)
+                - gammaln(times - k + 1.0)
+                + k * np.log(chance)
+                + (times - k) * np.log1p(-chance)
+            )
+            there = np.flatnonzero(log > LEAST_LOG)
+            step = c if rows else 1
+            spaced = np.zeros(int(there[-1]) * step + 1)
+            spaced[there * step] = np.exp(log[there])
+            law = np.convolve(law, spaced)[: LONGEST + 1]
     return _counted(law, round(value * m) if rows else round(value), lambda count: count / m if rows else count)
 
 
