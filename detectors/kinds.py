@@ -6,7 +6,7 @@
                reference's texts do not have, by a hash (see Vocabulary)
 
 They come as strings under their own name (raw_schema) and are derived before they are counted. What cannot be read as a
-time is missing. The strings themselves are handed on in Columns.raw, for expressions, and are kept by no summary but a sample
+time is missing, and counted (`unreadable`). The strings themselves are handed on in Columns.raw, for expressions, and are kept by no summary but a sample
 of rows whose options name them.
 """
 
@@ -128,6 +128,15 @@ def derive(columns: Columns, schema: Schema, vocabulary: Vocabulary | None) -> C
         else:
             numeric |= _texts(feature, column, vocabulary)
     return replace(columns, numeric=numeric, categorical=categorical, raw=raw)
+
+
+def unreadable(columns: Columns, kinds: dict[str, str]) -> dict[str, int]:
+    """Of derived columns: the values of each datetime feature that are no times, where there are any. They count as missing."""
+    found = {}
+    for feature in (f for f, kind in kinds.items() if kind == "datetime" and f in columns.raw):
+        read = columns.categorical[f"{feature}.{TIME_CATEGORIES[0]}"].codes >= 0
+        found[feature] = int(((columns.raw[feature].codes >= 0) & ~read).sum())
+    return {feature: rows for feature, rows in found.items() if rows}
 
 
 def derive_reference(columns: Columns, schema: Schema) -> tuple[Columns, Vocabulary]:

@@ -3,6 +3,10 @@
 Lipton, Wang, Smola 2018, "Detecting and Correcting for Label Shift with Black Box Predictors": where only the
 shares of the classes change and P(inputs | label) stays, the reference's joint distribution C of (predicted, true)
 gives the weights w of the classes by C w = shares of the window's predictions, and q(y) = w(y) p(y).
+
+Where C is near to one without an inverse the shares are noise: there are none where C's least singular value lies within three of
+its standard errors of 0, or where a share's standard error exceeds a quarter. Whether there is a shift at all needs no inverse:
+d = q - p is 0 just where the window's predictions have the shares of the reference's, so that Wald's test of d is that of these.
 """
 
 from __future__ import annotations
@@ -13,11 +17,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from detectors.category import CategorySummary
+from detectors.labelled.folding import by_label
 from detectors.performance import PerformanceSummary
 from detectors.score import Score
 
 SUBJECT = "target_estimated"
-LEAST_SINGULAR = 1e-3  # below this C says next to nothing about some mix of classes
+SINGULAR_ERRORS = 3.0  # standard errors of C's least singular value that it must lie from 0
+GREATEST_ERROR = 0.25  # of a share
 CLASSES = 50  # of more classes nothing is estimated: a matrix of that size rests on too few rows a cell
 
 
@@ -30,6 +36,7 @@ class LabelShift:
     errors: np.ndarray
     reference: np.ndarray
     reason: str = ""
+    distance_error: float = math.nan  # standard error of the total variation from the reference
 
 
 def estimate_shares(confusion: dict[tuple[str, str], int], predicted: dict[str, int]) -> LabelShift:
@@ -48,7 +55,7 @@ def estimate_shares(confusion: dict[tuple[str, str], int], predicted: dict[str, 
     prior = joint.sum(axis=0)
     if m <= 0:
         return LabelShift(labels, nothing, nothing, prior, "no prediction of the window is of a class that the reference knows")
-    if float(np.linalg.svd(joint, compute_uv=False)[-1]) < LEAST_SINGULAR:
+    if _singular(joint, n):
         reason = "the reference's confusion matrix has no inverse: predictions do not tell the classes apart"
         return LabelShift(labels, nothing, nothing, prior, reason)
     mu = np.array([predicted.get(label, 0) for label in labels], dtype=np.float64) / m
@@ -58,9 +65,36 @@ def estimate_shares(confusion: dict[tuple[str, str], int], predicted: dict[str, 
     of_window = (np.diag(mu) - np.outer(mu, mu)) / m
     of_reference = (np.diag(joint @ weights**2) - np.outer(explained, explained)) / n
     to_shares = prior[:, None] * inverse
-    errors = np.sqrt(np.maximum(0.0, np.diag(to_shares @ (of_window + of_reference) @ to_shares.T)))
+    covariance = to_shares @ (of_window + of_reference) @ to_shares.T
+    errors = np.sqrt(np.maximum(0.0, np.diag(covariance)))
+    if not float(errors.max()) <= GREATEST_ERROR:
+        off = f"a share's standard error is {errors.max():.2g}, and may be {GREATEST_ERROR:g}"
+        reason = f"predictions hardly tell the classes apart: {off}"
+        return LabelShift(labels, nothing, nothing, prior, reason)
     shares = np.clip(weights * prior, 0.0, None)
-    return LabelShift(labels, shares / shares.sum(), errors, prior)
+    signs = np.sign(weights * prior - prior) / 2.0
+    return LabelShift(labels, shares / shares.sum(), errors, prior, "", math.sqrt(max(0.0, float(signs @ covariance @ signs))))
+
+
+def _singular(joint: np.ndarray, rows: int) -> bool:
+    """Whether the least singular value of a matrix of shares of so many rows may be 0."""
+    left, values, right = np.linalg.svd(joint)
+    u, v, least = left[:, -1], right[-1], float(values[-1])
+    variance = float(u**2 @ joint @ v**2) - least**2
+    return least <= max(SINGULAR_ERRORS * math.sqrt(max(0.0, variance) / rows), 1e-9)
+
+
+def shift_p(confusion: dict[tuple[str, str], int], predicted: dict[str, int]) -> float:
+    """p-value of the shift: chi-square of the window's predicted labels against the reference's. NaN where there are no two."""
+    from scipy.special import chdtrc
+
+    known = by_label(confusion, 0)
+    table = np.array([[known.get(name, 0), predicted.get(name, 0)] for name in sorted({*known, *predicted})], dtype=np.float64)
+    table = table[table.sum(axis=1) > 0] if len(table) else np.zeros((0, 2))
+    if len(table) < 2 or not table.sum(axis=0).all():
+        return math.nan
+    expected = np.outer(table.sum(axis=1), table.sum(axis=0)) / table.sum()
+    return float(chdtrc(len(table) - 1, float(((table - expected) ** 2 / expected).sum())))
 
 
 def score_label_shift(reference: PerformanceSummary, predicted: CategorySummary, name: str) -> list[Score]:
@@ -79,4 +113,5 @@ def score_label_shift(reference: PerformanceSummary, predicted: CategorySummary,
     evidence: dict[str, object] = {"reference_shares": dict(zip(found.labels, before, strict=True))}
     evidence["estimated_shares"] = dict(zip(found.labels, after, strict=True))
     distance = float(np.abs(found.shares - found.reference).sum()) / 2.0
+    evidence |= {"standard_error": round(found.distance_error, 6), "p_value": shift_p(reference.confusion, predicted.counts)}
     return [*out, Score(SUBJECT, "label_shift", distance, rows, name, evidence)]

@@ -50,6 +50,11 @@ class PerformanceSummary(Tally):
         """For binary: rows by class and score cell (detectors/score_cells.py), shape (2, cells)."""
         return self.arrays.get("score")
 
+    @property
+    def labelled(self) -> int:
+        """Rows whose label says something for the task: of a ranking also that nothing is relevant, which its metrics leave out."""
+        return int(self.sums["judged"]) if self.schema.task == "ranking" else self.rows
+
     def add(self, outcomes: Outcomes) -> None:
         """Add outcomes of shape (n,), each with weight +1 or -1."""
         LABELLED[self.schema.task].add(self, outcomes)

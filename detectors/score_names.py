@@ -141,7 +141,7 @@ CHECKS = {
 }
 SCHEMA = {
     "wrong_type_share": Doc(
-        "events refused for a field of another type / these and the accepted; 0.001 warn, 0.01 breach by default"
+        "events refused for a field of another type, and values of datetime features that are no times / refused and accepted events; 0.001 warn, 0.01 breach by default"
     ),
     "unnamed_features": Doc("features of sampled events (1 message of 1,024) that the schema does not name", "above", "features"),
 }

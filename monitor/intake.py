@@ -2,6 +2,7 @@
 
     repeats      events whose id was seen before: dropped, counted here
     wrong_type   events refused because a field had another type than the schema's, by field
+    unreadable   values of datetime features that are no times, by feature: their rows are in the summaries, the value missing
     unnamed      features that the schema does not name, in one message of SAMPLE_EVERY (by its offset)
 
 A part of the pane, so that the windows know it and a type that changes shows even where every event is refused.
@@ -37,26 +38,29 @@ class Intake:
     sampled: int = 0
     wrong_type: Counter[str] = field(default_factory=Counter)
     unnamed: Counter[str] = field(default_factory=Counter)
+    unreadable: Counter[str] = field(default_factory=Counter)
 
-    def count(self, names: Counter[str], name: str) -> None:
-        """One more of a name; over the bound, of OTHER."""
+    def count(self, names: Counter[str], name: str, more: int = 1) -> None:
+        """So many more of a name; over the bound, of OTHER."""
         name = name[:NAME_CHARS]
-        names[name if name in names or len(names) < NAMES else OTHER] += 1
+        names[name if name in names or len(names) < NAMES else OTHER] += more
 
     def merge(self, other: Intake) -> None:
         self.repeats += other.repeats
         self.sampled += other.sampled
         self.wrong_type.update(other.wrong_type)
         self.unnamed.update(other.unnamed)
+        self.unreadable.update(other.unreadable)
 
     def to_json(self) -> list[object]:
-        return [self.repeats, self.sampled, sorted(self.wrong_type.items()), sorted(self.unnamed.items())]
+        names = (self.wrong_type, self.unnamed, *([self.unreadable] if self.unreadable else []))
+        return [self.repeats, self.sampled, *(sorted(counts.items()) for counts in names)]
 
     @staticmethod
     def from_json(data: list[object]) -> Intake:
-        repeats, sampled, wrong, unnamed = data
-        assert isinstance(repeats, int) and isinstance(sampled, int) and isinstance(wrong, list) and isinstance(unnamed, list)
-        return Intake(repeats, sampled, Counter(dict(wrong)), Counter(dict(unnamed)))
+        repeats, sampled, *names = data
+        assert isinstance(repeats, int) and isinstance(sampled, int)
+        return Intake(repeats, sampled, *(Counter(dict(counts)) for counts in names if isinstance(counts, list)))
 
 
 def refused_field(letter: DeadLetter) -> str:
@@ -101,10 +105,12 @@ def score_intake(intake: Intake, rows: int) -> Iterable[Score]:
     if rows + intake.repeats:
         share = intake.repeats / (rows + intake.repeats)
         yield Score("traffic", "duplicate_share", share, rows + intake.repeats, evidence={"repeats": intake.repeats})
-    wrong = sum(intake.wrong_type.values())
+    wrong, unread = sum(intake.wrong_type.values()), sum(intake.unreadable.values())
     if rows + wrong:
-        evidence: dict[str, object] = {"events by field": dict(intake.wrong_type.most_common(20))}
-        yield Score("schema", "wrong_type_share", wrong / (rows + wrong), rows + wrong, evidence=evidence)
+        evidence: dict[str, object] = {"events by field": dict((intake.wrong_type + intake.unreadable).most_common(20))}
+        if unread:
+            evidence["reason"] = f"values of {', '.join(sorted(intake.unreadable)[:20])} are no times; they count as missing"
+        yield Score("schema", "wrong_type_share", min(1.0, (wrong + unread) / (rows + wrong)), rows + wrong, evidence=evidence)
     if intake.sampled:
         seen: dict[str, object] = {"sampled events": intake.sampled, "events by name": dict(intake.unnamed.most_common(20))}
         yield Score("schema", "unnamed_features", float(len(intake.unnamed)), intake.sampled, evidence=seen, least_rows=1)

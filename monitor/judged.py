@@ -4,6 +4,7 @@
     missing_share, accuracy               shares of rows against the reference's: exact two-sample tail
     roc_auc, mae, ...                     against the reference's by the intervals of both, and a heavy tail
     the same of estimated_performance     against the estimate on the reference's own rows (detectors/usual.py), and a heavy tail
+    label_shift                           by its own test, where the config or a rule names it
     mmd_p, correlation_p, ...             p-values of features together (detectors/joint.py), with a heavy tail
     segment_accuracy_drop_p, ..._rise_p   the segment that fell behind most (detectors/worst_drop.py): exact, and with a heavy tail
     rows, error_share, latency_p95_ms,
@@ -166,6 +167,8 @@ def judged(view: WindowView, calibration: Calibration) -> Iterator[Judged]:
             elif score.subject in ESTIMATED:
                 if not score.name.endswith("_gap"):
                     yield _estimated(group, at, score, part, calibration)
+            elif score.name == "label_shift":
+                yield _label_shift(group, at, score, part, calibration)
             elif score.name in MISSING:
                 for item in _missing(group, at, score, part, calibration):
                     if score.name != MISSING[0] and (score.subject, MISSING[0]) in names and calibration.judges(MISSING[0]):
@@ -348,6 +351,14 @@ def _estimated(group: Group, at: int, score: Score, part: GroupView, calibration
         reference_rows=0 if part.profile is None else part.profile.rows,
         settled=found.settled or _few(score.rows, calibration.min_rows), needs_past=group[1] != "",
     )  # fmt: skip
+
+
+def _label_shift(group: Group, at: int, score: Score, part: GroupView, calibration: Calibration) -> Judged:
+    """The estimated shares of the classes, as likely as its evidence says. Where it would have alarmed is not known."""
+    found = _p_value(group, at, score, float(str(score.evidence.get("p_value", "nan"))), part, calibration)
+    found.back, found.effect, found.needs_past = lambda place: math.nan, score.value, group[1] != ""
+    found.settled = str(score.evidence.get("reason", found.settled))
+    return found
 
 
 def _right(summary: PerformanceSummary) -> int:

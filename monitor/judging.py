@@ -24,7 +24,7 @@ TESTS = frozenset(
 # effects that have a p-value beside them, which says how likely they are
 BY_P = {name: f"{name}_p" for name in SCORES if f"{name}_p" in TESTS} | {"reconstruction_error_z": "reconstruction_error_p"}
 _PERFORMANCE = frozenset(name for name, doc in PERFORMANCE.items() if doc.worse in ("above", "below"))
-NULLS = frozenset({"drift", *MISSING, *HELD, *_PERFORMANCE, *P_VALUES, *TESTS, *BY_P})
+NULLS = frozenset({"drift", *MISSING, *HELD, *_PERFORMANCE, *P_VALUES, *TESTS, *BY_P, "label_shift"})
 JUDGED = NULLS | frozenset(SERIES)  # a rule that names one has its limit
 
 

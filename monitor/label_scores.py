@@ -47,7 +47,7 @@ def labels(view: WindowView) -> Iterable[tuple[Group, Score]]:
 
 def labelled_share(part: GroupView) -> float:
     """Labelled rows / rows of a group, NaN without rows."""
-    return math.nan if not part.rows else (part.performance.rows if part.performance is not None else 0) / part.rows
+    return math.nan if not part.rows else (part.performance.labelled if part.performance is not None else 0) / part.rows
 
 
 def _of_version(view: WindowView, group: Group, part: GroupView) -> Iterable[Score]:
@@ -56,7 +56,7 @@ def _of_version(view: WindowView, group: Group, part: GroupView) -> Iterable[Sco
         return
     for name, q in DELAYS.items():
         yield Score(SUBJECT, name, quantile(spread.delays, q), spread.rows)
-    yield Score(SUBJECT, "unusable", float(spread.rows - part.performance.rows), spread.rows)
+    yield Score(SUBJECT, "unusable", float(spread.rows - part.performance.labelled), spread.rows)
     tests = list(_compared(view, group, part))
     calibration = view.model.calibration
     budget = calibration.window_level(view.model.slide_ms) if calibration.false_alarms_per_week > 0 else LEVEL
@@ -83,7 +83,7 @@ def _compared(view: WindowView, group: Group, part: GroupView) -> Iterable[Compa
         if version == group[0] and segment:
             dimension, _, value = segment.partition("=")
             came, every = segments.setdefault(dimension, ({}, {}))
-            came[value], every[value] = other.performance.rows if other.performance is not None else 0, other.rows
+            came[value], every[value] = other.performance.labelled if other.performance is not None else 0, other.rows
     found += [of_counts(f"segment {dimension}", came, every) for dimension, (came, every) in segments.items()]
     found += compared_inputs(part)
     yield from (test for test in found if test is not None)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from detectors.columns import Columns, DictColumn
-from detectors.kinds import derive
+from detectors.kinds import derive, unreadable
 from detectors.outliers import WORST_ROWS
 from detectors.profile import Profile
 from detectors.sample import PART as SAMPLE
@@ -47,6 +47,8 @@ class Pane:
         profile = model.profile_named(self.profile)
         if model.schema.kinds:
             columns = derive(columns, model.schema, None if profile is None else profile.vocabulary)
+            for feature, wrong in unreadable(columns, model.schema.kinds).items():
+                self.intake.count(self.intake.unreadable, feature, wrong)
         for name, index in _by_value(version, model.version_limit, self._names("version")):
             part = columns if index is None else columns.take(index)
             self._group(model, profile, (name, "")).add(part)

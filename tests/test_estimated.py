@@ -8,6 +8,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from detectors.cbpe import calibrate
 from detectors.class_cells import ClassCells
@@ -15,7 +16,7 @@ from detectors.columns import Columns, DictColumn, Outcomes, Schema
 from detectors.estimated import score_estimated
 from detectors.estimated_classes import score_classes
 from detectors.fits import fit_all
-from detectors.label_shift import estimate_shares
+from detectors.label_shift import estimate_shares, shift_p
 from detectors.performance import PerformanceSummary
 from detectors.profile import Profile
 from detectors.score_cells import ScoreCells, centers_of
@@ -378,6 +379,32 @@ def test_predictions_that_tell_nothing_give_a_reason():
     found = estimate_shares(joint, {"a": 60, "b": 40})
     assert "do not tell the classes apart" in found.reason and np.isnan(found.shares).all()
     assert "know" in estimate_shares({("a", "a"): 9, ("b", "b"): 9}, {"z": 5}).reason
+    rng = np.random.default_rng(3)
+    for _ in range(40):  # guesses: the matrix has an inverse by chance alone
+        guess, true = rng.integers(0, 2, (2, 4000)).astype(str)
+        joint = {(p, t): int(((guess == p) & (true == t)).sum()) for p in "01" for t in "01"}
+        assert "do not tell the classes apart" in estimate_shares(joint, {"0": 380, "1": 420}).reason
+    weak = {("0", "0"): 110_000, ("0", "1"): 100_000, ("1", "0"): 90_000, ("1", "1"): 100_000}
+    assert "standard error" in estimate_shares(weak, {"0": 40, "1": 40}).reason
+    assert estimate_shares(weak, {"0": 40_000, "1": 40_000}).reason == ""
+
+
+def test_a_shift_of_labels_is_as_likely_as_its_test_says():
+    """400 windows like the reference: the p-value is uniform; for two classes its z is the distance over its standard error."""
+    rng = np.random.default_rng(9)
+    confusion, values = np.array([[0.85, 0.15], [0.3, 0.7]]), []
+    for _ in range(400):
+        true, guess = shifted(rng, [0.6, 0.4], 800, confusion)
+        joint = {(str(p), str(t)): int(((guess == p) & (true == t)).sum()) for p in range(2) for t in range(2)}
+        _, guess = shifted(rng, [0.6, 0.4], 300, confusion)
+        counts = {str(p): int((guess == p).sum()) for p in range(2)}
+        found, p = estimate_shares(joint, counts), shift_p(joint, counts)
+        z = 0.5 * np.abs(found.shares - found.reference).sum() / found.distance_error
+        assert math.erfc(z / math.sqrt(2.0)) == pytest.approx(p, rel=0.35, abs=0.01)
+        values.append(p)
+    table = [[joint["0", "0"] + joint["0", "1"], joint["1", "0"] + joint["1", "1"]], [counts["0"], counts["1"]]]
+    assert p == pytest.approx(stats.chi2_contingency(table, correction=False).pvalue, rel=1e-9)
+    assert stats.kstest(values, "uniform").pvalue > 0.01
 
 
 @pytest.mark.parametrize("task", ["binary", "multiclass"])

@@ -123,3 +123,15 @@ def test_a_new_feature_and_repeats_are_seen(tmp_path):
     store.close()
     assert found[0, "", "schema", "unnamed_features"]["value"] == 1
     assert found[0, "", "traffic", "duplicate_share"]["value"] == pytest.approx(40 / 160)
+
+
+def test_values_of_a_datetime_feature_that_are_no_times_are_of_the_wrong_type(tmp_path):
+    config = "models: [{name: m, features: {since: datetime, x: numeric}, window: {size: 1m, allowed_lateness: 0s}}]\n"
+    since = ["2025-12-01T10:00:00Z", "not a date", None, "1764583200000"]
+    events = [
+        {"event_id": f"e{i}", "ts": START + i * 100, "model": "m", "features": {"x": 1.0, "since": since[i % 4]}}
+        for i in range(400)
+    ]
+    found = scored(tmp_path, config, events)[0, "", "schema", "wrong_type_share"]
+    assert (found["value"], found["level"], found["rows"]) == (0.25, "breach", 400)
+    assert found["evidence"]["events by field"] == {"since": 100} and "since are no times" in found["evidence"]["reason"]

@@ -92,6 +92,13 @@ def test_ranking(tmp_path):
     assert found["ndcg_at_k"] == pytest.approx(expected, rel=1e-6) and found["mrr"] == pytest.approx(np.mean(first))
 
 
+def test_a_ranking_of_which_nothing_is_relevant_is_labelled_and_usable(tmp_path):
+    items = [f"item {i}" for i in range(4)]
+    found = run(tmp_path, "ranking", "", [{"items": items}] * N, [[items[0]] if i % 3 else [] for i in range(N)])
+    assert (found["coverage"], found["unusable"]) == (1.0, 0.0)
+    assert found["no_relevant_share"] == pytest.approx(np.mean([i % 3 == 0 for i in range(N)])) and found["mrr"] == 1.0
+
+
 def test_a_list_that_goes_on_behind_its_hundredth_item_is_counted(tmp_path):
     items = [f"item {i}" for i in range(120)]
     predictions = [{"items": items[: 100 if i % 4 else 120]} for i in range(N)]
