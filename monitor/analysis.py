@@ -14,9 +14,13 @@ import logging
 import math
 from collections.abc import Callable, Iterable, Iterator
 
+from detectors.category import CategorySummary
 from detectors.kinds import silent_columns
+from detectors.profile import PREDICTION
 from detectors.score import NUMERIC_ERRORS, Score, why_failed
 from detectors.scoring import score_performance, score_window
+from detectors.univariate import nothing_to_say
+from detectors.window import Numeric, WindowSummary
 from monitor.change import change
 from monitor.compare import compared, settle_compared
 from monitor.concept import concept, settle_concept
@@ -49,7 +53,17 @@ def inputs(view: GroupView) -> Iterable[Score]:
         return []
     seconds = (view.end_ms - view.start_ms) / 1000.0
     pairs = None if view.segment else view.pairs
-    return score_window(view.inputs, view.profile, view.learned, seconds, view.reference, view.model.statistics, pairs)
+    found = score_window(view.inputs, view.profile, view.learned, seconds, view.reference, view.model.statistics, pairs)
+    return found if view.profile is not None or view.learned is not None else [*found, *_unheard(view.inputs, view.no_reference)]
+
+
+def _unheard(summary: WindowSummary, why: str) -> Iterator[Score]:
+    """The headline of each feature that is compared with nothing."""
+    columns: dict[str, Numeric | CategorySummary] = {**summary.numeric, **summary.categorical}
+    if summary.score.rows or summary.label.rows:
+        columns[PREDICTION] = summary.score if summary.score.rows else summary.label
+    for subject, column in columns.items():
+        yield nothing_to_say(subject, column.rows, "", why)
 
 
 def performance(view: GroupView) -> Iterable[Score]:

@@ -1,10 +1,13 @@
-"""The reference that a model makes for itself: its N earliest windows that hold rows enough, merged.
+"""The reference that a model makes for itself: its earliest windows, as many as hold N times min_rows rows, merged.
+
+Windows are taken in order; those that hold fewer than min_rows are put together with the next until they do, so that it is the N
+earliest windows where each holds enough. At most MOST_WINDOWS, whatever they hold: then scores say that the reference has few rows.
 
 It holds for models without a built reference, and every score that rests on it says so: its name is
-`first_N_windows`, or `learning` for the windows that it is made of and while fewer than N are known.
+`first_N_windows`, or `learning` for the windows that it is made of, whose `drift` says how many rows there are of how many.
 
 It is a function of the windows alone, not of when they were published: a window that is revised, or that comes
-late and is earlier than one of the N, changes it, and then the windows that rested on it are published anew.
+late and is earlier than one of these, changes it, and then the windows that rested on it are published anew.
 """
 
 from __future__ import annotations
@@ -19,29 +22,48 @@ from detectors.window import WindowSummary, without_part
 from monitor.model import Model
 from monitor.panes import Pane
 
-FORMAT = 1
+FORMAT = 2  # 1 had no rows: all of its windows hold enough
 LEARNING = "learning"
+MOST_WINDOWS = 100  # they are kept apart, for each may be revised
 
 
 @dataclass(slots=True)
 class Baseline:
-    """Summaries of the learned windows: start (ms) -> segment -> all versions merged, as bytes."""
+    """Summaries of the learned windows: start (ms) -> segment -> all versions merged, as bytes; and their rows."""
 
     wanted: int
+    least: int  # rows, of each of the wanted
     windows: dict[int, dict[str, bytes]] = field(default_factory=dict)
+    rows: dict[int, int] = field(default_factory=dict)
     changes: int = 0  # since it was loaded, while it was complete
+    touched: int | None = None  # since it was loaded: the earliest window that was taken in or changed
     _merged: dict[str, WindowSummary] | None = None
 
     @property
     def complete(self) -> bool:
-        return len(self.windows) >= self.wanted
+        return self._suffice(sorted(self.windows))
 
-    def learn(self, pane: Pane, start_ms: int, min_rows: int) -> None:
+    def _suffice(self, starts: list[int]) -> bool:
+        return len(starts) >= max(MOST_WINDOWS, self.wanted) or self._held(starts) >= self.wanted * self.least
+
+    def _held(self, starts: list[int]) -> int:
+        """The rows of these windows that count: of those put together no more than the least."""
+        whole, rest = 0, 0
+        for start in starts:
+            rest += self.rows[start]
+            if rest >= self.least:
+                whole, rest = whole + 1, 0
+        return whole * self.least + rest
+
+    def progress(self, start_ms: int) -> str:
+        """How much is known with a window that it is learned from."""
+        held = min(self._held([s for s in sorted(self.windows) if s <= start_ms]), self.wanted * self.least)
+        return f"no reference yet: {held} of {self.wanted * self.least} rows with this window"
+
+    def learn(self, pane: Pane, start_ms: int) -> None:
         """Take a window in where it belongs, in place of what was known of it."""
         known = start_ms in self.windows
-        if pane.rows < min_rows and not known:
-            return
-        if not known and self.complete and start_ms > max(self.windows):
+        if not known and (pane.rows == 0 or (self.complete and start_ms > max(self.windows))):
             return
         segments: dict[str, WindowSummary] = {}
         for (_, segment), summary in sorted(pane.groups.items()):
@@ -55,10 +77,13 @@ class Baseline:
         blobs = {segment: summary.to_bytes() for segment, summary in segments.items()}
         if known and self.windows[start_ms] == blobs:
             return
-        self.windows[start_ms] = blobs
-        if len(self.windows) > self.wanted:
-            del self.windows[max(self.windows)]
+        self.windows[start_ms], self.rows[start_ms] = blobs, pane.rows
+        starts = sorted(self.windows)
+        while self._suffice(starts[:-1]):
+            last = starts.pop()
+            del self.windows[last], self.rows[last]
         self._merged = None
+        self.touched = start_ms if self.touched is None else min(start_ms, self.touched)
         self.changes += self.complete
 
     def name(self, start_ms: int) -> str:
@@ -68,7 +93,7 @@ class Baseline:
     @property
     def learned_name(self) -> str:
         """What it is called once it is complete."""
-        return f"first_{self.wanted}_windows"
+        return f"first_{len(self.windows)}_windows"
 
     def summary(self, start_ms: int, segment: str, model: Model) -> WindowSummary | None:
         """The learned summary for a window, None if it is one of the learned or learning goes on."""
@@ -93,20 +118,20 @@ class Baseline:
         return self.complete and start_ms not in self.windows
 
     def to_bytes(self) -> bytes:
-        head = [[start, [[name, len(blob)] for name, blob in s.items()]] for start, s in self.windows.items()]
+        head = [[start, [[name, len(blob)] for name, blob in s.items()], self.rows[start]] for start, s in self.windows.items()]
         encoded = json.dumps(head).encode()
         body = b"".join(blob for segments in self.windows.values() for blob in segments.values())
         return struct.pack("<BI", FORMAT, len(encoded)) + encoded + body
 
     @staticmethod
-    def from_bytes(data: bytes, wanted: int) -> Baseline:
+    def from_bytes(data: bytes, wanted: int, least: int) -> Baseline:
         """Raises ValueError for a format that this release does not know."""
         form, length = struct.unpack_from("<BI", data)
-        if form != FORMAT:
-            raise ValueError(f"baseline of format {form}: this release reads format {FORMAT}. Upgrade driftd.")
-        out, at = Baseline(wanted), 5 + length
-        for start, segments in json.loads(data[5 : 5 + length]):
-            out.windows[start] = {}
+        if not 1 <= form <= FORMAT:
+            raise ValueError(f"baseline of format {form}: this release reads formats up to {FORMAT}. Upgrade driftd.")
+        out, at = Baseline(wanted, least), 5 + length
+        for start, segments, *rows in json.loads(data[5 : 5 + length]):
+            out.windows[start], out.rows[start] = {}, rows[0] if rows else least
             for name, size in segments:
                 out.windows[start][name] = data[at : at + size]
                 at += size

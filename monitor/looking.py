@@ -42,7 +42,7 @@ def distribution(
     profile = model.profile_named(inputs.profile)
     learned, reference = None, profile.name if profile else ""
     if profile is None and (stored := tx.load_state("baseline")):
-        baseline = Baseline.from_bytes(stored, model.first_windows)
+        baseline = Baseline.from_bytes(stored, model.first_windows, model.min_rows)
         learned, reference = baseline.summary(start_ms, segment, model), baseline.name(start_ms)
     head = {"model": model.name, "subject": subject, "window_start_ms": start_ms, "version": version, "segment": segment}
     scored = subject == PREDICTION and summary.score.rows > 0

@@ -105,7 +105,9 @@ def _publish_windows(
     if not due:
         return [], event_ms
     stored = tx.load_state("baseline")
-    baseline = Baseline.from_bytes(stored, model.first_windows) if stored else Baseline(model.first_windows)
+    wanted = model.first_windows, model.min_rows
+    baseline = Baseline.from_bytes(stored, *wanted) if stored else Baseline(*wanted)
+    before = baseline.learned_name
     out, written, scored_at = [], dict(known), dict[int, int]()
     for start in due[:limit]:
         if start in outdated:
@@ -118,11 +120,16 @@ def _publish_windows(
     if baseline.changes:
         old = (w for w in tx.windows(0) if scored_at.get(w.start_ms, 0) < baseline.changes)
         mark(tx, (w.start_ms for w in old if _rests_on_another(w, baseline)))
+    if baseline.touched is not None:  # how many rows were known by then is said of each
+        mark(tx, (start for start in baseline.windows if start > baseline.touched and start in known and start not in scored_at))
     for settle in SETTLERS.values():
         settle(tx, model)
     if out:
         describe_references(tx, model, baseline, {p.window.reference for p in out})
-    tx.save_state("baseline", baseline.to_bytes())
+    if before != baseline.learned_name:
+        tx.describe_reference(before, [])
+    if baseline.touched is not None:
+        tx.save_state("baseline", baseline.to_bytes())
     tx.settle(_settled(model, unsettled, written))
     return out, event_ms if len(due) <= limit else None
 
@@ -190,7 +197,7 @@ def _publish_one(
     revision = 1 if before is None else before.revision + 1
     profile = model.profile_named(inputs.profile)
     if profile is None:
-        baseline.learn(inputs, start, model.min_rows)
+        baseline.learn(inputs, start)
     scores: list[ScoreRow] = []
     reference = profile.name if profile else baseline.name(start)
     view = _view(tx, model, start, inputs, performance, late_rows, baseline, now_ms)
@@ -276,10 +283,16 @@ def _view(
             profile=None if profile is None else profile.of(segment),
             learned=baseline.summary(start, segment, model) if profile is None else None,
             reference=profile.name if profile is not None else baseline.name(start),
+            no_reference="" if profile is not None else _why_none(baseline, start),
         )
     learned_from = frozenset(baseline.windows) if profile is None else frozenset()
     moved = (inputs.moved_rows, inputs.moved_off)
     return WindowView(model, start, end, now_ms, groups, late_rows, tx, {}, inputs.intake, learned_from, moved)
+
+
+def _why_none(baseline: Baseline, start: int) -> str:
+    """Why a group of a window is compared with nothing, should nothing be there to compare it with."""
+    return baseline.progress(start) if baseline.name(start) == LEARNING else "the learned reference has no rows of this segment"
 
 
 def _rows(model: Model, version: str, segment: str, start: int, end: int, revision: int, findings: list[Finding]) -> list[ScoreRow]:

@@ -43,6 +43,7 @@ class GroupView:
     profile: Profile | None  # the built reference that inputs count in
     learned: WindowSummary | None  # the one of the model's first windows, where there is no built one
     reference: str  # its name in results
+    no_reference: str = ""  # why there is none, where there is none
     pairs: dict[str, Pair] = field(default_factory=dict, compare=False)  # of features of all rows, from scores to verdicts
 
     @property

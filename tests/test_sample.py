@@ -193,7 +193,7 @@ def test_no_masked_value_and_no_row_of_the_learned_reference_is_stored(opened):
             if segment == "":
                 assert MASKED.encode() not in summary.parts["sample"].to_bytes() and summary.parts["sample"].rows
     state = {r["name"]: bytes(r["blob"]) for r in store.rows(model_state.select())}
-    learned = Baseline.from_bytes(state["baseline"], 1)
+    learned = Baseline.from_bytes(state["baseline"], 1, 5)
     kept = [WindowSummary.from_bytes(b, model.schema, None) for s in learned.windows.values() for b in s.values()]
     assert kept and all(summary.parts["sample"].rows == 0 for summary in kept)
 
