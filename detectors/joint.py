@@ -19,24 +19,40 @@ FLAT = 1e-9  # of the greatest eigenvalue: directions in which the reference doe
 def score_multivariate(sums: Multivariate, fit: Fit, name: str) -> list[Score]:
     """Scores of a window's sums against a reference's fit, in a fixed order. name: the reference's."""
     out: list[Score] = []
-    if fit.plane is not None and sums.errors.n:
-        out += _reconstruction(sums, fit, name)
-    if fit.covariance is not None and sums.rows > 1 and "sum" in sums.arrays:
-        out += _mahalanobis(sums, fit, name)
+    if fit.plane is not None:
+        out += (
+            _reconstruction(sums, fit, name) if sums.errors.n else [_nothing(SUBJECT, "reconstruction_error", sums.rows, 1, name)]
+        )
+    if fit.covariance is not None:
+        there = sums.rows > 1 and "sum" in sums.arrays
+        out += _mahalanobis(sums, fit, name) if there else [_nothing(SUBJECT, "mahalanobis", sums.rows, 2, name)]
     for vector, kernel in fit.kernels.items():
         total, rows = sums.kernel_sums(vector)
-        if rows > 1:
+        subject = SUBJECT if vector == FEATURES else vector
+        if rows < 2:
+            out.append(_nothing(subject, "mmd", rows, 2, name))
+        else:
             distance, p = kernel.compare(total, rows)
-            subject = SUBJECT if vector == FEATURES else vector
             out += [Score(subject, "mmd", distance, rows, name), Score(subject, "mmd_p", p, rows, name, {"effect": distance})]
     for pair, values in zip(fit.pairs, sums.pair_sums(), strict=False):
         rows, r = int(values[0]), correlation(values)
         evidence: dict[str, object] = {"reference_correlation": round(pair.correlation, 4), "current_correlation": round(r, 4)}
+        if not math.isfinite(r):
+            why = f"{rows} rows have both values, 2 are needed" if rows < 2 else "one of the two does not vary"
+            out.append(Score(pair.subject, "correlation", r, rows, name, {"reason": why}))
+            continue
         out.append(Score(pair.subject, "correlation", r, rows, name))
         out.append(Score(pair.subject, "correlation_shift", abs(r - pair.correlation), rows, name, evidence))
         effect = {**evidence, "effect": abs(r - pair.correlation)}
-        out.append(Score(pair.subject, "correlation_p", shift_p(pair, r, rows), rows, name, effect))
+        p = shift_p(pair, r, rows)
+        if not math.isfinite(p):
+            effect["reason"] = f"{rows} rows have both values, 4 are needed, of correlations that vary"
+        out.append(Score(pair.subject, "correlation_p", p, rows, name, effect))
     return out
+
+
+def _nothing(subject: str, score: str, rows: int, least: int, name: str) -> Score:
+    return Score(subject, score, math.nan, rows, name, {"reason": f"{rows} rows that can be looked at, {least} are needed"})
 
 
 def _reconstruction(sums: Multivariate, fit: Fit, name: str) -> list[Score]:

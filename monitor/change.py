@@ -8,6 +8,7 @@ the window's mix), and, where predictions leave their cells behind (`worst_segme
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
@@ -16,7 +17,7 @@ from detectors.columns import Schema
 from detectors.error_cells import PART, ErrorCells
 from detectors.feature_errors import NAME, Groups, read_feature_errors
 from detectors.labelled.tally import improbable
-from detectors.mix import REST, Share, Split, calibration_shift, feature_share, segment_shares, split_change
+from detectors.mix import LEAST_EXPECTED, REST, Share, Split, calibration_shift, feature_share, segment_shares, split_change
 from detectors.performance import PerformanceSummary
 from detectors.score import Score
 from monitor.label_scores import is_mature
@@ -28,6 +29,7 @@ from monitor.worst_segments import counted_errors
 
 SHOWN = 10  # segments and features in the evidence
 PERFORMANCE = "performance"
+FEW = f"nowhere on the scale of scores have both sides {LEAST_EXPECTED} labelled rows"
 
 
 def change(view: WindowView) -> Iterable[tuple[Group, Score]]:
@@ -39,14 +41,20 @@ def change(view: WindowView) -> Iterable[tuple[Group, Score]]:
         if segment or not is_mature(group) or performance is None or PART not in performance.parts or cells is None:
             continue
         split = split_change(cells, performance.parts[PART])
-        if split is None:
-            continue
         rows, name = performance.rows, group.reference
+        if split is None:
+            if group.profile is not None and rows > 0:
+                for score in split_scores(Split(*[math.nan] * 5), performance.schema.task, rows, name):
+                    yield (version, ""), score
+            continue
         if group.profile is not None:
             for score in split_scores(split, performance.schema.task, rows, name):
                 yield (version, ""), score
         shift = None if reference is None else _calibration(reference, performance)
-        if shift is not None and reference is not None:
+        if isinstance(shift, str):
+            for metric in ("calibration_shift", "calibration_shift_p"):
+                yield (version, ""), Score(SUBJECT, metric, math.nan, rows, name, {"reason": shift})
+        elif shift is not None and reference is not None:
             found = {"groups_of_scores": shift[2], **_classes(reference, performance)}
             yield (version, ""), Score(SUBJECT, "calibration_shift", shift[0], rows, name, dict(found))
             yield (version, ""), Score(SUBJECT, "calibration_shift_p", shift[1], rows, name, dict(found))
@@ -76,14 +84,17 @@ def _feature_errors(data: bytes) -> dict[str, Groups]:
     return read_feature_errors(data)
 
 
-def _calibration(reference: PerformanceSummary, window: PerformanceSummary) -> tuple[float, float, int] | None:
-    """Of the positive class (binary), or of the predicted one: how often it is right at its probability (multiclass)."""
+def _calibration(reference: PerformanceSummary, window: PerformanceSummary) -> tuple[float, float, int] | str | None:
+    """Of the positive class (binary), or of the predicted one: how often it is right at its probability (multiclass).
+
+    None where there are no probabilities, the reason where there are too few rows.
+    """
     if improbable(reference) or improbable(window):
         return None
     for name in ("score", "confidence"):
         before, now = reference.arrays.get(name), window.arrays.get(name)
         if before is not None and now is not None:
-            return calibration_shift(before, now) if before.shape == now.shape else None
+            return (calibration_shift(before, now) or FEW) if before.shape == now.shape else None
     return None
 
 

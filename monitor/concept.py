@@ -160,7 +160,9 @@ class _Entries:
                     if row.version == version:
                         if row.level != finding.level:
                             mark(self._memory, [start])  # its alerts move with it
-                        shown = json.dumps(score.evidence) if finding.level in ("warn", "breach") else ""
+                        shown = (
+                            json.dumps(score.evidence) if finding.level in ("warn", "breach") or "reason" in score.evidence else ""
+                        )
                         rows.append(replace(row, value=score.value, rows=score.rows, level=finding.level, evidence=shown))
         self._memory.rewrite_scores(rows)
 

@@ -5,17 +5,21 @@ Both rest on a reference that was built from labelled rows; without one they say
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 
 import numpy as np
 
 from detectors.cbpe import binary_metrics
 from detectors.class_cells import PART as CLASSES
+from detectors.dle import PART as LOSS
 from detectors.estimated import CALIBRATION_LIMIT, score_estimated
 from detectors.estimated_classes import score_classes
 from detectors.label_shift import score_label_shift
 from detectors.labelled.value import value
 from detectors.performance import PerformanceSummary
+from detectors.profile import Profile
+from detectors.sample import PART as SAMPLE
 from detectors.score import Score
 from detectors.score_cells import PART
 from detectors.scoring import score_performance
@@ -28,7 +32,11 @@ def estimated_performance(view: GroupView) -> Iterable[Score]:
     From the probabilities of all classes where at least half of a multiclass model's rows carry them, else from the score
     of the predicted class.
     """
-    if view.inputs is None or view.profile is None or PART not in view.inputs.parts:
+    if view.inputs is None or view.profile is None:
+        return []
+    if view.model.schema.task == "regression":
+        return _no_losses(view, view.profile)
+    if PART not in view.inputs.parts:
         return []
     limit = view.model.schema.parts.get(PART, {}).get("limit", CALIBRATION_LIMIT)
     known = {**realised(view), **_realised_value(view)}
@@ -36,6 +44,20 @@ def estimated_performance(view: GroupView) -> Iterable[Score]:
     if classes is not None and classes.rows > 0 and 2 * classes.rows >= cells.rows:
         return score_classes(classes, view.profile, limit, known, view.model.worth)
     return score_estimated(cells, view.profile, limit, known, view.model.worth)
+
+
+def _no_losses(view: GroupView, profile: Profile) -> Iterable[Score]:
+    """Why a regression model has no estimated error, where its reference has labels; DLE's own scores are a slow detector's."""
+    labelled = "" in profile.performance and profile.performance[""].rows > 0
+    if not (view.model.estimate and labelled and view.segment == "" and view.rows):
+        return
+    if SAMPLE not in view.model.schema.parts:
+        why = "the config keeps no sample of rows, from which errors are estimated: add `sample` to the model, and build the reference anew"
+    elif LOSS not in profile.extras:
+        why = "the reference holds no model of the error: build it anew, with `sample` in the config and driftd[estimate] installed"
+    else:
+        return
+    yield Score("estimated_performance", "mae", math.nan, view.rows, profile.name, {"reason": why})
 
 
 def _realised_value(view: GroupView) -> dict[str, float]:

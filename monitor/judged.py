@@ -291,7 +291,7 @@ def _p_value(group: Group, at: int, score: Score, p: float, part: GroupView, cal
         group, at, score, -float(ndtri(min(max(p, LEAST_P), 0.5))) if math.isfinite(p) else math.nan,
         NORMAL if score.name in EXACT else STUDENT, lambda place: float(ndtr(-place)), effect=float(effect) if isinstance(effect, int | float) else math.inf,
         floor=calibration.least_effect(score.name), reference_rows=known,
-        settled=_few(score.rows, calibration.min_rows) if math.isfinite(p) else "it is not defined for these rows",
+        settled=_few(score.rows, calibration.min_rows) if math.isfinite(p) else str(score.evidence.get("reason", "it is not defined for these rows")),
     )  # fmt: skip
 
 

@@ -56,6 +56,7 @@ class Model:
     min_coverage: float = 0.0
     worth: dict[tuple[str, str], float] = field(default_factory=dict)  # (predicted, true) -> money
     custom: tuple[Custom, ...] = ()
+    estimate: bool = True  # performance, before labels come
     concept: dict[str, dict[str, float]] = field(default_factory=dict)  # stream detectors and their options
     compare: tuple[VersionComparison, ...] = ()
     request_key: str | None = None  # the key of the event's segment that holds the request's id

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 from detectors.mix import Split
@@ -27,7 +28,14 @@ def split_scores(split: Split, task: str, rows: int, name: str) -> Iterable[Scor
         ("performance_change_by_concept_se", split.by_concept_se),
         ("performance_change_by_concept_p", split.concept_p),
     ):
-        yield Score(SUBJECT, score, value, rows, name, dict(seen))
+        yield Score(SUBJECT, score, value, rows, name, dict(seen) if math.isfinite(value) else {"reason": _reason(split)})
+
+
+def _reason(split: Split) -> str:
+    """Why a number of the split is none."""
+    if math.isnan(split.expected):
+        return "too few labelled rows before this window, or in it, to compare with"
+    return "errors do not vary on either side, so that no standard error is known"
 
 
 def unit_of(task: str) -> tuple[float, str, float]:

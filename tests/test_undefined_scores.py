@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import orjson
 import pytest
 from sklearn import metrics
 
@@ -14,7 +15,9 @@ from detectors.limits import Limit, judge
 from detectors.performance import PerformanceSummary
 from detectors.score import Score
 from detectors.scoring import score_performance
-from tests.replayed import START, scored
+from monitor.config import parse_config
+from monitor.references import build_reference
+from tests.replayed import START, open_replay, replay_events, scored, scores_of
 from tests.test_labelled_metrics import MULTI, outcomes
 
 BINARY = Schema((), (), "binary", "yes")
@@ -136,3 +139,98 @@ def test_groups_with_too_few_rows_are_unsure_and_say_how_many_there_are(tmp_path
     ]  # fmt: skip
     row = scored(tmp_path, FAIR % ("'yes'", 20), events)[(0, "", "fairness:channel", "demographic_parity_difference")]
     assert row["level"] == "unsure" and row["evidence"]["reason"] == "1 groups have 20 rows; at least 2 are compared"
+
+
+def test_no_estimate_no_split_and_nothing_of_features_together_without_what_they_need_and_the_reason(tmp_path):
+    """A regression model that keeps no rows, whose reference is older than the wish for `multivariate`; then one row alone."""
+    config = """
+models:
+  - name: m
+    task: regression
+    features: {{x: numeric, y: numeric}}
+    window: {{size: 1m, allowed_lateness: 0s}}
+    {more}
+"""
+    more = "multivariate: {pca: true, mahalanobis: true, mmd: [features], correlation: {pairs: [[x, y]]}}"
+    rng = np.random.default_rng(2)
+
+    def event(i, ts):
+        x = rng.normal()
+        return {
+            "event_id": f"e{i}",
+            "ts": ts,
+            "model": "m",
+            "features": {"x": x, "y": x + rng.normal()},
+            "prediction": {"value": x},
+        }
+
+    training = [{**event(-i, START - 60_000), "label": rng.normal()} for i in range(1, 601)]
+    (tmp_path / "train.jsonl").write_bytes(b"\n".join(orjson.dumps(e) for e in training))
+    events = [*(event(i, START + 100 * i) for i in range(300)), event(300, START + 60_000)]
+    for age in ("before", "after"):
+        folder = tmp_path / age
+        folder.mkdir()
+        cfg, store = open_replay(folder, config.format(more=more if age == "after" else ""))
+        list(build_reference(cfg, store, "m", tmp_path / "train.jsonl", (), True))
+        cfg = parse_config(f"store: {{url: 'sqlite:///{folder}/r.db'}}\n{config.format(more=more)}", "c")
+        replay_events(cfg, store, folder, events)
+        found = scores_of(store)
+        store.close()
+        together = [
+            ("multivariate", "reconstruction_error"),
+            ("multivariate", "mahalanobis"),
+            ("multivariate", "mmd"),
+            ("x,y", "correlation"),
+        ]
+        for window in (0, 1):
+            row = found[window, "", "estimated_performance", "mae"]
+            assert row["value"] is None and row["level"] == "unsure" and "add `sample`" in row["evidence"]["reason"]
+            for subject, name in together:
+                row = found[window, "", subject, name]
+                if age == "after" and (window == 0 or name == "reconstruction_error"):
+                    assert row["value"] is not None, name
+                    continue
+                why = "build it anew" if age == "before" else "2 are needed"
+                assert row["value"] is None and row["level"] == "unsure" and why in row["evidence"]["reason"], name
+                assert (window, "", subject, f"{name}_p") not in found
+
+
+def test_a_change_against_earlier_windows_that_have_no_rows_says_so(tmp_path):
+    events = [
+        {"event_id": f"e{i}", "ts": START + 600 * i, "model": "m", "features": {"x": 1.0}, "prediction": {"label": "a"}}
+        for i in range(400)
+    ]
+    labels = [{"event_id": f"e{i}", "label": "a" if i % 3 else "b", "label_ts": START + 600 * i + 1} for i in range(400)]
+    config = (
+        "models: [{name: m, task: multiclass, features: {x: numeric}, min_rows: 50, window: {size: 1m, allowed_lateness: 0s}}]\n"
+    )
+    found = scored(tmp_path, config, events, labels)
+    for name in ("performance_expected_at_mix", "performance_change_by_inputs", "performance_change_by_concept_p"):
+        first, later = found[0, "", "concept", name], found[3, "", "concept", name]
+        assert first["value"] is None and first["level"] == "unsure" and "too few labelled rows" in first["evidence"]["reason"], (
+            name
+        )
+        assert later["value"] is not None, name
+
+
+def test_one_labelled_row_is_no_change_against_a_built_reference_and_says_so(tmp_path):
+    config = (
+        "models: [{name: m, task: binary, positive_label: y, features: {x: numeric}, window: {size: 1m, allowed_lateness: 0s}}]\n"
+    )
+    rng = np.random.default_rng(3)
+
+    def event(i, ts):
+        p = float(rng.random())
+        said = {"label": "y" if p > 0.5 else "n", "score": p}
+        return {"event_id": f"e{i}", "ts": ts, "model": "m", "features": {"x": rng.normal()}, "prediction": said}
+
+    cfg, store = open_replay(tmp_path, config)
+    training = [{**event(-i, START - 60_000), "label": "y" if rng.random() < 0.5 else "n"} for i in range(1, 601)]
+    (tmp_path / "train.jsonl").write_bytes(b"\n".join(orjson.dumps(e) for e in training))
+    list(build_reference(cfg, store, "m", tmp_path / "train.jsonl", (), True))
+    labels = [{"event_id": "e0", "label": "y", "label_ts": START + 1}]
+    replay_events(cfg, store, tmp_path, [event(i, START + 100 * i) for i in range(300)], labels)
+    found = scores_of(store)
+    store.close()
+    row = found[0, "", "concept", "performance_change_by_concept"]
+    assert row["value"] is None and row["level"] == "unsure" and "too few labelled rows" in row["evidence"]["reason"]
