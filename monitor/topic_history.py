@@ -1,7 +1,8 @@
 """What the config's Kafka topics hold, from their beginning to now, as the dump that a replay and a backtest read.
 
 Read through the daemon's own sources, in a group of its own that commits nothing: a daemon that reads the same topics does not
-notice. A partition is read until its end, or until a message that is younger than the beginning of the reading.
+notice. A partition is read up to the end that it had when its first message came; what is younger than the beginning of the
+reading is left out, wherever it lies: clocks of producers differ, and a message that was sent twice comes late.
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ def write_history(cfg: Config, path: Path, now_ms: int, progress: Callable[[int]
 
 def _read(source: Any, out: IO[bytes], now_ms: int, progress: Callable[[int], None]) -> int:
     listener, done, count, idle = _FromTheBeginning(), set[PartitionKey](), 0, 0
+    ends: dict[PartitionKey, int] = {}
     source.start(listener)
     try:
         while not listener.held or not listener.held <= done:
@@ -66,12 +68,16 @@ def _read(source: Any, out: IO[bytes], now_ms: int, progress: Callable[[int], No
                 raise SourceError(f"source {source.name}: nothing came for {idle * POLL_MS // 1000} s; left to read: {left}")
             for _, raw in found:
                 listener.at[raw.key] = raw.next_offset
-                if raw.key not in done:
-                    written = _write(out, raw, now_ms)
-                    count += written
-                    progress(written)
-                    if written < raw.rows:
-                        done.add(raw.key)
+                if raw.key in done:
+                    continue
+                written = _write(out, raw, now_ms)
+                count += written
+                progress(written)
+                left = source.lag(raw.key)
+                if raw.key not in ends and left is not None:
+                    ends[raw.key] = raw.next_offset + left
+                if raw.next_offset >= ends.get(raw.key, raw.next_offset + 1):
+                    done.add(raw.key)
             done |= {key for key in listener.held if source.caught_up(key, listener.at.get(key, 0))}
     finally:
         source.close()
@@ -79,11 +85,13 @@ def _read(source: Any, out: IO[bytes], now_ms: int, progress: Callable[[int], No
 
 
 def _write(out: IO[bytes], raw: RawBatch, now_ms: int) -> int:
-    """The messages up to the first that came after now_ms."""
-    for i, (offset, ts, value) in enumerate(zip(raw.offsets.tolist(), raw.record_ts_ms.tolist(), raw.values, strict=True)):
+    """Those messages that came before now_ms; how many."""
+    written = 0
+    for offset, ts, value in zip(raw.offsets.tolist(), raw.record_ts_ms.tolist(), raw.values, strict=True):
         if ts > now_ms:
-            return i
+            continue
+        written += 1
         row = {"topic": raw.key.topic, "partition": raw.key.partition, "offset": offset, "ts": ts}
         payload = {"payload": None} if value is None else {"payload_base64": base64.b64encode(value).decode()}
         out.write(orjson.dumps(row | payload) + b"\n")
-    return raw.rows
+    return written

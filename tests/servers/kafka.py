@@ -116,6 +116,7 @@ message.max.bytes=20000000
                 "bootstrap.servers": self.bootstrap,
                 "log_level": 0,
                 "linger.ms": 5,
+                "enable.idempotence": True,  # what is sent again keeps its place
                 "queue.buffering.max.messages": 1_000_000,
             }
         )
