@@ -18,7 +18,8 @@ import numpy as np
 
 from detectors.adaptive import AdaptiveSummary, common_cells
 from detectors.category import OTHER, CategorySummary, cell_of
-from detectors.cells import Cells
+from detectors.cells import OFF, Cells
+from detectors.cells import ROUNDING as MANY_EQUAL
 from detectors.columns import Bools, Floats, Ints
 from detectors.drift import decile_starts, shares
 from detectors.moments import Moments
@@ -27,8 +28,10 @@ from detectors.numeric import GridSummary
 Numeric = GridSummary | AdaptiveSummary
 CONSTANT_STD = 0.001  # distances from a reference of one value are divided by this, as Evidently does
 LEAST_SQUARE = 1e-300  # of a sum of squares: what is smaller has few digits left, or none
-OFF = 1e-6  # of a cell's width: how far the mean of its values may be from its least one, where all are that one
-ROUNDING = 1e-9, 1e-15  # of the sum of many equal values; of an outer cell's, and of cells whose sums are not those of the values
+ROUNDINGS = (
+    MANY_EQUAL,
+    1e-15,
+)  # of the sum of many equal values; of an outer cell's, and of cells whose sums are not those of the values
 FEWEST_CELLS, MOST_CELLS = 16, 256  # of hashes, into which values fold
 FILLED, SPARSE = 5, 0.1  # rows of the reference that fill a cell, and the part of the cells that may have fewer
 UNSEEN = 0.02  # of the rows, at most, may have a value that the reference never had, for values to be told apart
@@ -257,7 +260,7 @@ def _exact(side: Cells, exact_sums: bool) -> Bools:
     left = side.edges[:-1]
     with np.errstate(invalid="ignore", over="ignore"):
         width, there = np.diff(side.edges), side.counts * left
-        many, single = (r * np.abs(there) for r in ROUNDING)
+        many, single = (r * np.abs(there) for r in ROUNDINGS)
         allowed = np.where(np.isfinite(width) & exact_sums, np.minimum(many, OFF * side.counts * width), single)
         exact: Bools = (side.counts == 0) | (np.abs(side.sums - there) <= allowed)
     return exact

@@ -150,7 +150,7 @@ STATISTICS: dict[str, Statistic] = {
     ),
     "median_shift": Statistic(
         "change of the median", "(median − median of the reference) / σ", "-", ("numeric",),
-        shifts.median_shift, "the widths of the cells that hold the medians", None, shifts.median_shift_bound,
+        shifts.median_shift, "the widths of the cells that hold the medians, 0 where they are one value", None, shifts.median_shift_bound,
         worse="either", unit="σ of the reference", bounds=(-INFINITE, INFINITE),
     ),
     "missing_shift": Statistic(

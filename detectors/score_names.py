@@ -28,7 +28,10 @@ DESCRIPTION = {
     "std": Doc("standard deviation (ddof 0)", "", "the feature's"),
     "min": Doc("least finite value", "", "the feature's"),
     "max": Doc("greatest finite value", "", "the feature's"),
-    **{f"p{q}": Doc(f"{int(q)} % quantile, within its cell", "", "the feature's") for q in "01 05 25 50 75 95 99".split()},
+    **{
+        f"p{q}": Doc(f"{int(q)} % quantile: exact where its cell is one value, else within it", "", "the feature's")
+        for q in "01 05 25 50 75 95 99".split()
+    },
 }
 DRIFT = {
     "drift": Doc("the statistic that suits the feature's kind and the reference's rows; its evidence says which"),

@@ -58,17 +58,14 @@ def median_shift(pair: NumericPair) -> float:
 
 
 def median_shift_bound(pair: NumericPair) -> float:
-    """The widths of the cells that hold the two medians."""
+    """The widths of the cells that hold the two medians, 0 for atoms."""
     out = 0.0
     for cells, moments in zip((pair.ref, pair.cur), pair.moments, strict=True):
         upto = np.cumsum(cells.counts)
         for rank in {(cells.rows - 1) // 2, cells.rows // 2}:
             i = min(int(np.searchsorted(upto, rank, side="right")), len(upto) - 1)
             left, right = max(float(cells.edges[i]), moments.low), min(float(cells.edges[i + 1]), moments.high)
-            out += max(0.0, right - left)
-        lower = min(int(np.searchsorted(upto, (cells.rows - 1) // 2, side="right")), len(upto) - 1)
-        upper = min(int(np.searchsorted(upto, cells.rows // 2, side="right")), len(upto) - 1)
-        out += max(0.0, float(pair.edges[upper]) - float(pair.edges[lower]))
+            out += 0.0 if cells.is_atom(i) else max(0.0, right - left)
     return out / pair.spread
 
 

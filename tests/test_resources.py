@@ -150,8 +150,8 @@ nv_inference_request_duration_us{model="credit",version="1"} %d
 # TYPE nv_inference_queue_duration_us counter
 nv_inference_queue_duration_us{model="credit",version="1"} %d
 # TYPE nv_gpu_utilization gauge
-nv_gpu_utilization{gpu_uuid="GPU-1",model="credit"} 0.5
-nv_gpu_utilization{gpu_uuid="GPU-2",model="credit"} 0.7
+nv_gpu_utilization{gpu_uuid="GPU-1"} 0.5
+nv_gpu_utilization{gpu_uuid="GPU-2"} 0.7
 """
 
 
@@ -162,6 +162,12 @@ def test_tritons_page_is_read_for_one_model():
     assert probe.sample(20.0) == {
         "server_requests_per_s": 5.0, "server_request_ms": 18.0, "server_queue_ms": 2.0, "gpu_utilization": pytest.approx(0.6),
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("labels", [{"modl": "credit"}, {"model": "credit", "pod": "a"}])
+def test_a_label_that_no_metric_has_is_said_and_not_taken_for_the_whole_server(labels):
+    with pytest.raises(ProbeUnavailable, match="with labels"):
+        ScrapeProbe(lambda: TRITON % (1, 2, 3), table_of("triton"), labels, "triton").sample(1.0)
 
 
 PAGES = {

@@ -109,6 +109,8 @@ def _share_below(pair: NumericPair, value: float) -> float:
     edges, counts, moments = pair.ref.edges, pair.ref.counts, pair.moments[0]
     i = min(max(int(np.searchsorted(edges, value, side="right")) - 1, 0), len(counts) - 1)
     low, share = float(counts[:i].sum()) / pair.n, float(counts[i]) / pair.n
+    if pair.ref.is_atom(i):  # as many of its rows as half of all needs
+        return min(max(0.5, low), low + share)
     left, right = max(float(edges[i]), moments.low), min(float(edges[i + 1]), moments.high)
     return low + share * min(max((value - left) / (right - left), 0.0), 1.0) if right > left else min(max(0.5, low), low + share)
 

@@ -65,7 +65,8 @@ class Page:
 
 
 class ScrapeProbe:
-    """labels: only samples that have all of these labels count, such as {pod: credit-0}.
+    """labels: only samples that have these labels count, such as {pod: credit-0}. A metric that has a label of such a name on none of
+    its samples is of the whole server (Triton's nv_gpu_* beside {model: credit}) and counts whatever that label should be.
 
     of_containers: a page that says some things of each container and, once more, of all of a pod together (cAdvisor's).
     """
@@ -97,6 +98,8 @@ class ScrapeProbe:
     def _read(self, page: str, wanted: set[str]) -> dict[str, list[float]]:
         found: dict[str, list[float]] = {}
         together: dict[tuple[str, str], list[float]] = {}
+        read: list[tuple[str, dict[str, str], float]] = []
+        has: dict[str, set[str]] = {}
         seen = 0
         try:
             for family in text_string_to_metric_families(page):
@@ -105,16 +108,20 @@ class ScrapeProbe:
                     # the parser adds _total to counters that lack it, which many servers' do
                     bare = sample.name.removesuffix("_total")
                     name = bare if sample.name not in wanted and family.type == "counter" else sample.name
-                    if name in wanted and self._labels.items() <= sample.labels.items():
-                        of = sample.labels.get("container")
-                        whole = self._of_containers and of in WHOLE
-                        (together.setdefault((name, str(of)), []) if whole else found.setdefault(name, [])).append(
-                            float(sample.value)
-                        )
+                    if name in wanted:
+                        has.setdefault(name, set()).update(sample.labels)
+                        read.append((name, sample.labels, float(sample.value)))
                 if seen > SAMPLES:
                     raise ProbeUnavailable(f"{self._described}: more than {SAMPLES} samples on the page")
         except (ValueError, KeyError, IndexError) as error:
             raise ProbeUnavailable(f"{self._described}: this is no Prometheus page ({error})") from None
+        if not self._labels.keys() <= set().union(*has.values()):  # a label that no metric has is a mistake, not the whole server
+            return {}
+        for name, labels, value in read:
+            if all(labels.get(label) == of for label, of in self._labels.items() if label in has[name]):
+                container = labels.get("container")
+                whole = self._of_containers and container in WHOLE
+                (together.setdefault((name, str(container)), []) if whole else found.setdefault(name, [])).append(value)
         for (name, _), values in sorted(together.items()):  # "" before "POD"
             found.setdefault(name, values)
         return found
