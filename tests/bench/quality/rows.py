@@ -25,15 +25,18 @@ FEATURES = tuple(f"f{i:02d}" for i in range(50))
 GAPPED = tuple(f"g{i}" for i in range(5))  # some of their values are missing
 HOUR_MS = 3_600_000
 START_MS = 1_767_225_600_000  # 2026-01-01, a Thursday
-CATEGORIES = 150
+CATEGORIES, MANY = "categories", "many categories"
+VALUES = {CATEGORIES: 150, MANY: 2000}  # of each feature; the second more than are counted by name
 SEASON, WEEK = "daily season", "weekly season"
 SEASONS = (SEASON, WEEK)
 WEEKEND = (2, 3)  # days after START_MS
 WEEKEND_ROWS, WEEKEND_MOVES, TURNS_HOURS = 0.35, 0.6, 6.0
-_ZIPF = 1.0 / np.arange(1, CATEGORIES + 1.0)
 _FINE = 1 << 16  # a category is drawn as one of so many places
-_CODES = np.searchsorted(np.cumsum(_ZIPF / _ZIPF.sum()), (np.arange(_FINE) + 0.5) / _FINE).astype(np.int32)
-WORDS = [f"v{i:03d}" for i in range(CATEGORIES)]
+_ZIPF = {shape: 1.0 / np.arange(1, values + 1.0) / np.sum(1.0 / np.arange(1, values + 1.0)) for shape, values in VALUES.items()}
+_CODES = {
+    shape: np.searchsorted(np.cumsum(shares), (np.arange(_FINE) + 0.5) / _FINE).astype(np.int32) for shape, shares in _ZIPF.items()
+}
+WORDS = [f"v{i:03d}" for i in range(max(VALUES.values()))]
 Draw = Callable[[np.random.Generator, int], np.ndarray]
 
 
@@ -47,9 +50,10 @@ SHAPES: dict[str, Draw | None] = {
     "gaussian": lambda rng, n: rng.standard_normal(n),
     "heavy-tailed": lambda rng, n: rng.standard_t(2.5, n),
     "zero-inflated": _zero_inflated,
-    "categories": None,
+    CATEGORIES: None,
     SEASON: lambda rng, n: rng.standard_normal(n),
     WEEK: lambda rng, n: rng.standard_normal(n),
+    MANY: None,
 }
 
 
@@ -88,9 +92,9 @@ class Rows:
         out: dict[str, np.ndarray] = {}
         for i, name in enumerate(self.names):
             if draw is None:
-                codes = _CODES[self.rng.integers(0, _FINE, n)]
+                codes = _CODES[self.shape][self.rng.integers(0, _FINE, n)]
                 if i == 0 and shift:
-                    codes[(codes == 0) & (self.rng.random(n) < shift / (_ZIPF[0] / _ZIPF.sum()))] = 1
+                    codes[(codes == 0) & (self.rng.random(n) < shift / _ZIPF[self.shape][0])] = 1
                 out[name] = codes
                 continue
             out[name] = draw(self.rng, n) + (shift if i == 0 else 0.0)
