@@ -269,7 +269,10 @@ def _drift(group: Group, at: int, score: Score, pair: Pair | None, part: GroupVi
 def _beyond_hours(pair: Pair) -> float:
     if isinstance(pair, NumericPair):
         return beyond_hours(pair.p, pair.q)
-    return beyond_hours(*(counts / max(int(counts.sum()), 1) for counts in pair.bins))
+    usual, now = (counts / max(int(counts.sum()), 1) for counts in pair.bins)
+    if now.max(initial=0.0) == 1.0 > usual[now.argmax()]:
+        return 1.0  # one value in every row, and the reference had others: no hour, a constant
+    return beyond_hours(usual, now)
 
 
 def _effect(

@@ -193,6 +193,20 @@ class TestFirstDays:
         assert self.word(lambda i: 5.0, 4) == "BBBB"
         assert self.word(lambda i: 0.0, 4) == "...."
 
+    def test_a_category_that_is_one_value_from_the_first_window_on_is_called_at_once(self):
+        rng = np.random.default_rng(1)
+        stream = Stream("categories", 300, 100, 1, features=1)
+        stream.schema = Schema((), ("c",))
+        stream.profile = Profile.build(
+            columns({"c": rng.choice(np.array(["x", "y", "z"]), 5000)}, stream.schema), stream.schema, "r"
+        )
+        watched, found = model(stream), {}
+        for name, values in (("mostly", ["x"] * 280 + ["y"] * 20), ("constant", ["x"] * 300)):
+            window = WindowSummary.empty(stream.schema, stream.profile)
+            window.add(columns({"c": np.array(values)}, stream.schema))
+            found[name] = of(judged_window(watched, Memory(), window, START_MS), "js", "c").level
+        assert found == {"mostly": "unsure", "constant": "breach"}
+
 
 def test_drift_that_stays_is_not_learned_as_usual():
     stream = Stream("gaussian", 1000, 20_000, 3, features=3)
