@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -27,7 +28,7 @@ from detectors.performance import PerformanceSummary
 from detectors.profile import Profile
 from detectors.score import Score
 from detectors.score_cells import LABELS, NEGATIVE, OTHER, PART, POSITIVE, ScoreCells, load_reference
-from detectors.usual import Usual, evidence_of, macro_metrics, usual_binary, usual_multiclass
+from detectors.usual import Influences, Usual, binary_influences, evidence_of, macro_metrics, usual_binary, usual_multiclass
 
 CALIBRATION_LIMIT = 0.05
 BINARY = ("accuracy", "precision", "recall", "f1", "specificity", "roc_auc")
@@ -58,7 +59,7 @@ def score_estimated(
     if reference.task == "binary":
         values, expected = _binary(cells, found[0].probability)
         errors = binary_errors(reference, rows)
-        usual = usual_binary(reference.counts.sum(axis=1), cells.counts, found[0].probability)
+        usual = usual_binary(_influences(data, limit), cells.counts, found[0].probability)
         valued = binary_value(expected, worth, known, cells.schema.positive_label)
     else:
         chances, mistaken = [c.probability for c in found], _mistaken(cells.labels, known)
@@ -74,6 +75,12 @@ def score_estimated(
         valued = expected_value(expected, labels, worth, known)
     found_scores = with_bands(values, errors, rows, profile.name, realised, usual=usual)
     return [error, *found_scores, *value_scores(valued, rows, profile.name, realised)]
+
+
+@lru_cache(32)
+def _influences(data: bytes, limit: float) -> Influences | None:
+    """Of a binary model's reference, by the bytes that it is stored as."""
+    return binary_influences(load_reference(data).counts.sum(axis=1), calibrations(data, limit)[0].probability)
 
 
 def with_bands(

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -47,12 +48,46 @@ def errors_of(sigma: float, rows: int, reference_rows: int, window_sigma: float 
     return math.sqrt(max(sigma, window_sigma) ** 2 / rows + sigma**2 / reference_rows)
 
 
-def usual_binary(reference: Ints, window: Ints, probability: Floats) -> Usual:
+@dataclass(frozen=True, slots=True)
+class Influences:
+    """Of a reference of so many rows: each metric's estimate, its scatter over rows, and what a row in each cell moves it by.
+
+    of_rows has shape (metrics, cells of all labels), in the order of `values`, centred.
+    """
+
+    rows: int
+    values: dict[str, float]
+    sigma: Floats
+    of_rows: Floats
+    squares: Floats
+
+    @staticmethod
+    def of(values: Mapping[str, float], influence: Mapping[str, Floats], counts: Floats | Ints) -> Influences:
+        """counts and each influence of one shape; metrics without a value are left out."""
+        weights, n = counts.reshape(-1).astype(np.float64), float(counts.sum())
+        known = {name: values[name] for name in influence if name in values}
+        rows = np.stack([influence[name].reshape(-1) for name in known]) if known else np.zeros((0, len(weights)))
+        rows = rows - (rows @ weights / n)[:, None]
+        squares = rows**2
+        return Influences(int(n), known, np.sqrt(squares @ weights / n), rows, squares)
+
+    def compared(self, window: Ints) -> Usual:
+        """With a window's counts, of the reference's shape."""
+        weights = window.reshape(-1).astype(np.float64)
+        n = float(weights.sum())
+        if n <= 0:
+            return {}
+        own = np.sqrt(np.maximum(0.0, self.squares @ weights / n - (self.of_rows @ weights / n) ** 2))
+        sides = zip(self.values.items(), self.sigma.tolist(), own.tolist(), strict=True)
+        return {name: (value, errors_of(sigma, int(n), self.rows, mine)) for (name, value), sigma, mine in sides}
+
+
+def binary_influences(reference: Ints, probability: Floats) -> Influences | None:
     """From counts by row of the cells (NEGATIVE, POSITIVE, UNKNOWN) and cell, shapes (3, k); probability: shape (k,)."""
     counts = reference.astype(np.float64)
     n = counts.sum()
     if n <= 0:
-        return {}
+        return None
     known = counts[[NEGATIVE, POSITIVE]]
     positive = known @ probability
     expected = np.stack([known.sum(axis=1) - positive, positive], axis=1)
@@ -65,11 +100,17 @@ def usual_binary(reference: Ints, window: Ints, probability: Floats) -> Usual:
         influence[name] = of_rows
     of_positive, of_negative = auc_slopes(total * (1.0 - probability), total * probability)
     influence["roc_auc"] = np.broadcast_to(probability * of_positive + (1.0 - probability) * of_negative, counts.shape)
-    found = _compared(values, influence, counts, window.astype(np.float64))
-    now = window[[NEGATIVE, POSITIVE]].astype(np.float64)
-    true = float((window.sum(axis=0) * probability).sum())
+    return Influences.of(values, influence, counts)
+
+
+def usual_binary(influences: Influences | None, window: Ints, probability: Floats) -> Usual:
+    """What `binary_influences` found, against a window's counts of the same shape."""
+    if influences is None:
+        return {}
+    now = window[[NEGATIVE, POSITIVE]].sum(axis=1)
+    true = float(window.sum(axis=0) @ probability)
     classes = min(true, float(window.sum()) - true)
-    return enough(found, min(classes, float(now.sum(axis=1).min())), classes)
+    return enough(influences.compared(window), min(classes, float(now.min())), classes)
 
 
 def usual_multiclass(
@@ -88,8 +129,7 @@ def usual_multiclass(
         wrong = np.einsum("lc,lc->l", shares, slope[at])
         right = slope[at, at]
         influence[name] = np.stack([r * p + w * (1.0 - p) for r, w, p in zip(right, wrong, probability, strict=True)])
-    found = _compared(macro_metrics(before), influence, reference.astype(np.float64), window.astype(np.float64))
-    return enough(found, *rarest(now))
+    return enough(Influences.of(macro_metrics(before), influence, reference).compared(window), *rarest(now))
 
 
 def rarest(expected: Floats) -> tuple[float, float]:
@@ -106,24 +146,6 @@ def enough(usual: Usual, rows: float, of_class: float) -> Usual:
         name: (value, math.nan if few.get(name, rows < LEAST) and not name.endswith("_share") else error)
         for name, (value, error) in usual.items()
     }
-
-
-def _compared(values: Mapping[str, float], influence: Mapping[str, Floats], reference: Floats, window: Floats) -> Usual:
-    n, m = int(reference.sum()), int(window.sum())
-    return {
-        name: (values[name], errors_of(_spread(reference, of_rows), m, n, _spread(window, of_rows)))
-        for name, of_rows in influence.items()
-        if name in values
-    }
-
-
-def _spread(counts: Floats, of_rows: Floats) -> float:
-    """The standard deviation of a function of the cell over rows, both of one shape."""
-    n = counts.sum()
-    if n <= 0:
-        return 0.0
-    mean = float((counts * of_rows).sum() / n)
-    return math.sqrt(float((counts * (of_rows - mean) ** 2).sum() / n))
 
 
 def _slopes(shares: Floats) -> dict[str, Floats]:
