@@ -26,7 +26,7 @@ from detectors.calibrate.history import Past
 from detectors.calibrate.weeks import WEEK_DAYS, margins, same_kind, scatter
 from detectors.columns import Bools, Floats, Ints
 from detectors.kinds import TIME_CATEGORIES
-from monitor.judged import Judged
+from monitor.judged_score import Judged
 
 SOON_MS = 15 * 60_000  # a season does not move far in so short a time
 HOUR = "held, it may be the hour of the day"  # ends of the rules of scores that are held

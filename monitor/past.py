@@ -35,7 +35,7 @@ from detectors.dle import LOSSES
 from detectors.target import SUBJECT as TARGET
 from detectors.worst_drop import P_VALUES as OF_SEGMENTS
 from monitor.first_days import Seen, clocks, first_days, later_weeks
-from monitor.judged import Judged
+from monitor.judged_score import Judged
 from monitor.label_scores import PERFORMANCE
 from monitor.label_scores import SUBJECT as LABELS
 from monitor.stale import outdate

@@ -21,12 +21,16 @@ from detectors.limits import judge
 from detectors.score import LEVELS, Finding
 from monitor.budget import LOOSEST, WARN_TIMES
 from monitor.first_days import DAY, HOUR
-from monitor.judged import HEADLINE, SPOKEN_BY, Judged, judged
+from monitor.judged import judged
+from monitor.judged_pairs import HEADLINE
+from monitor.judged_score import Judged
 from monitor.label_scores import matured
 from monitor.model import Model
 from monitor.panes import Group
 from monitor.past import CALLED, CALM, HELD, Remembered, rests_on_inputs
 from monitor.view import WindowView
+
+SPOKEN_BY = ("js", "rank_shift")  # whose verdict a headline has where its own statistic has no null
 
 
 def judge_window(view: WindowView) -> dict[Group, list[Finding]]:

@@ -1,0 +1,162 @@
+"""The nulls of scores that are no comparison of a pair: shares of rows, metrics against the reference's, p-values and estimates."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from scipy.special import ndtr, ndtri
+
+from detectors.calibrate.closed import share_root
+from detectors.calibrate.first_days import beyond_hours
+from detectors.calibrate.nulls import NORMAL, NORMAL_EITHER, STUDENT
+from detectors.category import CategorySummary
+from detectors.pairs import Numeric
+from detectors.performance import PerformanceSummary
+from detectors.score import Score
+from monitor.budget import Calibration
+from monitor.held_estimates import held_estimate
+from monitor.judged_score import Judged, few, foreign
+from monitor.judging import BY_P, MISSING, SCORES
+from monitor.learned_outcomes import Reference
+from monitor.panes import Group
+from monitor.view import GroupView
+
+LEAST_P = 1e-300  # smaller ones have no deviate
+EXACT = ("segment_accuracy_drop_p",)  # p-values that are true far into the tail
+INTERVAL = 1.959964  # standard errors on either side of a metric's interval
+
+
+def of_p_value(group: Group, at: int, score: Score, p: float, part: GroupView, calibration: Calibration) -> Judged:
+    """A score that is a probability already, p. Its effect stands in its evidence."""
+    known = 0 if part.profile is None else part.profile.rows
+    effect = score.evidence.get("effect", math.inf)
+    return Judged(
+        group, at, score, -float(ndtri(min(max(p, LEAST_P), 0.5))) if math.isfinite(p) else math.nan,
+        NORMAL if score.name in EXACT else STUDENT, lambda place: float(ndtr(-place)), effect=float(effect) if isinstance(effect, int | float) else math.inf,
+        floor=calibration.least_effect(score.name), reference_rows=known,
+        settled=few(score.rows, calibration.min_rows) if math.isfinite(p) else str(score.evidence.get("reason", "it is not defined for these rows")),
+    )  # fmt: skip
+
+
+def of_effect(
+    group: Group, at: int, score: Score, names: dict[tuple[str, str], float], part: GroupView, calibration: Calibration
+) -> Judged:
+    """A score that has a p-value beside it: as likely as that says. Where it would have alarmed is not known."""
+    test = BY_P[score.name]
+    found = of_p_value(group, at, score, names.get((score.subject, test), math.nan), part, calibration)
+    found.back, found.effect = lambda place: math.nan, abs(score.value)
+    found.alias = test if calibration.judges(test) else ""
+    return found
+
+
+def of_label_shift(group: Group, at: int, score: Score, part: GroupView, calibration: Calibration) -> Judged:
+    """The estimated shares of the classes, as likely as its evidence says. Where it would have alarmed is not known."""
+    found = of_p_value(group, at, score, float(str(score.evidence.get("p_value", "nan"))), part, calibration)
+    found.back, found.effect, found.needs_past = lambda place: math.nan, score.value, group[1] != ""
+    found.settled = str(score.evidence.get("reason", found.settled))
+    return found
+
+
+def of_missing(group: Group, at: int, score: Score, part: GroupView, calibration: Calibration) -> Iterator[Judged]:
+    known = part.profile or part.learned
+    column = _column(part, score.subject)
+    reference = None if known is None else known.numeric.get(score.subject) or known.categorical.get(score.subject)
+    if column is None or reference is None:
+        return
+    missing, rows = column.missing, column.rows + column.missing
+    before, all_before = reference.missing, reference.rows + reference.missing
+    if missing + before == 0 or missing + before == rows + all_before or all_before == 0 or rows == 0:
+        return  # nothing is missing, nor ever was: no score that could alarm
+    item = _share(group, at, score, missing, rows, before, all_before, "either", part, calibration)
+    share = item.back
+    if score.name == MISSING[1]:
+        item.back = lambda place: share(place) - before / all_before
+    elif score.name == MISSING[2]:  # this p-value, by as much more or less likely
+        item.back = lambda place: min(1.0, score.value * float(ndtr(-place) / max(ndtr(-item.out), LEAST_P)))
+    yield item
+
+
+def of_performance(
+    group: Group, at: int, score: Score, ends: tuple[float, float], part: GroupView, reference: Reference,
+    calibration: Calibration,
+) -> Iterator[Judged]:  # fmt: skip
+    """Accuracy as a share, other metrics by their intervals: the difference over its standard error."""
+    before, now = reference.summary(part), part.performance
+    if before is None or now is None or now.rows <= 0:
+        return
+    if score.name == "accuracy":
+        item = _share(group, at, score, _right(now), now.rows, _right(before), before.rows, "below", part, calibration)
+        item.needs_past = False  # labels are not remembered
+        if foreign(part) and not reference.has_segment(part):
+            item.settled = item.settled or "the reference has no labels of this segment"
+        yield item
+        return
+    usual = reference.metric(part, score.name)
+    if usual is None or SCORES[score.name].worse not in ("above", "below"):
+        return
+    error = math.hypot(usual.high - usual.low, ends[1] - ends[0]) / (2.0 * INTERVAL)
+    if not (math.isfinite(error) and error > 0 and math.isfinite(usual.value)):
+        return
+    sign = 1.0 if SCORES[score.name].worse == "above" else -1.0
+    yield Judged(
+        group, at, score, sign * (score.value - usual.value) / error, STUDENT, lambda place: usual.value + sign * place * error,
+        effect=abs(score.value - usual.value), floor=calibration.least_effect(score.name), reference_rows=before.rows,
+        settled=few(min(now.rows, before.rows), calibration.min_rows),
+    )  # fmt: skip
+
+
+def of_estimate(group: Group, at: int, score: Score, part: GroupView, calibration: Calibration) -> Judged:
+    """An estimate of performance; of a segment, whose own rows in the reference are not kept, by its past alone."""
+    found = held_estimate(score)
+    return Judged(
+        group, at, score, found.out, STUDENT, found.back, effect=found.effect, floor=calibration.least_effect(score.name),
+        reference_rows=0 if part.profile is None else part.profile.rows,
+        settled=found.settled or few(score.rows, calibration.min_rows), needs_past=group[1] != "",
+    )  # fmt: skip
+
+
+def _share(
+    group: Group, at: int, score: Score, hits: int, rows: int, before: int, all_before: int, way: str,
+    part: GroupView, calibration: Calibration,
+) -> Judged:  # fmt: skip
+    sign = -1.0 if way == "below" else 1.0
+
+    def root(share: float) -> float:
+        found = share_root(*(np.array([float(v)]) for v in (share * rows, rows, before, all_before)))
+        return float(found[0])
+
+    usual = before / all_before
+    rising = sign > 0 if way != "either" else hits / rows >= usual
+    out = root(hits / rows) * sign
+    return Judged(
+        group, at, score, abs(out) if way == "either" else out, NORMAL_EITHER if way == "either" else NORMAL,
+        lambda place: _share_at(root, usual, place, rising), effect=abs(hits / rows - usual),
+        floor=calibration.least_effect(score.name), reference_rows=all_before,
+        settled=few(min(rows, all_before), calibration.min_rows), needs_past=foreign(part),
+        beyond_hours=(lambda: beyond_hours(np.array([usual]), np.array([hits / rows]))) if part.profile is not None else None,
+    )  # fmt: skip
+
+
+def _share_at(root: Callable[[float], float], usual: float, place: float, rising: bool) -> float:
+    """The share whose distance from the usual one is `place` standard deviations; 0 or 1 where there is none."""
+    low, high = (usual, 1.0) if rising else (0.0, usual)
+    for _ in range(30):
+        middle = (low + high) / 2.0
+        far = abs(root(middle)) >= place
+        if far == rising:
+            high = middle
+        else:
+            low = middle
+    return high if rising else low
+
+
+def _right(summary: PerformanceSummary) -> int:
+    return sum(rows for (predicted, true), rows in summary.confusion.items() if predicted == true)
+
+
+def _column(part: GroupView, subject: str) -> Numeric | CategorySummary | None:
+    if part.inputs is None:
+        return None
+    return part.inputs.numeric.get(subject) or part.inputs.categorical.get(subject)
