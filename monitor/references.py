@@ -83,7 +83,8 @@ def _model(cfg: Config, model: str) -> ModelSettings:
 def _kinds(settings: ModelSettings, path: Path, types: tuple[str, ...]) -> tuple[dict[str, str], int]:
     known = {"event_id", "ts", "model", "version", "label", "label_ts", "latency_ms", "status", "score"}
     known |= {c for f, c in settings.columns.items() if not f.startswith("features.")}
-    known |= {*settings.segment_keys, *(f"segment_{s}" for s in settings.segment_keys)}
+    dimensions = [*settings.segment_keys, *([settings.request_key] if settings.request_key is not None else [])]
+    known |= {*dimensions, *(f"segment_{s}" for s in dimensions), *(f"segment.{s}" for s in dimensions)}
     known |= {*settings.numbers, "embedding", "probabilities", "quantiles", "labels", "items"}
     known |= {f"{prefix}{c}" for prefix in ("proba_", "probability_", "probabilities.") for c in settings.classes}
     known |= {f"{prefix}{q:g}" for prefix in ("quantile_", "quantiles.") for q in settings.quantiles}

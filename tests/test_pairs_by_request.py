@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+import orjson
+import pandas as pd
 import pytest
 from scipy.stats import ttest_rel
 from sklearn.metrics import brier_score_loss, log_loss
@@ -12,7 +14,11 @@ from detectors.compare import KEEP_WAITING, ROLL_BACK, Piece, compare, paired_re
 from detectors.losses import loss_key
 from detectors.request_errors import VECTOR, RequestErrors, halves
 from monitor.config import ConfigError, parse_config
+from monitor.files import replay_batches
 from monitor.parts import parts_of
+from monitor.references import build_reference
+from monitor.replay import replay
+from monitor.runtime import build_engine, build_models, decode_settings
 from tests.faults.config import differences, results
 from tests.replayed import START, open_replay, replay_rounds, scores_of
 
@@ -126,6 +132,30 @@ def test_the_daemon_pairs_what_came_at_different_times_and_agrees_in_any_order_o
     assert why and why[-1]["paired"] == "by request"
     assert max(e["champion"]["rows"] for e in why) >= 300
     assert {key[1] for key in found} == {"", "channel=web"}  # no request became a segment
+
+
+def test_a_table_that_is_replayed_pairs_as_the_stream_does(tmp_path):
+    events, labels = traffic()
+    (tmp_path / "labels.jsonl").write_bytes(b"\n".join(orjson.dumps(row) for row in labels))
+    pd.json_normalize(events).rename(columns={"segment.request_id": "rid"}).to_parquet(tmp_path / "t.parquet")
+    (tmp_path / "t.jsonl").write_bytes(b"\n".join(orjson.dumps(row) for row in events))
+    told = []
+    for name, columns in (("jsonl", ""), ("parquet", "    columns: {segment.request_id: rid}\n")):
+        (tmp_path / name).mkdir()
+        cfg, store = open_replay(tmp_path / name, CONFIG + columns)
+        models = build_models(cfg, store)
+        pieces, _ = replay_batches(tmp_path / f"t.{name}", tmp_path / "labels.jsonl", cfg, decode_settings(cfg, models), "m")
+        replay(pieces, build_engine(cfg, models, ("replay",)), store, 1)
+        told.append({key: row["value"] for key, row in scores_of(store).items() if key[2].startswith("compare:")})
+        store.close()
+    assert told[0] == told[1] and len(told[0]) >= 14 and any(told[0].values())
+
+
+def test_the_column_of_the_requests_is_no_feature_of_a_reference(tmp_path):
+    cfg, store = open_replay(tmp_path, CONFIG + "    columns: {segment.request_id: rid}\n")
+    pd.DataFrame({"x": np.arange(40.0), "rid": [f"r{i}" for i in range(40)], "request_id": 1.5}).to_parquet(tmp_path / "r.parquet")
+    lines = list(build_reference(cfg, store, "m", tmp_path / "r.parquet", (), True))
+    assert lines[0].startswith("x: numeric") and lines[1].startswith("saved")
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,13 @@ def segment_names(model: dict[str, Any]) -> set[str]:
     return {s for s in found if isinstance(s, str)}
 
 
+def request_keys(model: dict[str, Any]) -> set[str]:
+    """The keys that comparisons pair by, of a list `compare` that may be broken elsewhere."""
+    listed = model.get("compare")
+    found = [c.get("pair_by") for c in (listed if isinstance(listed, list) else ()) if isinstance(c, dict)]
+    return {key for key in found if isinstance(key, str)}
+
+
 def compare_problems(model: dict[str, Any], path: Path) -> Iterator[tuple[Path, str, str]]:
     """(path, what is wrong, what to do) of a model's list `compare`, which may be broken elsewhere."""
     performance = model.get("performance")

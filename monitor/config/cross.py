@@ -13,7 +13,7 @@ from detectors.columns import TASKS
 from detectors.sample import ROWS
 from monitor.config.calibration import calibration_problems
 from monitor.config.channels import channel_problems
-from monitor.config.compare import compare_problems
+from monitor.config.compare import compare_problems, request_keys, segment_names
 from monitor.config.concept import concept_problems
 from monitor.config.cross_alerts import rule_problems
 from monitor.config.expressions import expression_problems
@@ -228,7 +228,7 @@ def _model(model: dict[str, Any], path: Path) -> Found:
     yield from profile_problems(model, path)
     columns = model.get("columns")
     allowed = [*FILE_FIELDS, *(f"features.{f}" for f in model.get("features") or ())]
-    allowed += [f"segment.{s}" for s in _list(model.get("segments")) if isinstance(s, str)]
+    allowed += [f"segment.{s}" for s in sorted(segment_names(model) | request_keys(model))]
     allowed += [*_list(model.get("numbers")), *NUMBER_FIELDS, "embedding"]
     allowed += [f"prediction.{name}" for name in ("probabilities", "quantiles", "labels", "items")]
     allowed += [f"prediction.probabilities.{c}" for c in _list(model.get("classes"))]
