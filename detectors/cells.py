@@ -5,13 +5,12 @@ A summary counts in the reference's grid or in cells of its own; `aligned` bring
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from detectors.columns import Floats, Ints
+from detectors.columns import Bools, Floats, Ints
 
 OFF = 1e-6  # of a cell's width: how far the mean of its values may be from its least one, where all are that one
 ROUNDING = 1e-9  # of the sum of many equal values
@@ -43,38 +42,36 @@ class Cells:
     def quantiles(self, levels: Sequence[float], low: float, high: float) -> list[float]:
         """The same for several levels."""
         upto = np.cumsum(self.counts)
-        return [self._quantile(upto, q, low, high) for q in levels]
+        total = int(upto[-1]) if len(upto) else 0
+        if total == 0:
+            return [float("nan")] * len(levels)
+        rank = np.asarray(levels) * (total - 1)
+        whole = np.floor(rank)
+        below, above = self._order(upto, np.stack([whole, np.ceil(rank)]), low, high)
+        found: list[float] = np.where(rank == whole, below, below + (rank - whole) * (above - below)).tolist()
+        return found
 
     def is_atom(self, i: int) -> bool:
         """Whether all rows of a cell are its least value, as far as the rounding of their sum lets that be seen."""
-        left, right, rows = float(self.edges[i]), float(self.edges[i + 1]), int(self.counts[i])
-        if rows == 0 or not math.isfinite(left):
-            return False
-        allowed = ROUNDING * rows * abs(left)
-        if math.isfinite(right):
-            allowed = min(allowed, OFF * rows * (right - left))
-        return abs(float(self.sums[i]) - rows * left) <= allowed
+        return bool(self._atoms(np.array([i]))[0])
 
-    def _quantile(self, upto: Ints, q: float, low: float, high: float) -> float:
-        total = int(upto[-1]) if len(upto) else 0
-        if total == 0:
-            return float("nan")
-        rank = q * (total - 1)
-        below = self._order(upto, math.floor(rank), low, high)
-        part = rank - math.floor(rank)
-        if part == 0.0:
-            return below
-        return below + part * (self._order(upto, math.ceil(rank), low, high) - below)
+    def _atoms(self, at: Ints) -> Bools:
+        left, rows = self.edges[at], self.counts[at]
+        with np.errstate(invalid="ignore", over="ignore"):
+            there, width = rows * left, self.edges[at + 1] - left
+            allowed = np.minimum(ROUNDING * np.abs(there), np.where(np.isfinite(width), OFF * rows * width, np.inf))
+            found: Bools = (rows > 0) & np.isfinite(left) & (np.abs(self.sums[at] - there) <= allowed)
+        return found
 
-    def _order(self, upto: Ints, rank: int, low: float, high: float) -> float:
-        """The value of this rank, the least is 0."""
-        i = min(int(np.searchsorted(upto, rank, side="right")), len(self.counts) - 1)
-        rows = int(self.counts[i])
-        left = min(max(float(self.edges[i]), low), high)
-        right = max(min(float(self.edges[i + 1]), high), left)
-        if self.is_atom(i):
-            return left
-        if rows == 1 and 0 < i < len(self.counts) - 1:
-            return min(max(float(self.sums[i]), left), right)
-        inside = (rank - (int(upto[i]) - rows) + 0.5) / max(1, rows)
-        return left + min(1.0, inside) * (right - left)
+    def _order(self, upto: Ints, ranks: Floats, low: float, high: float) -> Floats:
+        """The values of these ranks, the least is 0; any shape."""
+        last = len(self.counts) - 1
+        at = np.minimum(np.searchsorted(upto, ranks, side="right"), last)
+        rows, left = self.counts[at], np.clip(self.edges[at], low, high)
+        right = np.maximum(np.minimum(self.edges[at + 1], high), left)
+        inside = (ranks - (upto[at] - rows) + 0.5) / np.maximum(rows, 1)
+        with np.errstate(over="ignore", invalid="ignore"):
+            within = left + np.minimum(inside, 1.0) * (right - left)
+        alone = np.clip(self.sums[at], left, right)
+        found = np.where((rows == 1) & (at > 0) & (at < last), alone, within)
+        return np.where(self._atoms(at), left, found)

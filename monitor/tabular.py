@@ -36,7 +36,8 @@ def read_batches(path: Path, columns: list[str] | None = None) -> tuple[Iterator
     try:
         if suffix == ".parquet":
             file = pq.ParquetFile(path)
-            wanted = None if columns is None else [c for c in columns if c in file.schema_arrow.names]
+            there = set(file.schema_arrow.names)  # made anew whenever it is asked for
+            wanted = None if columns is None else [c for c in columns if c in there]
             return _ahead(file.iter_batches(BATCH_ROWS, columns=wanted, use_threads=True)), file.metadata.num_rows
         if suffix == ".csv":
             options = pacsv.ReadOptions(block_size=8 << 20)

@@ -15,6 +15,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from alerts.matchers import matches_any
+from alerts.rules import Rule
 from detectors.calibrate.multiple import cutoff
 from detectors.calibrate.streak import correlation, single_probability, streak_probability
 from detectors.limits import judge
@@ -94,7 +96,8 @@ class _Member:
 
 def findings(model: Model, items: list[Judged]) -> list[Finding]:
     """A finding for each judged score, in order."""
-    members = [_member(model, item) for item in items]
+    hearing: dict[tuple[str, str], list[Rule]] = {}
+    members = [_member(model, item, hearing) for item in items]
     level = model.calibration.window_level(model.slide_ms)
     cutoffs: dict[bool, tuple[float, float]] = {}
     for listened in (True, False):
@@ -105,11 +108,15 @@ def findings(model: Model, items: list[Judged]) -> list[Finding]:
     return [_finding(m, *cutoffs[m.listened]) for m in members]
 
 
-def _member(model: Model, item: Judged) -> _Member:
+def _member(model: Model, item: Judged, hearing: dict[tuple[str, str], list[Rule]]) -> _Member:
+    """hearing: the rules that hear a score of a segment, by both, whatever its subject."""
     score, segment = item.score, item.group[1]
     listening = [r for r in model.policy.rules if r.hears_levels]
-    names = (score.name, HEADLINE) if score.name in SPOKEN_BY else (score.name,)
-    rules = [r for r in listening if any(r.matches(model.name, segment, score.subject, name) for name in names)]
+    key = segment, score.name
+    if key not in hearing:
+        names = (score.name, HEADLINE) if score.name in SPOKEN_BY else (score.name,)
+        hearing[key] = [r for r in listening if r.covers(model.name, segment) and any(matches_any(r.scores, n) for n in names)]
+    rules = [r for r in hearing[key] if "*" in r.subjects or matches_any(r.subjects, score.subject)]
     overlap = (model.size_ms - model.slide_ms) / model.size_ms
     rho = correlation(item.reference_rows, score.rows, overlap) if item.reference_rows else overlap
     windows = min((1 if r.of_windows else r.for_windows for r in rules), default=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import asdict
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, text, update
@@ -23,6 +24,7 @@ _STATE = text(
     ON CONFLICT (model, name) DO UPDATE SET blob = excluded.blob"""
 )
 _SCORE_FIELDS = tuple(ScoreRow.__dataclass_fields__)
+_fields_of = attrgetter(*_SCORE_FIELDS)
 
 
 def enqueue(conn: Connection, rows: list[OutboxRow]) -> None:
@@ -102,12 +104,14 @@ class PublishingTransaction(AlertWrites):
 
     def _insert_scores(self, scores: list[ScoreRow]) -> None:
         if self._conn.dialect.name != "postgresql":
-            self._conn.execute(insert(score), [{f: getattr(s, f) for f in _SCORE_FIELDS} for s in scores])
+            places = ", ".join("?" * len(_SCORE_FIELDS))
+            statement = f"INSERT INTO score ({', '.join(_SCORE_FIELDS)}) VALUES ({places})"
+            self._conn.exec_driver_sql(statement, [_fields_of(s) for s in scores])
             return
         raw: Any = self._conn.connection.driver_connection
         with raw.cursor() as cur, cur.copy(f"COPY score ({', '.join(_SCORE_FIELDS)}) FROM STDIN") as copy:
             for s in scores:
-                copy.write_row([getattr(s, f) for f in _SCORE_FIELDS])
+                copy.write_row(_fields_of(s))
 
     def is_described(self, name: str) -> bool:
         c = reference_score.c
