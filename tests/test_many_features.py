@@ -65,7 +65,6 @@ def test_strong_pairs_are_those_of_the_whole_table_of_correlations(strong):
     for a, b in ((3, 400), (10, 11), (BLOCK - 1, BLOCK)):
         values[:, b] = values[:, a] + rng.normal(size=300) * 0.1 * (a + 1) / count
     names = [f"f{i:03d}" for i in range(count)]
-    none = DictColumn.missing(300)
     numeric = dict(zip(names, values.T, strict=True))
     nothing = np.full(300, np.nan)
     columns = Columns(300, numeric, {}, nothing, DictColumn.missing(300), nothing, np.zeros(300, dtype=np.bool_))
