@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import astuple, dataclass, replace
 
 from detectors.compare import (
+    KEEP_WAITING,
     MEANS,
     PROMOTE,
     ROLL_BACK,
@@ -63,6 +64,22 @@ def compared(view: WindowView) -> Iterable[tuple[Group, Score]]:
         if book.put(view.start_ms, piece):
             for score in book.scores(view.start_ms):
                 yield (wanted.challenger, ""), score
+        else:
+            for score in _waiting(wanted, champion, challenger):
+                yield (wanted.challenger, ""), score
+
+
+def _waiting(wanted: VersionComparison, champion: GroupView | None, challenger: GroupView | None) -> Iterator[Score]:
+    """The answers of a window that adds nothing and has nothing to say, with the reason."""
+    absent = [v for v, group in ((wanted.champion, champion), (wanted.challenger, challenger)) if group is None or not group.rows]
+    why = "no two rows are a pair yet" if wanted.paired else "too few rows have what the metric needs"
+    if absent:
+        why = f"the window has no row of version {' or '.join(absent)}"
+    elif wanted.metric not in OF_ANY_TASK and not all(is_mature(group) for group in (champion, challenger) if group is not None):
+        why = "too few labels have come"
+    for name in (PROMOTE, ROLL_BACK):
+        evidence: dict[str, object] = {"answer": KEEP_WAITING, "reason": why}
+        yield Score(_subject(wanted), name.replace(" ", "_"), math.nan, 0, f"version {wanted.champion}", evidence)
 
 
 def settle_compared(memory: Memory, model: Model) -> None:

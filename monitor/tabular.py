@@ -185,7 +185,8 @@ class Reader:
         return times_of(batch.column(column), self._path, column)
 
     def _array(self, batch: pa.RecordBatch, column: str | None) -> pa.Array | None:
-        return None if column is None or column not in batch.schema.names else batch.column(column)
+        at = -1 if column is None else batch.schema.get_field_index(column)  # a list of all names would be made for each
+        return None if at < 0 else batch.column(at)
 
     def _floats(self, batch: pa.RecordBatch, column: str | None) -> Floats:
         array = self._array(batch, column)
