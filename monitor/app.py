@@ -160,7 +160,7 @@ def run(
 
         sampled = build_resources(cfg)
         if sampled:
-            collector = Collector(sampled, store.add_resource_samples, wall_clock_ms, time.monotonic)
+            collector = Collector(sampled, store.add_resource_samples, wall_clock_ms, time.monotonic, metrics.set_resource)
             asking = threading.Thread(target=collector.run, args=(stopped,), name="resources", daemon=True)
             asking.start()
             stack.callback(asking.join, 5.0)

@@ -64,6 +64,9 @@ class Metrics:
         self._hidden: set[tuple[str, ...]] = set()
         self.notifications = Counter("driftd_notifications", "Notifications by outcome.", ("channel", "outcome"), registry=r)
         self.reachable = Gauge("driftd_source_reachable", "Whether a source answers: 1, or 0.", ("source",), registry=r)
+        self.resource_reachable = Gauge(
+            "driftd_resource_reachable", "Whether a resource could be asked: 1, or 0.", ("model", "resource"), registry=r
+        )
         self.store_reachable = Gauge("driftd_store_reachable", "Whether the store answers: 1, or 0.", registry=r)
         self.chores = Histogram(
             "driftd_chore_seconds", "Time of what is done beside the data loop.", ("chore",), buckets=SECONDS, registry=r
@@ -102,6 +105,9 @@ class Metrics:
 
     def set_reachable(self, source: str, answers: bool) -> None:
         self.reachable.labels(source).set(int(answers))
+
+    def set_resource(self, model: str, resource: str, answers: bool) -> None:
+        self.resource_reachable.labels(model, resource).set(int(answers))
 
     def set_store(self, answers: bool) -> None:
         self.store_reachable.set(int(answers))

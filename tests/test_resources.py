@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from detectors.score_names import RESOURCES
 from monitor.checkpoint import ResourceSample
 from monitor.config import ConfigError, parse_config
+from monitor.metrics import Metrics
 from monitor.resources.build import build_sources
 from monitor.resources.collector import Collector, Source
 from monitor.resources.gpu import GpuProbe
@@ -300,11 +301,21 @@ def test_the_collector_says_once_that_a_source_is_away_and_loses_nothing_else(ca
     now = [0.0]
     written: list[ResourceSample] = []
     sources = [Source("m", "a", Told("away", "away", {"x": 1.0}), 10.0), Source("m", "b", Told({"y": 2.0}, {}, {"y": 3.0}), 10.0)]
-    collector = Collector(sources, written.extend, lambda: int(now[0] * 1000), lambda: now[0])
+    metrics = Metrics()
+    collector = Collector(sources, written.extend, lambda: int(now[0] * 1000), lambda: now[0], metrics.set_resource)
+    seen = []
     with caplog.at_level("INFO", "driftd.resources"):
         for at in (0.0, 5.0, 10.0, 20.0):
             now[0] = at
             collector.turn()
+            page = metrics.render()[0].decode()
+            seen += [
+                [
+                    f'driftd_resource_reachable{{model="m",resource="{name}"}} {up}' in page
+                    for name, up in (("a", "0.0"), ("b", "1.0"))
+                ]
+            ]
+    assert seen == [[True, True], [True, True], [True, True], [False, True]]
     assert [(s.source, s.ts_ms) for s in written] == [("b", 0), ("a", 20_000), ("b", 20_000)]
     assert [r.getMessage() for r in caplog.records] == ["resource_unavailable", "resource_answers"]
 

@@ -33,7 +33,7 @@ class Source:
 
 
 class Collector:
-    """clock: wall time in ms, for the samples; monotonic: seconds, for the pace."""
+    """clock: wall time in ms, for the samples; monotonic: seconds, for the pace. tell: model, resource, whether it answered."""
 
     def __init__(
         self,
@@ -41,11 +41,13 @@ class Collector:
         write: Callable[[list[ResourceSample]], None],
         clock: Callable[[], int],
         monotonic: Callable[[], float],
+        tell: Callable[[str, str, bool], None] = lambda model, resource, answers: None,
     ) -> None:
         self._sources = sources
         self._write = write
         self._clock = clock
         self._monotonic = monotonic
+        self._tell = tell
 
     def run(self, stop: threading.Event) -> None:
         """Until stop is set."""
@@ -65,8 +67,10 @@ class Collector:
                 values = source.probe.sample(self._monotonic())
             except ProbeUnavailable as error:
                 self._say(source, str(error))
+                self._tell(source.model, source.name, False)
                 continue
             self._say(source, "")
+            self._tell(source.model, source.name, True)
             if values:
                 samples.append(ResourceSample(source.model, source.name, self._clock(), values))
         if not samples:
