@@ -12,6 +12,7 @@ d = q - p is 0 just where the window's predictions have the shares of the refere
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -97,14 +98,20 @@ def shift_p(confusion: dict[tuple[str, str], int], predicted: dict[str, int]) ->
     return float(chdtrc(len(table) - 1, float(((table - expected) ** 2 / expected).sum())))
 
 
-def score_label_shift(reference: PerformanceSummary, predicted: CategorySummary, name: str) -> list[Score]:
-    """Estimated shares of the classes with their standard errors, and their distance from the reference's."""
+def score_label_shift(
+    reference: PerformanceSummary, predicted: CategorySummary, name: str, unfit: Callable[[LabelShift], str] = lambda found: ""
+) -> list[Score]:
+    """Estimated shares of the classes with their standard errors, and their distance from the reference's.
+
+    unfit: why the window is no case of label shift, "" where it may be one.
+    """
     found = estimate_shares(reference.confusion, predicted.counts)
     rows = predicted.rows
     if rows == 0:
         return []
-    if found.reason:
-        return [Score(SUBJECT, "label_shift", math.nan, rows, name, {"reason": found.reason})]
+    reason = found.reason or unfit(found)
+    if reason:
+        return [Score(SUBJECT, "label_shift", math.nan, rows, name, {"reason": reason})]
     out = []
     for label, share, error in zip(found.labels, found.shares.tolist(), found.errors.tolist(), strict=True):
         out.append(Score(SUBJECT, f"share:{label}", share, rows, name))

@@ -15,13 +15,14 @@ from detectors.class_cells import PART as CLASSES
 from detectors.dle import PART as LOSS
 from detectors.estimated import CALIBRATION_LIMIT, score_estimated
 from detectors.estimated_classes import score_classes
-from detectors.label_shift import score_label_shift
+from detectors.label_mixture import why_unfit
+from detectors.label_shift import LabelShift, score_label_shift
 from detectors.labelled.value import value
 from detectors.performance import PerformanceSummary
 from detectors.profile import Profile
 from detectors.sample import PART as SAMPLE
 from detectors.score import Score
-from detectors.score_cells import PART
+from detectors.score_cells import PART, load_reference
 from detectors.scoring import score_performance
 from monitor.view import GroupView
 
@@ -73,7 +74,20 @@ def target_estimated(view: GroupView) -> Iterable[Score]:
     known = view.profile.performance.get("")
     if known is None or not known.confusion or PART not in view.model.schema.parts:
         return []
-    return score_label_shift(known, view.inputs.label, view.profile.name)
+    return score_label_shift(known, view.inputs.label, view.profile.name, lambda found: _no_label_shift(view, found))
+
+
+def _no_label_shift(view: GroupView, found: LabelShift) -> str:
+    """Why the scores of a binary model's window say that more has changed than the shares of the classes."""
+    data = None if view.profile is None else view.profile.extras.get(PART)
+    cells = None if view.inputs is None else view.inputs.parts.get(PART)
+    positive = view.model.schema.positive_label
+    if view.model.schema.task != "binary" or data is None or cells is None or cells.counts is None or positive not in found.labels:
+        return ""
+    at = found.labels.index(positive)
+    return why_unfit(
+        load_reference(data).counts.sum(axis=0), cells.counts.sum(axis=0), float(found.shares[at]), float(found.errors[at])
+    )
 
 
 def realised(view: GroupView) -> Mapping[str, float]:
