@@ -32,6 +32,7 @@ SOON_MS = 15 * 60_000  # a season does not move far in so short a time
 HOUR = "held, it may be the hour of the day"  # ends of the rules of scores that are held
 DAY = "held, it may be the day of the week"
 CLOCK = "held, it may move with the clock"
+NARROW = "held, an hour may be narrower than the day"  # and remembered as usual
 LATELY = 3  # windows: what was called in one of them goes on
 APART = 2.0  # null deviations by which the same hour of earlier weeks explains a score better
 NO_HOUR = 0.1  # share of rows beyond what any hour of the reference can hold, from which on it is no season
@@ -130,7 +131,7 @@ def _first_day(items: list[Judged], seen: Seen | None, start_ms: int, size_ms: i
             continue
         if _no_hour(item):
             continue
-        item.later, item.waits = item.past, HOUR
+        item.later, item.waits = item.past, NARROW if item.narrower else HOUR
         item.past = before.of(place) if known else None
         item.basis = f"first day, {min(int(before.rows[place]), RECENT)} windows before" if known else f"first {LEAST} windows"
 

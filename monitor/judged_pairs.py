@@ -95,6 +95,7 @@ def of_pair(group: Group, at: int, score: Score, pair: Pair | None, part: GroupV
         effect=math.inf if name.endswith("_p") else abs(score.value), floor=calibration.least_effect(name), reference_rows=pair.n,
         settled=few(min(pair.n, pair.m), calibration.min_rows) or found.unsure, needs_past=foreign(part) and score.subject != TARGET,
         beyond_hours=(lambda: _beyond_hours(pair)) if part.profile is not None else None,
+        narrower=name == "std_shift" and score.value < 0 and part.profile is not None,
     )  # fmt: skip
 
 

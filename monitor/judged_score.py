@@ -11,7 +11,7 @@ import numpy as np
 
 from detectors.calibrate.history import Past as Expected
 from detectors.calibrate.null import NullTable
-from detectors.calibrate.series import Series, deviate_at, deviates, probability, width
+from detectors.calibrate.series import Record, Series, deviate_at, deviates, probability, width
 from detectors.score import NUMERIC_ERRORS, Score
 from monitor.panes import Group
 from monitor.view import GroupView
@@ -38,7 +38,9 @@ class Judged:
     waits: str = ""  # where a season is not known yet: why being beyond the limit that it would have later is not yet a change
     later: Expected | None = None  # `past` as it would be then
     beyond_hours: Callable[[], float] | None = None  # the share of rows that no hour of the built reference can hold
+    narrower: bool = False  # than a built reference, as any one hour is whose mean moves with the hour: its spread
     series: Series | None = None  # of a score that is held against its own past
+    record: Record | None = None  # of a series
 
     @property
     def key(self) -> str:
@@ -73,7 +75,8 @@ class Judged:
         series = self.series
         if series is None or past is None:
             return math.nan
-        return probability(float(deviates(np.array([self.out]), self._least(series, past), past)[0]), series)
+        chance = probability(float(deviates(np.array([self.out]), self._least(series, past), past)[0]), series)
+        return chance if self.record is None else max(chance, self.record.probability(self.out, series))
 
     def limit(self, chance: float) -> float | None:
         """The value of the score that has this probability: where it would have alarmed. None where nothing can be said."""
@@ -90,7 +93,12 @@ class Judged:
             return None
         centre = float(past.centre[0])
         far = deviate_at(chance, series) * float(width(self._least(series, past), past)[0])
-        return self.back(centre - far if series.either and self.out < centre else centre + far)
+        falls = series.either and self.out < centre
+        at = centre - far if falls else centre + far
+        if self.record is not None and series.ranked:
+            least = self.record.at(chance, falls, series)
+            at = min(at, least) if falls else max(at, least)
+        return _there(self.back(at)) if math.isfinite(at) else None
 
     def _least(self, series: Series, past: Expected) -> np.ndarray:
         rows = self.score.rows

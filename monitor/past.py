@@ -30,6 +30,7 @@ import numpy as np
 from detectors.calibrate.episodes import usual
 from detectors.calibrate.first_days import DAY_MS, NEAR_MS
 from detectors.calibrate.history import Learned, learn
+from detectors.calibrate.series import Record
 from detectors.columns import Bools, Floats, Ints
 from detectors.dle import LOSSES
 from detectors.target import SUBJECT as TARGET
@@ -291,6 +292,9 @@ class Remembered:
                     place = places.get(item.key, -1)
                     if place >= 0 and expected.rows[place] > 0:
                         item.past = expected.of(place)
+                        if past is self._series:
+                            farthest = learned.farthest[:, place].tolist()
+                            item.record = Record(float(expected.centre[place]), farthest[0], farthest[1], int(learned.rows[place]))
                         item.basis = f"past {int(item.past.rows[0])} windows"
             if not mine or self._size >= DAY_MS:
                 continue

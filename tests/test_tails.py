@@ -7,8 +7,12 @@ import pytest
 from scipy import stats
 
 from detectors.calibrate.held import held
+from detectors.calibrate.history import learn
+from detectors.calibrate.series import Record, series_of
 from detectors.registry import STATISTICS
+from detectors.score import Score
 from monitor.config import parse_config
+from monitor.judged_score import Judged
 from monitor.parts import concept_detectors
 from tests.bench.quality import tails
 
@@ -35,12 +39,42 @@ def test_no_limit_is_passed_twice_as_often_as_it_says(law, rows, reference_rows)
         assert (share - 3.0 * error <= 2.0).all(), (name, share, error)
 
 
-def test_a_small_reference_of_many_categories_knows_that_it_has_not_seen_all():
-    """Of 1,000 rows by Zipf: without, js passes its limit of 1e-2 in one window of six."""
-    found = tails.tail_cell(("150 categories", 500, 1_000, 600, 11))[3]
-    for name in ("js", "psi", "chi2", "tv"):
-        share, error = found[name].ratios()
-        assert (share - 3.0 * error <= 2.0).all(), (name, share)
+def test_a_small_reference_of_many_categories_passes_no_limit_too_often():
+    """Of 1,000 rows by Zipf, that have not seen all values."""
+    rng, names = np.random.default_rng(3), ("js", "psi", "chi2", "tv")
+    counts = rng.multinomial(500, tails.ZIPF, size=150)
+    pairs = [tails._pair(rng, "150 categories", tails._reference(rng, "150 categories", 1_000), window) for window in counts]
+    for name in names:
+        assert sum(tails.chance_of(name, pair) <= 1e-2 for pair in pairs) <= stats.binom.isf(1e-4, 150, 1e-2), name
+
+
+def test_a_record_is_as_likely_as_it_says():
+    """By Pareto's law with the power that the series' tail has at least."""
+    series = series_of("max", "", "value")
+    draws = np.random.default_rng(5).pareto(series.freedom, (20_000, 41)) + 1.0
+    records = [Record(0.0, 0.0, float(before), 40) for before in draws[:, :40].max(axis=1)]
+    chances = np.array([r.probability(now, series) for r, now in zip(records, draws[:, 40].tolist(), strict=True)])
+    for alpha in (4e-2, 1e-2, 2e-3):
+        hits = int((chances <= alpha).sum())  # one of both sides
+        assert stats.binom.cdf(hits, 20_000, alpha / 2.0) > 1e-3 and stats.binom.sf(hits - 1, 20_000, alpha / 2.0) > 1e-3, alpha
+    for falls in (False, True):
+        at = Record(1.0, 2.0, 3.0, 40).at(1e-6, falls, series)
+        assert Record(1.0, 2.0, 3.0, 40).probability(at, series) == pytest.approx(1e-6)
+
+
+def test_what_never_strayed_cannot_say_how_far_a_stray_goes():
+    """The median of a column of zeros, that once in a while lies in its tail."""
+    values = np.zeros((200, 1))
+    learned = learn(values, 3_600_000 * np.arange(200))
+    assert learned.farthest.tolist() == [[0.0], [0.0]]
+    p50 = series_of("p50", "", "value")
+    record = Record(0.0, 0.0, 0.0, 200)
+    assert record.probability(5.0, p50) == pytest.approx(2.0 / 201.0)
+    judged = Judged(("1", ""), 0, Score("f", "p50", 5.0, 50), 5.0, None, lambda place: place, series=p50, past=learned.plain(0))
+    assert judged.probability() < 1e-9 and judged.limit(1e-6) < 1.0  # by Student's law alone
+    judged.record = record
+    assert judged.probability() == pytest.approx(2.0 / 201.0) and judged.limit(1e-6) is None
+    assert Record(0.0, 0.0, 0.0, 200).at(1e-6, False, series_of("p50", "", "value")) == np.inf
 
 
 @pytest.mark.parametrize("law", ["heavy-tailed", "zero-inflated"])

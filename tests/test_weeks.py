@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from detectors.calibrate.weeks import margins, same_kind, scatter
-from monitor.first_days import DAY
+from monitor.first_days import DAY, NARROW
+from tests.bench.quality import live
 from tests.bench.quality.driftd import Memory, judged_window, model_of
 from tests.bench.quality.null_streams import HOUR_MS, START_MS, Stream
-from tests.bench.quality.rows import WEEK, Rows
+from tests.bench.quality.rows import SEASON, WEEK, Rows
 
 THURSDAY, SATURDAY, SUNDAY, MONDAY = 0, 48, 72, 96  # hours after START_MS
 
@@ -103,3 +104,18 @@ def test_from_the_second_week_on_volume_is_held_against_the_same_hour_of_the_wee
     level, _, value = volume.at(2 * 168 + SUNDAY + 13, 3.0)
     assert level == "breach" and value < 1.2 * 400  # as many as on every weekday at that hour
     assert volume.at(2 * 168 + SUNDAY + 14)[0] == "ok"
+
+
+def test_an_hour_is_narrower_than_the_day_and_sums_of_squares_move_as_the_column_does():
+    """The first two days of a strong daily season, by all scores of its features."""
+    rows = Rows(SEASON, 500, 0, features=3)
+    watched = live.model_of(rows, 20_000, "statistics: {default: [js, psi, chi2, kl, g_test, std_shift]}\n"
+                            "    calibration: {scores: [psi, chi2, kl, g_test, std_shift]}", "{name: every}")  # fmt: skip
+    stream = live.Live(watched)
+    found = [s for i in range(30) for s in stream.publish(rows, i)]
+    assert [s for s in found if s.level == "breach" and s.rule.startswith("calibrated")] == []
+    narrow = [s for s in found if s.score == "std_shift" and s.rule.endswith(NARROW)]
+    assert len(narrow) > 20 and all(s.level == "unsure" for s in narrow)
+    draw = rows.features
+    rows.features = lambda n, hour, shift=0.0: {k: v * (3.0 if k == "f00" else 1.0) for k, v in draw(n, hour, shift).items()}
+    assert any(s.score == "std_shift" and s.subject == "f00" and s.level == "breach" for s in stream.publish(rows, 30))

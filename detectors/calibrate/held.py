@@ -1,6 +1,7 @@
 """A statistic of the registry against what it does where nothing has changed: where it lies, on which table, and the way back.
 
-    over bins, ks, kuiper, rank_shift            nulls.py: the value itself
+    over bins, ks, kuiper, rank_shift            nulls.py: the value itself; of a sum of squares (psi, chi2, ...) its root, which
+                                                 moves as the column does: past windows then say where the next one lies
     cramer_von_mises, anderson_darling           quadratic forms of a bridge over the reference's cells (quadratic.py)
     energy, wasserstein                          the same, and a sum of absolute differences (absolute.py), within the reference's
                                                  quantiles beyond which a window has few rows
@@ -43,6 +44,7 @@ TIES = "Kuiper's law is that of columns without ties; ks and js say whether this
 ONE_PLACE = "between the reference's outer quantiles all rows lie in one place: js and rank_shift say whether they moved"
 TOO_GREAT = "values of such a size have no squares: what chance does to them cannot be told"
 NEW = ("new_categories", "new_category_share")
+SQUARES = ("psi", "kl", "chi2", "g_test")
 GROUPS = 32  # cells that are looked at, joined from the reference's
 
 
@@ -56,7 +58,9 @@ def _held(name: str, pair: Pair, value: float) -> Move | None:
     if name in CALIBRATED:
         table = pair_null(name, pair)
         ties = name == "kuiper" and isinstance(pair, NumericPair) and int(pair.ref.counts.max()) >= FINE * pair.n
-        return None if table is None else Move(value, table, lambda place: place, TIES if ties else "")
+        if table is None or name not in SQUARES:
+            return None if table is None else Move(value, table, lambda place: place, TIES if ties else "")
+        return Move(_root(value), NullTable(np.sqrt(np.maximum(table.values, 0.0))), lambda place: max(place, 0.0) ** 2)
     if name.endswith("_p") and name.removesuffix("_p") in STATISTICS:
         return _of_p_value(name.removesuffix("_p"), pair, value)
     if name in NEW and isinstance(pair, CategoryPair):
@@ -66,6 +70,10 @@ def _held(name: str, pair: Pair, value: float) -> Move | None:
     if name in _ORDERED:
         return _ORDERED[name](pair, value) if np.count_nonzero(pair.ref.counts) > 1 else None
     return moves.MOVES[name](pair, value) if name in moves.MOVES else None
+
+
+def _root(value: float) -> float:
+    return math.sqrt(max(value, 0.0))
 
 
 def _of_p_value(name: str, pair: Pair, p: float) -> Move | None:

@@ -78,14 +78,16 @@ def learn(positions: Floats, start_ms: Ints) -> Learned:
         left = left - by_hour[hours % 24]
         by_week = _effects(left, hours, 168)
         left = left - by_week[hours]
+        farthest = np.array([_farthest(-left), _farthest(left)])
         used = (by_hour != 0.0).sum(axis=0) + (by_week != 0.0).sum(axis=0)
         spread = _upper_spread(left) * np.sqrt(rows / np.maximum(rows - np.minimum(used, rows / 2.0), 1.0))
-    return Learned(level, by_hour, by_week, spread, NOISE_MEDIAN * used / np.maximum(rows, 1), rows)
+    return Learned(level, by_hour, by_week, spread, NOISE_MEDIAN * used / np.maximum(rows, 1), rows, farthest)
 
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """level, spread, error, rows: shape (m,). by_hour: (24, m), by_week: (168, m), deviations from level."""
+    """level, spread, error, rows: shape (m,). by_hour: (24, m), by_week: (168, m), deviations from level. farthest: (2, m), how far
+    below and above what these say a window has lain."""
 
     level: Floats
     by_hour: Floats
@@ -93,6 +95,7 @@ class Learned:
     spread: Floats
     error: Floats
     rows: Ints
+    farthest: Floats
 
     def at(self, start_ms: int) -> Past:
         """What is expected of a window that starts then, shrunk over all scores: for scores whose null is known."""
@@ -161,6 +164,10 @@ def _effects(left: Floats, slots: Ints, size: int) -> Floats:
     chance = np.sqrt(2.0 / np.maximum(seen, 1)) * np.where(rows >= LEAST_IN_SLOT, noise, 0.0).sum(axis=0) / np.maximum(seen, 1)
     signal = np.where(covered & (signal > 3.0 * chance), signal, 0.0)
     return np.asarray(raw * np.where(rows >= LEAST_IN_SLOT, signal / np.maximum(signal + noise, 1e-12), 0.0))
+
+
+def _farthest(left: Floats) -> Floats:
+    return np.asarray(np.max(np.where(np.isnan(left), 0.0, left), axis=0, initial=0.0))
 
 
 def _robust_spread(left: Floats) -> Floats:
