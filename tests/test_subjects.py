@@ -29,7 +29,7 @@ def said(text):
 @pytest.mark.parametrize(
     ("text", "path", "words"),
     [
-        *((f"features: {{'{name}': numeric}}", f"models[0].features.{name}", "send the feature under another name") for name in SUBJECTS),
+        *((f"features: {{'{name}': numeric}}", f"models[0].features.{name}", "send the feature under another name") for name in sorted(SUBJECTS)),
         ("features: {'check:a': numeric}", "models[0].features.check:a", "does not begin with check:"),
         ("features: {t: datetime, t.hour: numeric}", "models[0].features.t.hour", "what the feature 't' (datetime) becomes"),
         ("features: {d.words: category, d: text}", "models[0].features.d.words", "what the feature 'd' (text) becomes"),
