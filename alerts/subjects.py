@@ -11,7 +11,7 @@ WHOLE = {
     "value": "performance", "worst_segment": "performance", "concept": "concept",
     "prediction": "drift", "target": "drift", "target_estimated": "drift", "multivariate": "drift", "combination": "drift",
     "traffic": "operations", "latency": "operations", "labels": "operations", "schema": "operations", "cost": "operations",
-    "retraining": "operations",
+    "retraining": "operations", "analysis": "operations",
 }  # fmt: skip
 # the same of subjects that have a colon, by what stands before it
 BEGINNINGS = {

@@ -87,7 +87,8 @@ class Encoder:
 
     def moved(self, matrix: Floats, other: Encoder) -> Floats:
         """Rows that this one has encoded, as `other`, which differs in mean and scale only, would have."""
-        found: Floats = matrix * (self.scale / other.scale) + (self.mean - other.mean) / other.scale
+        with np.errstate(over="ignore", invalid="ignore"):
+            found: Floats = matrix * (self.scale / other.scale) + (self.mean - other.mean) / other.scale
         return found
 
     def to_json(self) -> dict[str, Any]:

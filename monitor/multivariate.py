@@ -24,4 +24,5 @@ def multivariate(view: GroupView) -> Iterable[Score]:
     reason: dict[str, object] = {"reason": f"{why}: run `driftd reference build`"}
     names = [(SUBJECT, name) for key, name in (("pca", "reconstruction_error"), ("mahalanobis", "mahalanobis")) if wanted.get(key)]
     names += [(SUBJECT if vector == FEATURES else vector, "mmd") for vector in wanted.get("mmd", ())]
+    names += [(f"{x},{y}", "correlation") for x, y in wanted.get("pairs", ())]
     return [Score(subject, name, math.nan, view.rows, "", reason) for subject, name in names]

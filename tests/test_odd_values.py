@@ -14,7 +14,7 @@ from detectors.numeric import GridSummary, make_grid
 from detectors.pairs import NumericPair
 from detectors.registry import STATISTICS
 from detectors.univariate import AUTO, pair_drift
-from monitor import analysis, judged
+from monitor import analysis, judged_pairs
 from monitor.references import build_reference
 from tests.replayed import START, open_replay, replay_events, scores_of, windows_of
 
@@ -119,9 +119,9 @@ def test_what_raises_costs_no_window_and_is_logged(tmp_path, monkeypatch, caplog
     elif place == "evidence":
         monkeypatch.setattr("detectors.univariate.moved", _raise)
     elif place == "null":
-        monkeypatch.setattr(judged, "held", _raise)
+        monkeypatch.setattr(judged_pairs, "held", _raise)
     elif place == "table":
-        monkeypatch.setattr(judged, "prepare", _raise)
+        monkeypatch.setattr(judged_pairs, "prepare", _raise)
     else:
         monkeypatch.setitem(analysis.GROUP_ANALYSERS, "quality", _raise)
     with caplog.at_level(logging.WARNING):

@@ -190,7 +190,7 @@ models:
                 if age == "after" and (window == 0 or name == "reconstruction_error"):
                     assert row["value"] is not None, name
                     continue
-                why = "build it anew" if age == "before" else "2 are needed"
+                why = "built before the config asked" if age == "before" else "2 are needed"
                 assert row["value"] is None and row["level"] == "unsure" and why in row["evidence"]["reason"], name
                 assert (window, "", subject, f"{name}_p") not in found
 
