@@ -25,6 +25,7 @@ from monitor.sources.base import DeadLetterSink, Listener, SourceError
 from monitor.sources.order import batch_of
 
 logger = logging.getLogger("driftd.kafka")
+JOIN_MS = 1_500
 ASK_EVERY_S = 5.0
 # names that differ between the clients beyond dots and underscores
 _RENAMED = {
@@ -143,8 +144,10 @@ class KafkaPythonSource:
         return carried + self._fetch(max_rows, timeout_ms)
 
     def _fetch(self, max_rows: int, timeout_ms: int) -> list[tuple[str, RawBatch]]:
+        # kafka-python 3.0.12 forgets for ever an assignment that arrives while no poll waits: one that waits for its first is patient
+        wait_ms = timeout_ms if self._position or self._paused else max(timeout_ms, JOIN_MS)
         try:
-            found = self._consumer.poll(timeout_ms=timeout_ms, max_records=max_rows)
+            found = self._consumer.poll(timeout_ms=wait_ms, max_records=max_rows)
         except (OffsetOutOfRangeError, NoOffsetForPartitionError) as error:
             raise SourceError(
                 f"source {self.name}: the log no longer holds the offset that the store expects ({error}). Messages "
