@@ -24,6 +24,7 @@ from monitor.checkpoint import PartitionCut
 from monitor.engine import Engine
 from monitor.events import PartitionKey
 from monitor.health import Health
+from monitor.idleness import Idleness
 from monitor.logs import log_event
 from monitor.metrics import Metrics
 from monitor.model import Model
@@ -77,7 +78,7 @@ class DataLoop:
         self.stopping = False
         self._adopted: queue.SimpleQueue[Model] = queue.SimpleQueue()
         self._source_of: dict[PartitionKey, Any] = {}
-        self._quiet_since: dict[PartitionKey, float] = {}
+        self._idleness = Idleness(settings.idle_timeout_ms)
         self._last_cut = monotonic()
         self._reported = -REPORT_S
         self._store_away = False
@@ -93,7 +94,7 @@ class DataLoop:
         self.engine.assign(claims.values())
         for key in keys:
             self._source_of[key] = source
-            self._quiet_since.pop(key, None)
+            self._idleness.busy(key)
         log_event(logger, logging.INFO, "assigned", partitions=[str_key(k) for k in keys])
         self.health.set_assigned(bool(self.engine.keys))
         return {key: claim.next_offset for key, claim in claims.items()}
@@ -111,7 +112,7 @@ class DataLoop:
         self.engine.forget(keys)
         for key in keys:
             self._source_of.pop(key, None)
-            self._quiet_since.pop(key, None)
+            self._idleness.busy(key)
         log_event(logger, logging.INFO, "revoked", partitions=[str_key(k) for k in keys])
 
     # the loop
@@ -273,6 +274,7 @@ class DataLoop:
                 if not self._store_away:
                     log_event(logger, logging.WARNING, "store_away", error=str(error))
                 self._store_away = True
+                self._idleness.store_away(self.monotonic())
                 self.health.set_store(False)
                 self.metrics.set_store(False)
                 until = self.monotonic() + random.uniform(0.5, 1.0) * wait_ms / 1000.0  # noqa: S311
@@ -290,7 +292,7 @@ class DataLoop:
             log_event(logger, logging.INFO, "store_back")
             for source in self.sources:
                 source.resume_all()
-            self._quiet_since.clear()  # the time away was no silence of the partitions
+            self._idleness.store_back(self.monotonic())
         self._store_away = False
         self.health.set_store(True)
         self.metrics.set_store(True)
@@ -300,11 +302,10 @@ class DataLoop:
         for key in self.engine.keys:
             source = self._source_of.get(key)
             if source is None or not source.caught_up(key, self.engine.next_offset(key)):
-                self._quiet_since.pop(key, None)
+                self._idleness.busy(key)
                 self.engine.set_idle(key, False)
-                continue
-            since = self._quiet_since.setdefault(key, now)
-            self.engine.set_idle(key, (now - since) * 1000.0 >= self.settings.idle_timeout_ms)
+            else:
+                self.engine.set_idle(key, self._idleness.quiet(key, now))
 
     def _report_lag(self) -> None:
         self._reported = self.monotonic()
