@@ -350,3 +350,14 @@ def test_alibi_and_evidently_say_what_holds_of_all_features():
     found = {s.name: s for tool in ("alibi", "evidently") for s in formula_scores(tool, before, after, "") if s.subject == ALL}
     assert found["alibi.is_drift"].value == 1.0 and found["alibi.is_drift"].evidence == {"limit": 0.025}
     assert found["evidently.share_drifted"].value == 0.5
+
+
+def test_whylogs_counts_missing_rows_in_the_totals_that_its_shares_are_of():
+    """As whylogs 1.6.4 printed it for c = x, y, z, None of 300, 400, 200, 100 rows and 150, 150, 80, 20."""
+    before, after = CategorySummary(), CategorySummary()
+    before.add(DictColumn.from_list(["x"] * 300 + ["y"] * 400 + ["z"] * 200 + [None] * 100))
+    after.add(DictColumn.from_list(["x"] * 150 + ["y"] * 150 + ["z"] * 80 + [None] * 20))
+    sides = [Side(None, 1000, {"c": side}, CategorySummary()) for side in (before, after)]
+    found = {score.name: score.value for score in formula_scores("whylogs", *sides, "ref")}
+    assert found["whylogs.chi2"] == 8.125
+    assert found["whylogs.chi2_p"] == pytest.approx(0.017205950425851387, abs=1e-12)

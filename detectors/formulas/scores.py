@@ -10,6 +10,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -72,7 +73,8 @@ def formula_scores(tool: str, reference: Side, current: Side, name: str, asked: 
         if not counts or not others:
             out.append(_nothing(tool, subject, cur.rows, name, "all its values are missing"))
         else:
-            tests[subject] = _quiet(formula.category, counts, others), -ref.rows, len(set(counts) | set(others))
+            of = partial(formula.category, missing=(ref.missing, cur.missing)) if formula.counts_missing else formula.category
+            tests[subject] = _quiet(of, counts, others), -ref.rows, len(set(counts) | set(others))
             out.extend(_scores(tool, subject, tests[subject][0], cur.rows, name, evidence))
             out.extend(_asked(tool, asked, "category", subject, (counts, others), cur.rows, name, evidence))
     out.extend(_together(tool, tests, current.total, name))

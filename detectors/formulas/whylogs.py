@@ -37,10 +37,11 @@ def numeric(reference: Floats, current: Floats) -> Found:
     return {"ks_p": p, "ks": distance, "hellinger": _hellinger(r, c)}
 
 
-def category(reference: Counts, current: Counts) -> Found:
+def category(reference: Counts, current: Counts, missing: tuple[int, int] = (0, 0)) -> Found:
+    """missing: rows of both sides without a value. whylogs' totals hold them, its frequent items do not."""
     from scipy.special import chdtrc
 
-    n, m = sum(reference.values()), sum(current.values())
+    n, m = sum(reference.values()) + missing[0], sum(current.values()) + missing[1]
     statistic = 0.0
     for name in sorted(set(reference) | set(current)):
         expected = int(reference.get(name, 0) / n * m)
