@@ -18,6 +18,7 @@ from detectors.ragged import Ragged
 Floats = npt.NDArray[np.float64]
 Matrix = npt.NDArray[np.float32]  # shape (n, dim)
 Ids = npt.NDArray[np.uint64]  # shape (n, 2): the 128-bit hash of an event id
+Hashes = npt.NDArray[np.uint64]  # shape (n,)
 Ints = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.int32]
 Bools = npt.NDArray[np.bool_]
@@ -67,7 +68,7 @@ class Columns:
     schema.vectors[name] numbers, a row of NaN where missing (probabilities: in the order of schema.classes; labels:
     1 for each predicted class; quantiles; embedding). lists: ranked items as 64-bit hashes, best first, where the task
     is ranking. raw: the strings of features that were derived (detectors/kinds.py). ids and ts_ms are there for schemas with
-    parts, ts_ms for those with kinds too.
+    parts, ts_ms for those with kinds too. requests: hashes of the ids of the requests that the events answer, 0 for none.
     """
 
     rows: int
@@ -83,6 +84,7 @@ class Columns:
     ts_ms: Ints | None = None
     lists: dict[str, Ragged] = field(default_factory=dict)
     raw: dict[str, DictColumn] = field(default_factory=dict)
+    requests: Hashes | None = None
 
     def take(self, index: Ints | Bools | slice) -> Columns:
         score = self.score[index]
@@ -100,6 +102,7 @@ class Columns:
             ts_ms=None if self.ts_ms is None else self.ts_ms[index],
             lists={name: rows.take(index) for name, rows in self.lists.items()},
             raw={name: column.take(index) for name, column in self.raw.items()},
+            requests=None if self.requests is None else self.requests[index],
         )
 
     @staticmethod
@@ -119,6 +122,7 @@ class Columns:
             ids=_joined([p.ids for p in parts]),
             ts_ms=_joined([p.ts_ms for p in parts]),
             lists={k: Ragged.concat([p.lists[k] for p in parts]) for k in first.lists},
+            requests=_joined([p.requests for p in parts]),
         )
 
 

@@ -21,8 +21,10 @@ import numpy as np
 from detectors.columns import Floats
 from detectors.error_cells import ErrorCells
 from detectors.latency import BASE, CELLS, FIRST, LatencySummary
+from detectors.moments import Moments
 from detectors.performance import PerformanceSummary
-from detectors.request_errors import RequestErrors
+from detectors.request_errors import ERROR
+from detectors.request_table import RequestTable
 from detectors.trace import ErrorTrace
 
 PROMOTE, KEEP_WAITING, ROLL_BACK = "promote", "keep waiting", "roll back"
@@ -55,7 +57,7 @@ class Piece:
 
     champion, challenger: rows; champion_sum, challenger_sum: of the metric; effect, weight: sums of w d and of w.
     off: squared deviations from the window's own means, freedom: their degrees of freedom, share: sum of w^2 / rows; of
-    either version, or all three of the pairs' differences as the challenger's.
+    either version, or all three of the pairs' differences as the challenger's. unlike: pairs that differ at all.
     """
 
     champion: float = 0.0
@@ -70,6 +72,7 @@ class Piece:
     challenger_off: float = 0.0
     challenger_freedom: float = 0.0
     challenger_share: float = 0.0
+    unlike: float = 0.0
 
     def __add__(self, other: Piece) -> Piece:
         return Piece(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
@@ -114,18 +117,16 @@ def paired(champion: ErrorTrace, challenger: ErrorTrace, right: bool) -> Piece:
     return _of_pairs(rows_a[a].astype(np.float64), errors_a[a], errors_b[b], right)
 
 
-def paired_requests(
-    champion: RequestErrors, challenger: RequestErrors, newest_pane: int, right: bool, loss: str | None = None
-) -> Piece:
+def paired_requests(champion: RequestTable, challenger: RequestTable, newest_pane: int, right: bool, name: str = ERROR) -> Piece:
     """The piece of one window, of requests that both versions answered as often, by what each said to the same one.
 
-    loss: the key of a loss that both kept (detectors/losses.py), instead of the errors; requests without it are no pairs.
+    name: of a sum that both kept: errors, a loss or a number of the events; requests without it are no pairs.
 
     Of a window's requests those count whose later answer lies in its newest pane: each once, however windows overlap.
     """
     level = max(champion.level, challenger.level)
     (keys_a, panes_a, rows_a, errors_a), (keys_b, panes_b, rows_b, errors_b) = (
-        side.by_request(level, loss) for side in (champion, challenger)
+        side.by_request(level, name) for side in (champion, challenger)
     )
     _, a, b = np.intersect1d(keys_a, keys_b, assume_unique=True, return_indices=True)
     same = (rows_a[a] == rows_b[b]) & (np.maximum(panes_a[a], panes_b[b]) == newest_pane)
@@ -145,7 +146,7 @@ def _of_pairs(rows: Floats, errors_a: Floats, errors_b: Floats, right: bool) -> 
     effect = float(gap.sum())
     off = gap - effect / n * rows
     sums = float(first.sum()), float(second.sum())
-    return Piece(n, n, *sums, effect, n, 0.0, 0.0, 0.0, float(off @ off), cells - 1.0, float(cells))
+    return Piece(n, n, *sums, effect, n, 0.0, 0.0, 0.0, float(off @ off), cells - 1.0, float(cells), float(np.count_nonzero(gap)))
 
 
 def _at(trace: ErrorTrace, level: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -187,12 +188,15 @@ def _variances(p: Piece, is_share: bool) -> tuple[float, float]:
     is at least that of both, as if it had been seen in SHRINK rows more (else of 300 comparisons without an effect 20 % found one, at
     alpha 5 %, with 25 canary rows a window and 1 % errors), and UNSEEN rows more differed: pairs of two versions that differ in
     1 % of the rows, where none has differed yet, would be found equal (of 3,000 comparisons 40 to 75 %; with UNSEEN 4 %), and
-    versions of which no row ever differs would never be.
+    versions of which no row ever differs would never be. Numbers differ by as much as those pairs did that differ; where none
+    did, by their mean.
     """
     unseen = UNSEEN if is_share else 0.0
     if not p.champion_freedom:
-        mean = (p.champion_sum + p.challenger_sum) / max(1.0, p.champion + p.challenger)
-        unseen = UNSEEN if is_share else UNSEEN * mean * mean  # of numbers, in units of their mean error
+        if not is_share:
+            mean = (p.champion_sum + p.challenger_sum) / max(1.0, p.champion + p.challenger)
+            square = p.challenger_off + p.effect**2 / p.weight  # of the differences, where the effect is one
+            unseen = UNSEEN * (square / p.unlike if p.unlike else mean * mean)
         return 0.0, (p.challenger_off + unseen) / max(1.0, p.challenger_freedom)
     both = (p.champion_off + p.challenger_off + unseen) / max(1.0, p.champion_freedom + p.challenger_freedom)
     out = []
@@ -222,6 +226,11 @@ def latency_sums(latency: LatencySummary) -> Sums:
     """In ms; the squares are within 2 %, as the cells are."""
     middle = BASE ** (FIRST + np.arange(CELLS) + 0.5)
     return Sums(float(latency.rows), latency.total, float(latency.counts @ (middle * middle)))
+
+
+def number_sums(moments: Moments) -> Sums:
+    """Of a number of the events, in its unit."""
+    return Sums(float(moments.n), moments.n * moments.mean, moments.m2 + moments.n * moments.mean**2)
 
 
 def metric_sums(performance: PerformanceSummary, metric: str) -> Sums | None:

@@ -87,6 +87,7 @@ class RowSample:
             numbers={f: v for f, v in columns.numbers.items() if f not in self.mask},
             vectors=self._vectors(columns),
             lists=self._lists(columns),
+            requests=None,
         )
 
     def _shown(self, kind: str) -> list[str]:

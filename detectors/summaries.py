@@ -19,11 +19,15 @@ from detectors.columns import Columns, Outcomes, Schema
 from detectors.error_cells import ErrorCells
 from detectors.label_spread import LABELS, SCORES, LabelledSpread, ScoreSpread
 from detectors.multivariate import Multivariate
+from detectors.number_moments import PART as NUMBER_MOMENTS
+from detectors.number_moments import NumberMoments
 from detectors.operations import NumberSummary
 from detectors.outliers import PART as OUTLIERS
 from detectors.outliers import WORST_ROWS, OutlierCount, WorstRows
 from detectors.request_errors import PART as REQUEST_ERRORS
 from detectors.request_errors import RequestErrors
+from detectors.request_numbers import PART as REQUEST_NUMBERS
+from detectors.request_numbers import RequestNumbers
 from detectors.rules import RuleSummary
 from detectors.sample import RowSample
 from detectors.score_cells import ScoreCells
@@ -62,6 +66,7 @@ class PartKind(Generic[Rows]):
 INPUT_PARTS: dict[str, PartKind[Columns]] = {
     SCORES: PartKind(ScoreSpread.empty, ScoreSpread.from_bytes, whole=True),
     "numbers": PartKind(NumberSummary.empty, NumberSummary.from_bytes),
+    NUMBER_MOMENTS: PartKind(NumberMoments.empty, NumberMoments.from_bytes, whole=True),
     "rules": PartKind(RuleSummary.empty, RuleSummary.from_bytes),
     "sample": PartKind(RowSample.empty, RowSample.from_bytes, whole=True),
     "multivariate": PartKind(Multivariate.empty, Multivariate.from_bytes, whole=True),
@@ -70,6 +75,7 @@ INPUT_PARTS: dict[str, PartKind[Columns]] = {
     WORST: PartKind(WorstCells.empty, WorstCells.from_bytes, whole=True),
     "score_cells": PartKind(ScoreCells.empty, ScoreCells.from_bytes),
     CLASSES: PartKind(ClassCells.empty, ClassCells.from_bytes),
+    REQUEST_NUMBERS: PartKind(RequestNumbers.empty, RequestNumbers.from_bytes, whole=True),
 }
 OUTCOME_PARTS: dict[str, PartKind[Outcomes]] = {
     LABELS: PartKind(LabelledSpread.empty, LabelledSpread.from_bytes, whole=True),

@@ -15,43 +15,28 @@ from dataclasses import astuple, dataclass, replace
 
 from detectors.compare import (
     KEEP_WAITING,
-    MEANS,
     PROMOTE,
     ROLL_BACK,
     Comparison,
     Piece,
-    Sums,
     compare,
-    error_sums,
-    latency_sums,
-    metric_sums,
-    paired,
-    paired_requests,
-    right_sums,
-    share_sums,
-    unpaired,
-    value_sums,
 )
-from detectors.error_cells import PART as ERROR_CELLS
 from detectors.limits import judge
-from detectors.losses import LOSSES, loss_key
-from detectors.request_errors import PART as REQUEST_ERRORS
 from detectors.score import Score
 from detectors.score_names import worse
-from detectors.trace import PART as ERRORS
-from monitor.config.compare import compare_subject
+from monitor.config.compare import compare_subject, needs_labels
 from monitor.label_scores import is_mature
 from monitor.model import Model, VersionComparison
 from monitor.panes import Group
 from monitor.stale import mark
+from monitor.version_pieces import piece_of
 from monitor.view import GroupView, Memory, WindowView
 
 KEEP = 2000  # windows
 _DIRTY = "compare-dirty"  # the first window of each comparison whose scores are out of date
 AS_SCORE = {
-    "error": "mae", "brier": "mae", "log_loss": "mae", "mse": "mae", "value": "value_per_event", "latency": "latency_p50_ms",
-}  # that gets worse the same way  # fmt: skip
-OF_ANY_TASK = ("latency", "error_share")  # they need no labels
+    "error": "mae", "brier": "mae", "log_loss": "mae", "mse": "mae", "value": "value_per_event",
+}  # that gets worse the same way; of what needs no labels, less is better  # fmt: skip
 SHARES = ("accuracy", "error_share", "subset_accuracy")  # and the error of a classifier
 
 
@@ -59,7 +44,7 @@ def compared(view: WindowView) -> Iterable[tuple[Group, Score]]:
     """The scores of each comparison, on the challenger's group of all rows."""
     for wanted in view.model.compare:
         champion, challenger = (view.groups.get((v, "")) for v in (wanted.champion, wanted.challenger))
-        piece = Piece() if champion is None or challenger is None else _piece(wanted, champion, challenger, view)
+        piece = Piece() if champion is None or challenger is None else piece_of(wanted, champion, challenger, view)
         book = _Pieces(view.memory, view.model, wanted)
         if book.put(view.start_ms, piece):
             for score in book.scores(view.start_ms):
@@ -75,7 +60,7 @@ def _waiting(wanted: VersionComparison, champion: GroupView | None, challenger: 
     why = "no two rows are a pair yet" if wanted.paired else "too few rows have what the metric needs"
     if absent:
         why = f"the window has no row of version {' or '.join(absent)}"
-    elif wanted.metric not in OF_ANY_TASK and not all(is_mature(group) for group in (champion, challenger) if group is not None):
+    elif needs_labels(wanted.metric) and not all(is_mature(group) for group in (champion, challenger) if group is not None):
         why = "too few labels have come"
     for name in (PROMOTE, ROLL_BACK):
         evidence: dict[str, object] = {"answer": KEEP_WAITING, "reason": why}
@@ -86,43 +71,6 @@ def settle_compared(memory: Memory, model: Model) -> None:
     """Write the scores of the windows anew that come after one that changed."""
     for wanted in model.compare:
         _Pieces(memory, model, wanted).settle()
-
-
-def _piece(wanted: VersionComparison, champion: GroupView, challenger: GroupView, view: WindowView) -> Piece:
-    if wanted.metric not in OF_ANY_TASK and not (is_mature(champion) and is_mature(challenger)):
-        return Piece()
-    if wanted.by_request:
-        parts = [None if g.performance is None else g.performance.parts.get(REQUEST_ERRORS) for g in (champion, challenger)]
-        if parts[0] is None or parts[1] is None:
-            return Piece()
-        newest = (view.end_ms - 1) // view.model.slide_ms
-        loss = loss_key(wanted.metric, wanted.values) if wanted.metric in LOSSES else None
-        return paired_requests(parts[0], parts[1], newest, wanted.metric == "accuracy", loss)
-    traces = [None if g.performance is None else g.performance.parts.get(ERRORS) for g in (champion, challenger)]
-    if wanted.paired:
-        if None in traces:
-            return Piece()
-        a, b = (t.between(view.end_ms - view.model.slide_ms, view.end_ms) for t in traces if t is not None)
-        return paired(a, b, right=wanted.metric == "accuracy")
-    sums = [_sums(wanted, group) for group in (champion, challenger)]
-    return Piece() if sums[0] is None or sums[1] is None else unpaired(sums[0], sums[1])
-
-
-def _sums(wanted: VersionComparison, group: GroupView) -> Sums | None:
-    performance, inputs = group.performance, group.inputs
-    if wanted.metric in OF_ANY_TASK:
-        if inputs is None:
-            return None
-        return latency_sums(inputs.latency) if wanted.metric == "latency" else share_sums(inputs.rows, inputs.errors)
-    if performance is None:
-        return None
-    if wanted.metric in MEANS.get(performance.schema.task, ()):
-        return metric_sums(performance, wanted.metric)
-    if ERROR_CELLS not in performance.parts:
-        return None
-    if wanted.metric == "value":
-        return value_sums(performance, wanted.values)
-    return (right_sums if wanted.metric == "accuracy" else error_sums)(performance.parts[ERROR_CELLS])
 
 
 @dataclass(slots=True)
@@ -185,7 +133,7 @@ class _Pieces:
     def _compare(self, total: Piece) -> Comparison:
         w = self.wanted
         is_share = w.metric in SHARES or (w.metric == "error" and self.model.schema.task != "regression")
-        lower_is_better = worse(AS_SCORE.get(w.metric, w.metric)) == "above"
+        lower_is_better = not needs_labels(w.metric) or worse(AS_SCORE.get(w.metric, w.metric)) == "above"
         return compare(total, w.alpha, w.min_effect, lower_is_better, self.model.min_rows, is_share)
 
     def settle(self) -> None:

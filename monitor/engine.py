@@ -20,7 +20,7 @@ from typing import cast
 
 import numpy as np
 
-from detectors.columns import Columns, DictColumn, Ints, Schema
+from detectors.columns import Columns, DictColumn, Hashes, Ints, Schema
 from detectors.ragged import Ragged
 from monitor.checkpoint import (
     Claim,
@@ -52,7 +52,7 @@ from monitor.payload import pack
 from monitor.performance_pane import add_outcomes
 from monitor.segments import with_derived
 from monitor.waiting_cells import has_cells, heads_of, with_heads
-from monitor.waiting_requests import has_requests
+from monitor.waiting_requests import has_requests, hashes_of
 from monitor.waiting_requests import heads_of as heads_of_requests
 from monitor.watermark import clock_before
 
@@ -263,8 +263,10 @@ class Engine:
         columns = columns if all_rows else columns.take(keep)
         version = batch.version if all_rows else batch.version.take(keep)
         segments = batch.segments if all_rows else {d: c.take(keep) for d, c in batch.segments.items()}
-        requests = None if model.request_key is None else segments.get(model.request_key)
+        named = None if model.request_key is None else segments.get(model.request_key)
+        requests = None if named is None else hashes_of(named)
         if requests is not None:
+            columns = replace(columns, requests=requests)
             segments = {dimension: column for dimension, column in segments.items() if dimension != model.request_key}
         if model.derived:
             segments = with_derived(model.derived, columns, segments, version)
@@ -294,7 +296,7 @@ class Engine:
                 )
             )
 
-    def _payload(self, part: Partition, model: Model, columns: Columns, starts: Ints, requests: DictColumn | None) -> Ragged | None:
+    def _payload(self, part: Partition, model: Model, columns: Columns, starts: Ints, requests: Hashes | None) -> Ragged | None:
         payload = self._cells_before(pack(model.schema, columns), part, model, columns, starts)
         return with_heads(payload, heads_of_requests(requests)) if requests is not None and has_requests(model.schema) else payload
 

@@ -24,7 +24,7 @@ class VersionComparison:
 
     champion: str
     challenger: str
-    metric: str  # "error", "accuracy", "value", "latency", "error_share", or one of detectors.compare.MEANS
+    metric: str  # one of those of monitor/config/compare.py, or of the schema's numbers
     paired: bool
     values: dict[str, dict[str, float]]  # predicted label -> true label -> what it is worth, for "value"
     alpha: float

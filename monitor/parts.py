@@ -8,13 +8,16 @@ from typing import Any
 from detectors.class_cells import PART as CLASSES
 from detectors.label_spread import LABELS, SCORES
 from detectors.losses import LOSSES, VALUE, loss_key
+from detectors.number_moments import PART as NUMBER_MOMENTS
 from detectors.outliers import PART as OUTLIERS
 from detectors.outliers import WORST_ROWS
 from detectors.request_errors import PART as REQUEST_ERRORS
+from detectors.request_numbers import PART as REQUEST_NUMBERS
 from detectors.trace import ERROR_TASKS
 from detectors.worst import PART as WORST
 from detectors.worst_errors import PART as WORST_ERRORS
 from monitor.budget import Calibration
+from monitor.config.compare import OF_ANY_TASK, needs_labels
 from monitor.config.model import ModelSettings
 from monitor.decode.settings import ITEMS
 from monitor.evidently_names import vectors_of
@@ -108,7 +111,7 @@ def _reads_errors(m: ModelSettings) -> bool:
 
 
 def _request_errors(m: ModelSettings) -> dict[str, Any] | None:
-    wanted = [c.pairs for c in m.compare if c.pair_by is not None]
+    wanted = [c.pairs for c in m.compare if c.pair_by is not None and needs_labels(c.metric)]
     if not wanted or m.task not in ERROR_TASKS:
         return None
     losses = {}
@@ -120,10 +123,26 @@ def _request_errors(m: ModelSettings) -> dict[str, Any] | None:
     return options | ({"losses": [[key, *rest] for key, rest in sorted(losses.items())]} if losses else {})
 
 
+def _request_numbers(m: ModelSettings) -> dict[str, Any] | None:
+    wanted = [c for c in m.compare if c.pair_by is not None and not needs_labels(c.metric)]
+    if not wanted:
+        return None
+    numbers = sorted({c.metric for c in wanted})
+    return {"pane_ms": m.window.slide_ms, "requests": max(c.pairs for c in wanted), "numbers": numbers}
+
+
+def _number_moments(m: ModelSettings) -> dict[str, Any] | None:
+    """Latency and errors have their own."""
+    of_rows = {c.metric for c in m.compare if c.pair_by is None and not needs_labels(c.metric)} - set(OF_ANY_TASK)
+    return {"numbers": sorted(of_rows)} if of_rows else None
+
+
 PARTS: dict[str, Callable[[ModelSettings], dict[str, Any] | None]] = {
     SCORES: lambda m: {} if m.task != "none" else None,
     LABELS: lambda m: {} if m.task != "none" else None,
     "numbers": lambda m: {} if m.numbers else None,
+    NUMBER_MOMENTS: _number_moments,
+    REQUEST_NUMBERS: _request_numbers,
     "rules": rule_options,
     OUTLIERS: lambda m: None if m.outliers is None else {"quantile": m.outliers.quantile},
     WORST_ROWS: _worst_rows,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from detectors.columns import DictColumn, Schema
+from detectors.columns import DictColumn, Hashes, Schema
 from detectors.request_errors import PART, halves
 from monitor.decode.ids import hash_texts
 from monitor.waiting_cells import WIDTH, Bytes
@@ -22,14 +22,20 @@ def has_requests(schema: Schema) -> bool:
     return PART in schema.parts
 
 
-def heads_of(requests: DictColumn) -> Bytes:
+def hashes_of(requests: DictColumn) -> Hashes:
+    """The hash of each row's request, 0 where it names none."""
+    if not requests.values:
+        return np.zeros(len(requests.codes), dtype=np.uint64)
+    return np.append(hash_texts(list(requests.values))[:, 0], np.uint64(0))[requests.codes]  # code -1 is the last
+
+
+def heads_of(hashes: Hashes) -> Bytes:
     """What each row leaves, shape (n, WIDTH); zeros where it names no request."""
-    out = np.zeros((len(requests.codes), WIDTH), dtype=np.uint8)
-    there = np.flatnonzero(requests.codes >= 0)
+    out = np.zeros((len(hashes), WIDTH), dtype=np.uint8)
+    there = np.flatnonzero(hashes)
     if len(there):
-        hashes = hash_texts(list(requests.values))[:, 0][requests.codes[there]]
         out[there, :4] = MAGIC
-        out[there, 4:] = hashes.astype("<u8").view(np.uint8).reshape(-1, 8)
+        out[there, 4:] = hashes[there].astype("<u8").view(np.uint8).reshape(-1, 8)
     return out
 
 

@@ -226,12 +226,12 @@ def test_losses_follow_corrections_and_merge_in_any_order():
     other.add(judged(keys[:200], a[:200], 1 - true[:200], weight=-1))
     half = losses_of(judged(keys[:200], a[:200], true[:200]))
     half.merge(RequestErrors.from_bytes(other.to_bytes(), LOSS))
-    assert list(half.more) == ["brier", "log_loss", "worth"]
-    assert all(np.allclose(half.more[name], whole.more[name]) for name in whole.more) and np.array_equal(half.rows, whole.rows)
+    assert list(half.sums) == ["error", "brier", "log_loss", "worth"]
+    assert all(np.allclose(half.sums[name], whole.sums[name]) for name in whole.sums) and np.array_equal(half.rows, whole.rows)
     without = Schema((), (), "binary", "1", parts={"request_errors": {"pane_ms": 60_000, "requests": 5000}})
     old = RequestErrors.empty(without)
     old.add(judged(keys, a, true))
-    assert np.isnan(RequestErrors.from_bytes(old.to_bytes(), LOSS).more["brier"]).all(), "kept before the loss was asked for"
+    assert np.isnan(RequestErrors.from_bytes(old.to_bytes(), LOSS).sums["brier"]).all(), "kept before the loss was asked for"
     assert paired_requests(RequestErrors.from_bytes(old.to_bytes(), LOSS), whole, 0, False, "brier") == Piece()
 
 
@@ -262,7 +262,7 @@ def test_what_can_be_paired_is_said_where_it_cannot():
     positive = ", positive_label: '1'"
     with pytest.raises(ConfigError) as refused:
         parse_config(text.format("binary", "brier", "", positive), "c")
-    assert "with pair_by brier, log_loss, mse and value" in str(refused.value)
+    assert "with pair_by brier, log_loss, mse, value, latency, error_share and the model's `numbers`" in str(refused.value)
     with pytest.raises(ConfigError) as other:
         parse_config(text.format("binary", "mse", ", pair_by: r", positive), "c")
     assert "a model of task binary has no mse" in str(other.value)

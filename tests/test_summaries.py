@@ -43,6 +43,8 @@ INPUT_OPTIONS: dict[str, dict[str, Any]] = {
     "sample": {"rows": 20, "mask": ["d"]},
     "score_cells": {},
     "class_cells": {},
+    "number_moments": {"numbers": ["n", "other"]},
+    "request_numbers": {"pane_ms": 20_000, "requests": 30, "numbers": ["error_share", "latency", "n"]},
     "numbers": {},
     "outliers": {"quantile": 0.9},
     "worst_rows": {"rows": 5, "mask": ["d"]},
@@ -101,6 +103,7 @@ def some_columns(rng: np.random.Generator, n: int) -> Columns:
         },
         ids=rng.integers(0, 2**63, (n, 2)).astype(np.uint64),
         ts_ms=rng.integers(1_700_000_000_000, 1_700_000_060_000, n),
+        requests=rng.integers(0, 2**64, 200, dtype=np.uint64)[rng.integers(0, 200, n)] * (rng.random(n) < 0.9),
     )
 
 
@@ -321,7 +324,7 @@ STORED_MOST = {
     "PerformanceSummary quantile": 3 * 2_000, "PerformanceSummary none": 3 * 120_000, "score_spread": 82_000, "sample": 20 * 120,
     "score_cells": 100_000, "class_cells": 3 * 12_600, "numbers": 16_030, "outliers": 17, "worst_rows": 5 * 120,
     "worst_segments": 28 * 4_000, "multivariate": 44 + 8 * 8 * 9 + 2 * 4_096 + 48 * 5, "rules": 24 * 3 + 20_000, "label_spread": 164_000,
-    "error_cells": 24 * 400, "worst_errors": 69_000, "request_errors": 32 * 30, "errors": 4_000,
+    "error_cells": 24 * 400, "worst_errors": 69_000, "request_errors": 32 * 30, "request_numbers": 48 * 30, "number_moments": 2 * 40 + 60, "errors": 4_000,
 }  # fmt: skip
 
 

@@ -8,9 +8,17 @@ from typing import Any
 from detectors.compare import MEANS
 from detectors.trace import ERROR_TASKS
 from monitor.config.lines import Path
+from monitor.config.suggest import nearest
+from monitor.decode.settings import NUMBER_FIELDS
 
 OF_ANY_TASK = ("latency", "error_share")
+PAIRED = ("error", "accuracy")  # by ts too
 METRICS = ("error", "accuracy", "value", *(name for names in MEANS.values() for name in names))  # not every task has them
+
+
+def needs_labels(metric: str) -> bool:
+    """Whether it is known of labelled rows alone; else it is of OF_ANY_TASK or one of the model's `numbers`."""
+    return metric in METRICS
 
 
 def compare_subject(champion: str, challenger: str, metric: str) -> str:
@@ -60,7 +68,12 @@ def compare_problems(model: dict[str, Any], path: Path) -> Iterator[tuple[Path, 
         allowed = [*OF_ANY_TASK, *(["error"] if task in ERROR_TASKS else [])]
         allowed += ["accuracy", "value"] if task in ERROR_TASKS and task != "regression" else []
         allowed += MEANS.get(task, ())
-        if metric in METRICS and metric not in allowed:
+        numbers = model.get("numbers")
+        named = [n for n in numbers if isinstance(n, str)] if isinstance(numbers, list) else list(NUMBER_FIELDS)
+        if isinstance(metric, str) and metric not in (*METRICS, *OF_ANY_TASK, *named):
+            fix = f"{nearest(metric, [*allowed, *named])}; other fields of the events are metrics once the model's `numbers` name them"
+            yield (*path, "compare", i, "metric"), f"there is no metric {metric!r}", fix
+        elif metric in METRICS and metric not in allowed:
             yield (*path, "compare", i, "metric"), f"a model of task {task} has no {metric}", f"allowed: {', '.join(allowed)}"
         elif metric == "value" and not worth and not wanted.get("values"):
             fix = "write values: {predicted label: {true label: worth}}, or the model's performance.value"

@@ -8,8 +8,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 from sqlalchemy import URL, make_url
 
+from detectors.losses import LOSSES
 from monitor.config.alert_rules import FlappingSettings, InhibitSettings, RouteSettings, RuleSettings, ScheduleSettings
 from monitor.config.calibration import CalibrationSettings
+from monitor.config.compare import OF_ANY_TASK, PAIRED, needs_labels
 from monitor.config.digests import DigestSettings
 from monitor.config.secret import read_secret, resolve
 from monitor.config.section import Name, Section
@@ -189,15 +191,12 @@ class CompareSettings(Section):
     """Two versions of a model. mode: shadow where both get every request, canary where each gets its own.
 
     pair_by: the key of the event's `segment` that holds the request's id; without it, rows of the same ts are pairs.
-    pairs: requests whose errors a pane keeps for it, of each version.
+    pairs: requests of which a pane keeps the metric for it, of each version. metric: see monitor/config/compare.py.
     """
 
     champion: str = Field(min_length=1)
     challenger: str = Field(min_length=1)
-    metric: Literal[
-        "error", "accuracy", "value", "latency", "error_share", "brier", "log_loss", "mse", "subset_accuracy", "jaccard",
-        "hamming_loss", "ndcg_at_k", "map_at_k", "mrr", "pinball", "crps",
-    ] = "error"  # fmt: skip
+    metric: Name = "error"
     mode: Literal["canary", "shadow"] = "canary"
     values: dict[str, dict[str, float]] = {}
     alpha: float = Field(0.05, gt=0.0, lt=0.5)
@@ -213,10 +212,15 @@ class CompareSettings(Section):
             raise ValueError("champion and challenger must be two versions")
         if self.values and self.metric != "value":
             raise ValueError("values (predicted label: {true label: worth}) go with metric: value")
-        pairs = ("error", "accuracy", *(() if self.pair_by is None else ("brier", "log_loss", "mse", "value")))
-        if self.mode == "shadow" and self.metric not in pairs:
-            more = "" if self.pair_by is not None else ", and with pair_by brier, log_loss, mse and value"
-            raise ValueError(f"mode: shadow compares metric {', '.join(pairs)} pair by pair{more}; write mode: canary for others")
+        of_rows = (
+            self.metric in PAIRED if self.pair_by is None else self.metric in (*PAIRED, *LOSSES) or not needs_labels(self.metric)
+        )
+        if self.mode == "shadow" and not of_rows:
+            more = f"{', '.join((*LOSSES, *OF_ANY_TASK))} and the model's `numbers`"
+            raise ValueError(
+                f"mode: shadow compares metric {' and '.join(PAIRED)} pair by pair, and with pair_by {more}; write "
+                f"{'pair_by or ' if self.pair_by is None else ''}mode: canary for others"
+            )
         return self
 
 
