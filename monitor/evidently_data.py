@@ -1,6 +1,6 @@
 """Samples of rows as Evidently's data sets. Imported only in the process of a slow detector.
 
-Features keep their names, texts too where the sample has them; predictions are the columns `prediction` (label) and `score`, labels
+Features keep their names, texts too where the sample has them, and their descriptors have those of their aliases; predictions are the columns `prediction` (label) and `score`, labels
 `target`. Metrics that compare the two see only the rows whose label has come. What is left to be told of the others:
 
     multiclass   a column of probabilities for each class, where the sample has them and no other label has come
@@ -21,6 +21,7 @@ import numpy as np
 from detectors.columns import Columns, Schema
 from detectors.sample import EMBEDDING
 from monitor.evidently_names import OF_TWO_CLASSES
+from monitor.evidently_texts import Described
 
 FAR = 1_000_000  # the place of a relevant item that a list lacks
 TASKS = {"classification": ("binary", "multiclass"), "regression": ("regression", "quantile")}  # of metrics that need labels
@@ -38,18 +39,19 @@ class Samples:
     schema: Schema
     rows: tuple[Columns, Columns | None]
     labels: tuple[list[Any], list[Any]] = field(default_factory=lambda: ([], []))
+    texts: tuple[Described, Described] = (Described(), Described())  # their descriptors, row by row
 
     def plain(self, without: set[str] | frozenset[str] = frozenset()) -> list[Any]:
         """Of all rows, without some of their texts."""
         out: list[Any] = []
-        for side in self.rows:
+        for side, texts in zip(self.rows, self.texts, strict=True):
             kept = None if side is None else replace(side, raw={f: c for f, c in side.raw.items() if f not in without})
-            out.append(None if kept is None else _dataset(kept, self.schema))
+            out.append(None if kept is None else _dataset(kept, self.schema, texts))
         return out
 
     def groups(self, column: str, most: int) -> Iterator[tuple[str, Samples]]:
         """The rows of each value of a feature, of kind category or of few numbers, or of the prediction. Raises Refused."""
-        found = [None if side is None else _values(side, column) for side in self.rows]
+        found = [None if side is None else _values(side, t, column) for side, t in zip(self.rows, self.texts, strict=True)]
         mine = found[0]
         if mine is None:
             raise Refused(f"the sample has no feature {column!r} to group by")
@@ -57,8 +59,9 @@ class Samples:
         if len(values) > most:
             raise Refused(f"{column} has {len(values)} values, more than {most} groups")
         for value in values:
-            rows, labels = zip(*(_of_value(*side, value) for side in zip(self.rows, self.labels, found, strict=True)), strict=True)
-            yield value, Samples(self.schema, (rows[0], rows[1]), (labels[0], labels[1]))
+            sides = zip(self.rows, self.labels, self.texts, found, strict=True)
+            rows, labels, texts = zip(*(_of_value(*side, value) for side in sides), strict=True)
+            yield value, replace(self, rows=(rows[0], rows[1]), labels=(labels[0], labels[1]), texts=(texts[0], texts[1]))
 
     def labelled(self, metric: str, room: str) -> list[Any]:
         """Of the rows that have a label. The reference is left out where it was built without any."""
@@ -106,27 +109,31 @@ class Samples:
         return out
 
 
-def _values(rows: Columns, column: str) -> list[str | None] | None:
-    if column in rows.numeric:
-        return [None if v != v else f"{v:g}" for v in rows.numeric[column].tolist()]
+def _values(rows: Columns, texts: Described, column: str) -> list[str | None] | None:
+    numbers = {**rows.numeric, **texts.numeric}
+    if column in numbers:
+        return [None if v != v else f"{v:g}" for v in numbers[column].tolist()]
+    if column in texts.categorical:
+        return [None if v is None or v != v else str(v) for v in texts.categorical[column].tolist()]
     found = rows.label if column == "prediction" else rows.categorical.get(column)
     return None if found is None else found.to_list()
 
 
 def _of_value(
-    rows: Columns | None, labels: list[Any], found: list[str | None] | None, value: str
-) -> tuple[Columns | None, list[Any]]:  # fmt: skip
+    rows: Columns | None, labels: list[Any], texts: Described, found: list[str | None] | None, value: str
+) -> tuple[Columns | None, list[Any], Described]:  # fmt: skip
     there = [] if found is None else [i for i, other in enumerate(found) if other == value]
     if rows is None or not there:
-        return None, []
-    return rows.take(np.array(there, dtype=np.int64)), [labels[i] for i in there] if labels else []
+        return None, [], Described()
+    index = np.array(there, dtype=np.int64)
+    return rows.take(index), [labels[i] for i in there] if labels else [], texts.take(index)
 
 
 def _none_came(rows: Columns) -> str:
     return f"no label of the window's {rows.rows} sampled rows has come"
 
 
-def _dataset(rows: Columns, schema: Schema, embedded: bool = False) -> Any:
+def _dataset(rows: Columns, schema: Schema, described: Described | None = None, embedded: bool = False) -> Any:
     """An Evidently data set. Columns without any value are left out: its statistics refuse them."""
     import pandas as pd
     from evidently import DataDefinition, Dataset
@@ -136,12 +143,15 @@ def _dataset(rows: Columns, schema: Schema, embedded: bool = False) -> Any:
     prose = {f: c.to_list() for f, c in rows.raw.items()}
     wide = rows.vectors[EMBEDDING] if embedded else np.empty((rows.rows, 0), dtype=np.float32)
     vectors = {f"{EMBEDDING}_{i}": wide[:, i].astype(np.float64) for i in range(wide.shape[1])}
-    data = pd.DataFrame({**numbers, **texts, **prose, **vectors}).dropna(axis="columns", how="all")
-    numeric, categorical, text = ([c for c in kind if c in data] for kind in (numbers, texts, prose))
+    own = described or Described()
+    data = pd.DataFrame({**numbers, **texts, **prose, **vectors, **own.values()}).dropna(axis="columns", how="all")
+    numeric, categorical, text, counts, flags = (
+        [c for c in kind if c in data] for kind in (numbers, texts, prose, own.numeric, own.categorical)
+    )
     descriptors = [c for c in numeric if schema.kinds.get(c.rpartition(".")[0]) == "text"]
     definition = DataDefinition(
-        numerical_columns=numeric, categorical_columns=categorical, text_columns=text, numerical_descriptors=descriptors,
-        embeddings={EMBEDDING: list(vectors)} if vectors else None,
+        numerical_columns=numeric, categorical_columns=categorical, text_columns=text, numerical_descriptors=[*descriptors, *counts],
+        categorical_descriptors=flags, embeddings={EMBEDDING: list(vectors)} if vectors else None,
     )  # fmt: skip
     return Dataset.from_pandas(data, data_definition=definition)
 

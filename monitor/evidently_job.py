@@ -7,21 +7,24 @@ from __future__ import annotations
 
 import math
 import os
-import re
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+
 from detectors.columns import Columns, Schema
-from detectors.sample import EMBEDDING
+from detectors.sample import EMBEDDING, PART, TEXT_CHARS
 from detectors.score import Score
 from monitor.evidently_data import TASKS, Refused, Samples
 from monitor.evidently_names import EMBEDDINGS, LABELLED, TRAINED
+from monitor.evidently_numbers import MOST, numbered, score_name
+from monitor.evidently_texts import described
 
 os.environ["DO_NOT_TRACK"] = "1"  # no usage telemetry
 SUBJECT = "evidently"
 GROUPS = "GroupBy"
 SMALL = 1000  # rows of a reference under which Evidently bootstraps the classifier of embeddings
-MOST = 1000  # numbers of one metric or preset
 _ITEMS = "needs features of the items, and events carry items by their names alone"
 # what no window has
 REFUSED = {
@@ -31,29 +34,37 @@ REFUSED = {
     "ScoreDistribution": "needs a score of each item, and events carry their order alone",
     "RecCasesTable": "is a table of single users to look at, without a number of the window",
 }
-TEXT_SCORE = "evidently.drift_score"
 
 
-def score_metrics(samples: Samples, wanted: list[dict[str, Any]], name: str) -> list[Score]:
-    """The scores of each metric or preset; one that fails has the value NaN, and its reason.
+def score_metrics(
+    samples: Samples, wanted: list[dict[str, Any]], name: str, descriptors: list[dict[str, Any]] | None = None
+) -> list[Score]:
+    """The scores of each metric or preset; one that fails has the value NaN, and its reason. descriptors: of texts, which are
+    columns to them.
 
     A score is named by its metric, with the parts of its value: evidently_category_count_share. Where that name is taken
     already (a preset's three kinds of correlation), the first of the metric's arguments that tells them apart follows it.
     """
     out: dict[tuple[str, str], Score] = {}
+    if descriptors:
+        window, reference = samples.rows
+        samples = replace(samples, texts=(described(window, descriptors, "window"), described(reference, descriptors, "reference")))
     rows = samples.rows[0].rows
     for entry in wanted:
         metric, options = entry["metric"], entry.get("options", {})
         subject = str(options.get("column", SUBJECT))
         try:
             results, left_out = _results(samples, metric, options)
-            found = _numbered(results, metric, subject, set(out))
+            found = numbered(results, metric, subject, set(out))
         except Exception as error:  # noqa: BLE001  one metric that fails is no reason to lose the others
             reason = str(error) if isinstance(error, Refused) else f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
             out[subject, score_name(metric)] = Score(subject, score_name(metric), math.nan, rows, name, {"reason": reason})
             continue
         for key, value in found.items():
-            out[key] = Score(*key, value, rows, name, {"left_out": left_out} if left_out else {})
+            evidence: dict[str, object] = {"left_out": left_out} if left_out else {}
+            if key[0] in samples.texts[0].values() and (cut := _cut(samples)):
+                evidence["cut_texts"] = cut
+            out[key] = Score(*key, value, rows, name, evidence)
     return list(out.values())
 
 
@@ -74,14 +85,34 @@ def _results(samples: Samples, metric: str, options: dict[str, Any]) -> tuple[li
         return _of_embeddings(samples, made), []
     if options.get("embeddings"):
         return Report([made]).run(*samples.embedded(metric)).dict()["metrics"], []
-    named = {value for value in options.values() if isinstance(value, str)}
+    named = {v for value in options.values() for v in (value if isinstance(value, list) else [value]) if isinstance(v, str)}
+    failed = {alias: reason for side in samples.texts for alias, reason in side.failed.items()}
+    for alias in sorted(named & set(failed)):
+        raise Refused(f"{alias}: {failed[alias]}")
+    lost = [] if named & _columns(samples) else [f"{alias}: {reason}" for alias, reason in sorted(failed.items())]
     texts = set(samples.rows[0].raw) - named
     try:
-        return Report([made]).run(*samples.plain()).dict()["metrics"], []
+        return Report([made]).run(*samples.plain()).dict()["metrics"], lost
     except Exception:
         if not texts:
             raise
-        return Report([made]).run(*samples.plain(texts)).dict()["metrics"], sorted(texts)
+        return Report([made]).run(*samples.plain(texts)).dict()["metrics"], sorted(texts) + lost
+
+
+def _columns(samples: Samples) -> set[str]:
+    rows = samples.rows[0]
+    return {*rows.numeric, *rows.categorical, *rows.numbers, *rows.raw, *samples.texts[0].values()}
+
+
+def _cut(samples: Samples) -> int:
+    """The window's rows that have a text as long as the sample keeps texts, so that their descriptors may be of a part of it."""
+    rows = samples.rows[0]
+    most = int(samples.schema.parts.get(PART, {}).get("text_chars", TEXT_CHARS))
+    cut = np.zeros(rows.rows, dtype=np.bool_)
+    for column in rows.raw.values():
+        long = np.array([len(text) >= most for text in column.values] + [False])
+        cut |= long[column.codes]
+    return int(cut.sum())
 
 
 def _of_groups(samples: Samples, options: dict[str, Any]) -> tuple[list[dict[str, Any]], list[str]]:
@@ -156,98 +187,6 @@ def _argument(value: Any) -> Any:
 def _room(kind: type) -> str:
     """The module of Evidently that a metric or preset is in."""
     return kind.__module__.rsplit(".", 1)[-1]
-
-
-def _numbered(
-    results: list[dict[str, Any]], metric: str, subject: str, taken: set[tuple[str, str]]
-) -> dict[tuple[str, str], float]:  # fmt: skip
-    """Subject and name -> value, of all the numbers in the results."""
-    out: dict[tuple[str, str], float] = {}
-    first: dict[tuple[str, str], dict[str, Any]] = {}
-    for result in results:
-        config = result.get("config", {})
-        own = str(config.get("column", subject))
-        base = score_name(str(config.get("type", metric)).rsplit(":", 1)[-1])
-        if len(results) == 1:
-            base = score_name(metric)
-        if "label" in config:  # of a group
-            base = f"{base}_{_plain(config['label'])}"
-        numbers = _numbers(base, _at_k(result["value"], config))
-        if any((own, key) in taken or (own, key) in out for key, _ in numbers):
-            before = first.get((own, base), {})
-            told = next((v for k, v in config.items() if k not in ("type", "tests", "column") and v != before.get(k)), len(out))
-            numbers = [(key.replace(base, f"{base}_{_plain(told)}", 1), value) for key, value in numbers]
-        first.setdefault((own, base), config)
-        out |= {(own, key): value for key, value in numbers}
-    if len(out) > MOST:
-        raise Refused(f"{metric} gives {len(out)} numbers, more than {MOST}: name metrics of single columns")
-    return out
-
-
-def _at_k(value: Any, config: dict[str, Any]) -> Any:
-    """Of a table of metrics at 1, 2, ...: the one at the metric's k, or the last one."""
-    if "k" in config and isinstance(value, dict) and {"rank", "value"} == set(value):
-        values = list(value["value"].values())
-        return values[min(int(config["k"]), len(values)) - 1] if values else {}
-    return value
-
-
-def score_texts(window: Columns, reference: Columns | None, features: list[str], name: str) -> list[Score]:
-    """How well a classifier tells the window's texts from the reference's (ROC AUC): Evidently's drift of text content.
-
-    The limit is 0.55, or, where the reference has 1,000 texts or fewer, what random scores reach in one of twenty draws.
-    """
-    import pandas as pd
-    from evidently.legacy.calculations.stattests.registry import get_stattest
-    from evidently.legacy.core import ColumnType
-
-    out = []
-    for feature in features:
-        sides = []
-        for rows in (reference, window):
-            column = None if rows is None else rows.raw.get(feature)
-            sides.append(pd.Series([] if column is None else column.to_list(), dtype=object).dropna())
-        before, after = sides
-        if before.empty or after.empty:
-            side = (
-                "reference holds no texts: build it anew, with `sample: {texts: [...]}`" if before.empty else "window has no texts"
-            )
-            out.append(Score(feature, TEXT_SCORE, math.nan, len(after), name, {"reason": f"the {side}"}))
-            continue
-        test = get_stattest(before, after, ColumnType.Text, None)
-        try:
-            found = test(before, after, ColumnType.Text, None)
-        except ValueError as error:  # too few texts, or none with a word in common
-            out.append(Score(feature, TEXT_SCORE, math.nan, len(after), name, {"reason": f"{test.name}: {error}"}))
-            continue
-        evidence: dict[str, object] = {"test": test.name, "drifted": bool(found.drifted), "texts": f"{len(before)}, {len(after)}"}
-        out.append(Score(feature, TEXT_SCORE, float(found.drift_score), len(after), name, evidence))
-    return out
-
-
-def score_name(metric: str) -> str:
-    """The score's name of a metric: ValueDrift is evidently_value_drift."""
-    return "evidently_" + re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", metric).lower()
-
-
-def _numbers(name: str, value: Any) -> list[tuple[str, float]]:
-    """The numbers in a metric's value, each with its name."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return [(name, float(value))]
-    if isinstance(value, dict):
-        if isinstance(value.get("y"), dict) and isinstance(value.get("x"), dict):  # a distribution
-            value = {f"{x:.4g}" if isinstance(x, float) else x: value["y"][i] for i, x in value["x"].items()}
-        if isinstance(value.get("value"), dict) and isinstance(value.get("column_name"), dict):  # a table of columns
-            kinds, columns = value.get("kind", {}), value["column_name"]
-            value = {
-                "_".join(str(part) for part in (kinds.get(i, ""), columns.get(i, i)) if part): v for i, v in value["value"].items()
-            }
-        return [pair for key, item in value.items() for pair in _numbers(f"{name}_{_plain(key)}", item)]
-    return []
-
-
-def _plain(key: Any) -> str:
-    return re.sub(r"[^A-Za-z0-9_.-]+", "_", str(key).removeprefix("ColumnType."))
 
 
 def write_report(schema: Schema, window: Columns, reference: Columns | None, path: str) -> None:

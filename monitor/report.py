@@ -38,7 +38,7 @@ def make_report(cfg: Config, store: Any, name: str, at: str, version: str | None
     path = Path(out or f"{name}-{begun}.html").resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     job = job_of(model, profile, sample, inputs.rows, Wanted("report", {"out": str(path)}))
-    answer = SlowRunner(store, limits_of(cfg)).run(job)
+    (answer,) = SlowRunner(store, limits_of(cfg)).run(job)
     if "error" in answer:
         raise RuntimeError(f"{name}, window {begun}: no report: {answer['error']}")
     rows = "no sample of rows: the reference was built before `sample` was in the config"

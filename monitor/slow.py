@@ -1,7 +1,7 @@
 """Slow detectors: what looks at a window's sample of rows, in a process of its own, off the data loop.
 
     1. find published windows with a sample that lack results, newest first
-    2. run each wanted detector in a child with limits on time and memory (slow_worker.py)
+    2. run the wanted detectors in children with limits on time and memory, one for those that need the same packages (slow_worker.py)
     3. in one transaction under the model's lock: keep the results as the state `slow:START`, and mark the window stale
 
 The publisher then makes the window anew, with these scores among the others: judged, alerted and revised as they are.
@@ -20,13 +20,14 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select
 
+from detectors import frame
 from detectors.dle import PART as LOSS
 from detectors.fits import TRUTH
 from detectors.formulas import FORMULAS
@@ -40,7 +41,7 @@ from monitor.model import Model
 from monitor.panes import Pane
 from monitor.samples import panes_of
 from monitor.slow_scores import STATE
-from monitor.slow_worker import Job
+from monitor.slow_worker import DETECTORS, Job
 from monitor.stale import mark
 from monitor.store.sample_labels import labels_of
 from monitor.store.schema import model_state, window
@@ -101,7 +102,8 @@ def wanted_of(settings: ModelSettings, profile: Profile | None) -> list[Wanted]:
         for labelled in (False, True):
             metrics = [m.model_dump() for m in settings.evidently if is_labelled(m.metric, m.options) is labelled]
             if metrics:
-                out.append(Wanted("evidently", {"metrics": metrics}, labelled))
+                described = [] if labelled else [d.model_dump() for d in settings.evidently_descriptors]
+                out.append(Wanted("evidently", {"metrics": metrics} | ({"descriptors": described} if described else {}), labelled))
     return out
 
 
@@ -159,9 +161,7 @@ class SlowRunner:
         out: list[list[Any]] = []
         labelled_rows = self._labelled(model, start_ms)
         for version, sample, count in samples:
-            for entry in wanted:
-                labels = self._labels(model, sample) if entry.labelled else []
-                answer = self.run(job_of(model, profile, sample, count, entry, labels))
+            for entry, answer in self._answers(model, profile, sample, count, wanted):
                 if "error" in answer:
                     log_event(
                         logger, logging.WARNING, "slow_failed", model=model.name, window_start_ms=start_ms,
@@ -171,6 +171,18 @@ class SlowRunner:
                     answer = {"scores": [[subject, name, None, count, {"reason": f"{entry.detector}: {answer['error']}"}]]}
                 out += [[version, *score, entry.labelled] for score in answer["scores"]]
         return {"rows": rows, "labelled_rows": labelled_rows, "reference": profile.name, "scores": out}
+
+    def _answers(
+        self, model: Model, profile: Profile, sample: RowSample, rows: int, wanted: list[Wanted]
+    ) -> Iterator[tuple[Wanted, dict[str, Any]]]:
+        """What each detector found in one sample. Those that need the same packages run in one child."""
+        together: dict[tuple[str, ...], list[Wanted]] = {}
+        for entry in wanted:
+            together.setdefault(DETECTORS[entry.detector][1], []).append(entry)
+        for entries in together.values():
+            labels = [self._labels(model, sample) if entry.labelled else [] for entry in entries]
+            jobs = [job_of(model, profile, sample, rows, entry, of) for entry, of in zip(entries, labels, strict=True)]
+            yield from zip(entries, self.run(*jobs), strict=True)
 
     def _labelled(self, model: Model, start_ms: int) -> int:
         c = window.c
@@ -182,10 +194,11 @@ class SlowRunner:
         wait_ms = self._store.label_wait_ms.get(model.name, NO_LIMIT_MS)
         return labels_of(self._store, sample.kept.ids, wait_ms, model.schema)
 
-    def run(self, job: bytes) -> dict[str, Any]:
-        """One job in a child of its own: its answer, or {"error": reason}."""
+    def run(self, *jobs: bytes) -> list[dict[str, Any]]:
+        """Jobs in a child of their own, with the time of all of them: their answers, or {"error": reason}."""
         limits = self._limits
-        command = [sys.executable, "-m", "monitor.slow_worker", str(limits.memory_bytes), str(math.ceil(limits.timeout_s))]
+        timeout_s = limits.timeout_s * len(jobs)
+        command = [sys.executable, "-m", "monitor.slow_worker", str(limits.memory_bytes), str(math.ceil(timeout_s))]
         root = str(Path(__file__).resolve().parents[1])
         child = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=root,
@@ -193,16 +206,17 @@ class SlowRunner:
         )  # fmt: skip
         self._child = child
         try:
-            out, _ = child.communicate(job, timeout=limits.timeout_s)
+            out, _ = child.communicate(frame.join(list(jobs)), timeout=timeout_s)
         except subprocess.TimeoutExpired:
             child.kill()
             child.communicate()
-            return {"error": f"took longer than slow.timeout ({limits.timeout_s:g} s)"}
+            return [{"error": f"took longer than slow.timeout ({limits.timeout_s:g} s)"}] * len(jobs)
         finally:
             self._child = None
         if child.returncode != 0:
-            return {"error": f"its process ended with {child.returncode}: it used more than slow.memory or slow.timeout allows"}
-        found: dict[str, Any] = json.loads(out)
+            reason = f"its process ended with {child.returncode}: it used more than slow.memory or slow.timeout allows"
+            return [{"error": reason}] * len(jobs)
+        found: list[dict[str, Any]] = json.loads(out)
         return found
 
     def _keep(self, model: str, start_ms: int, results: dict[str, Any]) -> bool:

@@ -1,9 +1,11 @@
-"""The child process of a slow detector: one job on standard input, its scores as JSON on standard output.
+"""The child process of slow detectors: jobs on standard input, their scores as JSON on standard output.
+
+Jobs whose detectors need the same packages share a child: importing them takes longer than most jobs.
 
 It runs with limits on memory and CPU time that it sets on itself, without the parent's environment, store or secrets.
 What goes wrong in it is its own end: the parent tells the reason.
 
-    {"scores": [[subject, name, value, rows, evidence], ...]}   or   {"error": "..."}
+    [{"scores": [[subject, name, value, rows, evidence], ...]}   or   {"error": "..."}, ...]
 """
 
 from __future__ import annotations
@@ -113,7 +115,7 @@ def direct_loss(job: Job) -> list[Score]:
 
 def text_drift(job: Job) -> list[Score]:
     """The drift of texts as Evidently scores it by default."""
-    from monitor.evidently_job import score_texts
+    from monitor.evidently_texts import score_texts
 
     return score_texts(job.window, job.reference, job.options["features"], job.reference_name)
 
@@ -134,7 +136,7 @@ def evidently(job: Job) -> list[Score]:
     from monitor.evidently_job import score_metrics
 
     samples = Samples(job.schema, (job.window, job.reference), (job.labels, job.truth))
-    return score_metrics(samples, job.options["metrics"], job.reference_name)
+    return score_metrics(samples, job.options["metrics"], job.reference_name, job.options.get("descriptors"))
 
 
 def report(job: Job) -> list[Score]:
@@ -154,7 +156,7 @@ DETECTORS: dict[str, tuple[Callable[[Job], list[Score]], tuple[str, ...]]] = {
     "evidently": (evidently, ("evidently",)),
     "report": (report, ("evidently",)),
 }
-EXTRAS = {"sklearn": "estimate", "lightgbm": "estimate", "evidently": "report"}
+EXTRAS = {"lightgbm": "driftd[estimate]"}  # of those that do not come with driftd
 
 OVER_MEMORY = "needs more memory than slow.memory allows"
 NO_MEMORY = ("failed to map segment", "Cannot allocate memory")  # how the loader of shared objects says it
@@ -174,7 +176,7 @@ def run(data: bytes) -> dict[str, Any]:
         function, needs = DETECTORS[job.detector]
         for package in needs:
             if importlib.util.find_spec(package) is None:
-                return {"error": f"{package} is not installed: pip install 'driftd[{EXTRAS[package]}]'"}
+                return {"error": f"{package} is not installed: pip install '{EXTRAS.get(package, 'driftd')}'"}
         scores = function(job)
     except MemoryError:
         return {"error": OVER_MEMORY}
@@ -189,7 +191,7 @@ def main() -> None:
     limit(int(sys.argv[1]), int(sys.argv[2]))
     out = sys.stdout.buffer
     sys.stdout = sys.stderr  # what libraries print is no answer
-    out.write(json.dumps(run(sys.stdin.buffer.read()), default=str).encode())
+    out.write(json.dumps([run(job) for job in frame.split(sys.stdin.buffer.read())], default=str).encode())
     out.flush()
 
 

@@ -193,10 +193,10 @@ def test_slow_detectors_have_limits_and_a_bound_on_how_far_back_they_look():
     cfg = parse_config("models: [{name: m}]\nslow: {every: 5s, timeout: 30s, memory: 1GB, windows: 3}\n", "c")
     assert (cfg.slow.every_ms, cfg.slow.timeout_ms, cfg.slow.memory, cfg.slow.windows) == (5000, 30_000, 10**9, 3)
     found = problems(
-        "models: [{name: m, evidently: [{metric: value drift}], sample: {rows: 1}, multivariate: {mnd: [features]}}]\n"
+        "models: [{name: m, evidently: [{metric: value drift}], evidently_descriptors: [{descriptor: text length}], sample: {rows: 1}, multivariate: {mnd: [features]}}]\n"
     )
     assert set(path for _, path in found) == {
-        "models[0].evidently[0].metric", "models[0].sample.rows", "models[0].multivariate.mnd",
+        "models[0].evidently[0].metric", "models[0].evidently_descriptors[0].descriptor", "models[0].sample.rows", "models[0].multivariate.mnd",
     }  # fmt: skip
 
 

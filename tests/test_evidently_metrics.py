@@ -9,13 +9,11 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from click.testing import CliRunner
 from sklearn.metrics import f1_score, log_loss, ndcg_score, r2_score, roc_auc_score
 
 from detectors.columns import DictColumn, Schema
 from detectors.ragged import Ragged
 from detectors.sample import RowSample
-from monitor.cli import main
 from monitor.config import ConfigError, parse_config
 from monitor.evidently_data import TASKS, Samples
 from monitor.evidently_job import REFUSED, score_metrics
@@ -23,10 +21,9 @@ from monitor.evidently_names import CLASSES, EMBEDDINGS, LABELLED, OF_TWO_CLASSE
 from monitor.parts import parts_of
 from monitor.store import open_store
 from monitor.store.schema import score
-from tests.test_slow import plain
+from tests.slow_world import START_MS, build, plain, replayed, write_config
 
 pytestmark = pytest.mark.timeout(600)  # children import heavy packages, seconds each on a busy machine
-START_MS = 1_767_225_600_000
 OPTIONS = {
     "CategoryCount": {"column": "town", "category": "x"}, "InListValueCount": {"column": "town", "values": ["x"]},
     "OutListValueCount": {"column": "town", "values": ["x"]}, "InRangeValueCount": {"column": "a", "left": -1, "right": 1},
@@ -292,28 +289,32 @@ def test_a_config_says_where_a_metric_of_embeddings_cannot_be():
     assert parts_of(kept)["sample"]["vectors"] == ["embedding"]
 
 
-CONFIG = """
-store: {{url: "sqlite:///{folder}/d.db"}}
-sources: [{{name: f, type: http, carries: both}}]
-models:
-  - name: m
-    task: ranking
-    top_k: 3
-    features: {{a: numeric}}
-    embedding: {{dim: 3}}
-    window: {{size: 1h}}
-    labels: {{wait: 9d}}
-    sample: {{rows: 1000, keep: 9d}}
-    columns: {{prediction.items: items}}
-    evidently:
-      - {{metric: NDCG, options: {{k: 3}}}}
-      - {{metric: RecallTopK, options: {{k: 3}}}}
-      - {{metric: Novelty, options: {{k: 3}}}}
-      - {{metric: EmbeddingsDrift, options: {{embeddings_name: embedding, drift_method: {{method: DistanceDriftMethod, options: {{bootstrap: false}}}}}}}}
+RANKING = """
+name: m
+task: ranking
+top_k: 3
+features: {a: numeric, comment: text}
+embedding: {dim: 3}
+window: {size: 1h}
+labels: {wait: 9d}
+sample: {rows: 1000, keep: 9d, texts: [comment], text_chars: 20}
+columns: {prediction.items: items}
+evidently_descriptors:
+  - {descriptor: TextLength, options: {column_name: comment, alias: length}}
+  - {descriptor: Contains, options: {column_name: comment, items: [late]}}
+  - {descriptor: Sentiment, options: {column_name: comment}}
+evidently:
+  - {metric: NDCG, options: {k: 3}}
+  - {metric: RecallTopK, options: {k: 3}}
+  - {metric: Novelty, options: {k: 3}}
+  - {metric: EmbeddingsDrift, options: {embeddings_name: embedding, drift_method: {method: DistanceDriftMethod, options: {bootstrap: false}}}}
+  - {metric: MeanValue, options: {column: length}}
+  - {metric: CategoryCount, options: {column: comment.contains, category: true}}
+  - {metric: MeanValue, options: {column: comment.sentiment}}
 """
 
 
-def test_lists_and_embeddings_go_from_events_and_a_reference_through_a_child_to_scores(tmp_path):
+def test_lists_embeddings_and_texts_go_from_events_and_a_reference_through_a_child_to_scores(tmp_path):
     """The sample holds all rows: Evidently's metrics equal those that all labelled rows have."""
     rng = np.random.default_rng(7)
 
@@ -323,32 +324,29 @@ def test_lists_and_embeddings_go_from_events_and_a_reference_through_a_child_to_
         return pd.DataFrame({
             "event_id": [f"e{i}" for i in range(n)], "ts": START_MS + np.arange(n), "a": rng.normal(size=n), "items": items,
             "embedding": rng.normal(moved, 1, (n, 3)).tolist(), "label": [list(label) for label in labels],
+            "comment": rng.choice(["late", "on time", "late again, and the parcel was open"], n),
         })  # fmt: skip
 
-    (tmp_path / "c.yaml").write_text(CONFIG.format(folder=tmp_path))
-    config = ["-c", str(tmp_path / "c.yaml")]
+    config = write_config(tmp_path, RANKING)
     reference, window = table(200, 0.0), table(150, 1.0)
-    reference.drop(columns=["event_id", "ts"]).to_parquet(tmp_path / "r.parquet")
-    window.drop(columns="label").to_parquet(tmp_path / "e.parquet")
-    came = [
-        {"event_id": e, "label": v, "label_ts": START_MS + 5_000} for e, v in zip(window["event_id"], window["label"], strict=True)
-    ]
-    (tmp_path / "l.jsonl").write_text("".join(json.dumps(row) + "\n" for row in came[:120]))
-    for command in (
-        ["reference", "build", *config, "--model", "m", "--from", str(tmp_path / "r.parquet")],
-        ["replay", str(tmp_path / "e.parquet"), *config, "--labels", str(tmp_path / "l.jsonl"), "--slow"],
-    ):
-        assert (done := CliRunner().invoke(main, command)).exit_code == 0, done.output
+    build(tmp_path, config, reference)
+    replayed(tmp_path, config, window, window[["event_id", "label"]][:120].assign(label_ts=START_MS + 5_000))
     store = open_store(f"sqlite:///{tmp_path}/d.db", read_only=True)
     try:
-        found = {(r["subject"], r["score"]): r for r in store.rows(score.select().where(score.c.segment == ""))}
+        got = {(r["subject"], r["score"]): r for r in store.rows(score.select().where(score.c.segment == ""))}
     finally:
         store.close()
-    ours = {name: found["performance", name]["value"] for name in ("ndcg_at_k", "recall_at_k")}
-    assert found["performance", "ndcg_at_k"]["rows"] == 120
-    assert found["evidently", "evidently_ndcg"]["value"] == pytest.approx(ours["ndcg_at_k"], rel=1e-9)
-    assert found["evidently", "evidently_recall_top_k"]["value"] == pytest.approx(ours["recall_at_k"], rel=1e-9)
-    assert found["evidently", "evidently_novelty"]["value"] > 0
+    ours = {name: got["performance", name]["value"] for name in ("ndcg_at_k", "recall_at_k")}
+    assert got["performance", "ndcg_at_k"]["rows"] == 120
+    assert got["evidently", "evidently_ndcg"]["value"] == pytest.approx(ours["ndcg_at_k"], rel=1e-9)
+    assert got["evidently", "evidently_recall_top_k"]["value"] == pytest.approx(ours["recall_at_k"], rel=1e-9)
+    assert got["evidently", "evidently_novelty"]["value"] > 0
     means = [np.array(t["embedding"].tolist()).mean(axis=0) for t in (reference, window)]
     moved = np.linalg.norm(means[0] - means[1])
-    assert found["evidently", "evidently_embeddings_drift"]["value"] == pytest.approx(moved, rel=1e-5)
+    assert got["evidently", "evidently_embeddings_drift"]["value"] == pytest.approx(moved, rel=1e-5)
+    length = got["length", "evidently_mean_value"]
+    assert length["value"] == pytest.approx(window["comment"].str[:20].str.len().mean())
+    late = got["comment.contains", "evidently_category_count_count"]["value"]
+    assert late == window["comment"].str.contains("late").sum()
+    lacking = got["comment.sentiment", "evidently_mean_value"]
+    assert lacking["value"] is None and "nltk.downloader" in json.loads(lacking["evidence"])["reason"]

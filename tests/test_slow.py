@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from sklearn.metrics import f1_score, roc_auc_score
 
 from detectors import frame
-from detectors.columns import Columns, DictColumn, Schema
+from detectors.columns import DictColumn, Schema
 from detectors.dle import LossModel, estimate_losses, fit_loss, window_errors
 from detectors.domain import compare
 from detectors.weighted import score_weighted
@@ -27,26 +27,25 @@ from monitor.slow_worker import Job, run
 from monitor.store import open_store
 from monitor.store.sample_labels import labels_of
 from monitor.store.schema import model_state, score
+from tests.slow_world import START_MS, build, found, plain, replayed, write_config
 
 pytestmark = pytest.mark.timeout(600)  # children import heavy packages, seconds each on a busy machine
-START_MS = 1_767_225_600_000
-CONFIG = """
-store: {{url: "sqlite:///{folder}/d.db"}}
-sources: [{{name: f, type: http, carries: both}}]
-models:
-  - name: m
-    task: binary
-    positive_label: "1"
-    features: {{a: numeric, hidden_salary: numeric, town: category}}
-    window: {{size: 1h}}
-    min_rows: 100
-    sample: {{rows: 400, mask: [{mask}], keep: 1d}}
-    multivariate: {{domain_classifier: true}}
-    evidently:
-      - {{metric: ValueDrift, options: {{column: a}}}}
-      - {{metric: DriftedColumnsCount}}
-      - {{metric: NoSuchThing}}
-    thresholds: {{domain_auc: {{breach: 0.7}}}}
+BINARY = """
+name: m
+task: binary
+positive_label: "1"
+features: {a: numeric, hidden_salary: numeric, town: category}
+window: {size: 1h}
+min_rows: 100
+sample: {rows: 400, mask: [hidden_salary], keep: 1d}
+"""
+MODEL = f"""{BINARY}
+multivariate: {{domain_classifier: true}}
+evidently:
+  - {{metric: ValueDrift, options: {{column: a}}}}
+  - {{metric: DriftedColumnsCount}}
+  - {{metric: NoSuchThing}}
+thresholds: {{domain_auc: {{breach: 0.7}}}}
 """
 
 
@@ -65,26 +64,13 @@ def world(tmp_path_factory):
     """A reference, a calm hour and an hour whose feature a has moved, replayed with slow detectors."""
     folder = tmp_path_factory.mktemp("slow")
     rng = np.random.default_rng(0)
-    (folder / "c.yaml").write_text(CONFIG.format(folder=folder, mask="hidden_salary"))
-    rows(rng, 3000).drop(columns=["event_id", "ts"]).to_parquet(folder / "reference.parquet")
+    config = write_config(folder, MODEL)
+    build(folder, config, rows(rng, 3000))
     calm, moved = rows(rng, 900), rows(rng, 900, shift=1.5, start=900)
-    pd.concat([calm, moved]).drop(columns="label").to_parquet(folder / "events.parquet")
-    config = str(folder / "c.yaml")
-    built = CliRunner().invoke(
-        main, ["reference", "build", "-c", config, "--model", "m", "--from", str(folder / "reference.parquet")]
-    )
-    assert built.exit_code == 0, built.output
-    done = CliRunner().invoke(main, ["replay", str(folder / "events.parquet"), "-c", config, "--slow"])
-    assert done.exit_code == 0, done.output
+    replayed(folder, config, pd.concat([calm, moved]))
     store = open_store(f"sqlite:///{folder}/d.db")
     yield folder, store
     store.close()
-
-
-def found(store, subject, name):
-    return store.rows(
-        score.select().where(score.c.subject == subject, score.c.score == name).order_by(score.c.window_start_ms)
-    )  # fmt: skip
 
 
 def test_results_join_their_window_as_a_revision_judged_like_any_other(world):
@@ -126,15 +112,12 @@ def test_evidentlys_metrics_are_scores_equal_to_its_own(world):
 
 
 TEXTS = """
-store: {{url: "sqlite:///{folder}/t.db"}}
-sources: [{{name: f, type: http, carries: both}}]
-models:
-  - name: t
-    features: {{a: numeric, town: category, comment: text}}
-    window: {{size: 1h}}
-    sample: {{rows: 1200, texts: [comment], text_chars: 60}}
-    profile: evidently
-    profile_scores: [t_test, TVD]
+name: m
+features: {a: numeric, town: category, comment: text}
+window: {size: 1h}
+sample: {rows: 1200, texts: [comment], text_chars: 60}
+profile: evidently
+profile_scores: [t_test, TVD]
 """
 WORDS = np.array("late parcel driver polite refund broken window price cheap quality colour garden summer winter".split())
 
@@ -161,20 +144,15 @@ def test_the_drift_of_texts_is_evidentlys_own_of_the_kept_ones(tmp_path):
 
     from detectors.formulas.evidently_tests import total_variation
     from detectors.sample import RowSample
-    from monitor.evidently_job import score_texts
+    from monitor.evidently_texts import score_texts
     from tests.replayed import sample_of
 
     rng = np.random.default_rng(2)
-    (tmp_path / "c.yaml").write_text(TEXTS.format(folder=tmp_path))
-    spoken(rng, 1500, 0.0).drop(columns=["event_id", "ts"]).to_parquet(tmp_path / "r.parquet")
-    spoken(rng, 700, 3.0).to_parquet(tmp_path / "e.parquet")
-    config = str(tmp_path / "c.yaml")
-    build = ["reference", "build", "-c", config, "--model", "t", "--from", str(tmp_path / "r.parquet")]
-    for command in (build, ["replay", str(tmp_path / "e.parquet"), "-c", config, "--slow"]):
-        done = CliRunner().invoke(main, command)
-        assert done.exit_code == 0, done.output
-    store = open_store(f"sqlite:///{tmp_path}/t.db")
-    model = build_models(load_config(tmp_path / "c.yaml"), store)["t"]
+    config = write_config(tmp_path, TEXTS)
+    build(tmp_path, config, spoken(rng, 1500, 0.0))
+    replayed(tmp_path, config, spoken(rng, 700, 3.0))
+    store = open_store(f"sqlite:///{tmp_path}/d.db")
+    model = build_models(load_config(tmp_path / "c.yaml"), store)["m"]
     before = RowSample.from_bytes(model.profile_named(model.active_profile).extras["sample"], model.schema).kept
     after = sample_of(store, model, START_MS)
     assert (before.rows, after.rows) == (1200, 700) and max(map(len, after.raw["comment"].values)) == 60
@@ -200,20 +178,11 @@ def test_the_drift_of_texts_is_evidentlys_own_of_the_kept_ones(tmp_path):
 def test_metrics_of_labels_follow_the_labels_that_come(tmp_path):
     """Through the whole path: computed anew when another label comes, left out while they are of fewer labels."""
     table = rows(np.random.default_rng(4), 300)
-    text = CONFIG.format(folder=tmp_path, mask="hidden_salary").replace("    multivariate: {domain_classifier: true}\n", "")
-    (tmp_path / "c.yaml").write_text(text.split("    evidently:")[0] + "    evidently: [{metric: Accuracy}]\n")
-    config = ["-c", str(tmp_path / "c.yaml")]
-    table.drop(columns=["event_id", "ts"]).to_parquet(tmp_path / "reference.parquet")
-    table.drop(columns="label").to_parquet(tmp_path / "e.parquet")
+    config = write_config(tmp_path, f"{BINARY}evidently: [{{metric: Accuracy}}]\n")
+    build(tmp_path, config, table)
     came = table[["event_id", "label"]].assign(label_ts=START_MS + 3_700_000)
-    came[:100].to_json(tmp_path / "first.jsonl", orient="records", lines=True)
     rest = pd.concat([came[100:], came[:1].assign(label="0" if came["label"][0] == "1" else "1", label_ts=START_MS + 3_800_000)])
-    rest.to_json(tmp_path / "l.jsonl", orient="records", lines=True)
-    for command in (
-        ["reference", "build", *config, "--model", "m", "--from", str(tmp_path / "reference.parquet")],
-        ["replay", str(tmp_path / "e.parquet"), *config, "--labels", str(tmp_path / "first.jsonl"), "--slow"],
-    ):
-        assert (done := CliRunner().invoke(main, command)).exit_code == 0, done.output
+    replayed(tmp_path, config, table, came[:100])
     right = (table["prediction.label"] == table["label"]).to_numpy()
     store = open_store(f"sqlite:///{tmp_path}/d.db")
     try:
@@ -221,12 +190,7 @@ def test_metrics_of_labels_follow_the_labels_that_come(tmp_path):
         assert first["value"] == pytest.approx(right[:100].mean())
     finally:
         store.close()
-    other = table[-1:].drop(columns="label").assign(event_id="other", ts=START_MS + 7_300_000)
-    other.to_parquet(tmp_path / "again.parquet")
-    done = CliRunner().invoke(
-        main, ["replay", str(tmp_path / "again.parquet"), *config, "--labels", str(tmp_path / "l.jsonl"), "--slow"]
-    )
-    assert done.exit_code == 0, done.output
+    replayed(tmp_path, config, table[-1:].assign(event_id="other", ts=START_MS + 7_300_000), rest)
     store = open_store(f"sqlite:///{tmp_path}/d.db")
     try:
         last = found(store, "evidently", "evidently_accuracy")[0]
@@ -239,7 +203,8 @@ def test_labels_are_found_by_the_rows_hashes(store_url):
     store = open_store(store_url)
     try:
         store.migrate()
-        cfg = parse_config(f"store: {{url: '{store_url}'}}\n" + CONFIG.split("\n", 2)[2].format(mask=""), "c")
+        known = 'models: [{name: m, task: binary, positive_label: "1", sample: {rows: 400}}]'
+        cfg = parse_config(f"store: {{url: '{store_url}'}}\n{known}\n", "c")
         store.label_wait_ms = {"m": 10_000}
         models = build_models(cfg, store)
         ids = [f"e{i}" for i in range(6)]
@@ -295,26 +260,12 @@ def test_dle_goes_from_the_reference_through_a_child_to_scores_with_bands_and_ga
             "prediction.score": x, "label": x + rng.normal(size=n) * x,
         })  # fmt: skip
 
-    (tmp_path / "c.yaml").write_text(
-        f"store: {{url: 'sqlite:///{tmp_path}/d.db'}}\n"
-        "models: [{name: m, task: regression, features: {x: numeric}, window: {size: 1h}, sample: {rows: 500}, labels: {wait: 9d}}]\n"
+    config = write_config(
+        tmp_path, "{name: m, task: regression, features: {x: numeric}, window: {size: 1h}, sample: {rows: 500}, labels: {wait: 9d}}"
     )
-    reference = pd.concat([draw(2000, 0.0), draw(2000, 2.0)])
-    reference.drop(columns=["event_id", "ts"]).to_parquet(tmp_path / "r.parquet")
     window = draw(1000, 2.0)
-    window.drop(columns="label").to_parquet(tmp_path / "e.parquet")
-    labels = [
-        {"event_id": e, "label": v, "label_ts": START_MS + 7_200_000}
-        for e, v in zip(window["event_id"], window["label"], strict=True)
-    ]
-    (tmp_path / "l.jsonl").write_text("".join(json.dumps(row) + "\n" for row in labels))
-    config = ["-c", str(tmp_path / "c.yaml")]
-    built = CliRunner().invoke(main, ["reference", "build", *config, "--model", "m", "--from", str(tmp_path / "r.parquet")])
-    assert built.exit_code == 0 and "not estimated" not in built.output, built.output
-    done = CliRunner().invoke(
-        main, ["replay", str(tmp_path / "e.parquet"), *config, "--labels", str(tmp_path / "l.jsonl"), "--slow"]
-    )
-    assert done.exit_code == 0, done.output
+    assert "not estimated" not in build(tmp_path, config, pd.concat([draw(2000, 0.0), draw(2000, 2.0)]))
+    replayed(tmp_path, config, window, window[["event_id", "label"]].assign(label_ts=START_MS + 7_200_000))
     store = open_store(f"sqlite:///{tmp_path}/d.db", read_only=True)
     rows_ = store.rows(score.select().where(score.c.subject.in_(("estimated_performance", "performance"))))
     store.close()
@@ -330,13 +281,10 @@ def test_dle_goes_from_the_reference_through_a_child_to_scores_with_bands_and_ga
 
 
 def test_a_regression_reference_says_why_nothing_can_be_estimated(tmp_path):
-    (tmp_path / "c.yaml").write_text(f"store: {{url: 'sqlite:///{tmp_path}/d.db'}}\nmodels: [{{name: m, task: regression}}]\n")
     rng = np.random.default_rng(0)
     data = pd.DataFrame({"a": rng.normal(size=400), "prediction.score": rng.normal(size=400), "label": rng.normal(size=400)})
-    data.to_parquet(tmp_path / "r.parquet")
-    command = ["reference", "build", "-c", str(tmp_path / "c.yaml"), "--model", "m", "--from", str(tmp_path / "r.parquet")]
-    built = CliRunner().invoke(main, command)
-    assert built.exit_code == 0 and "not estimated: the model keeps no sample of rows" in built.output, built.output
+    said = build(tmp_path, write_config(tmp_path, "{name: m, task: regression}"), data)
+    assert "not estimated: the model keeps no sample of rows" in said
 
 
 @pytest.mark.parametrize(
@@ -407,16 +355,6 @@ def test_slow_detectors_without_a_sample_are_refused():
     with pytest.raises(ConfigError) as caught:
         parse_config("models: [{name: m, multivariate: {domain_classifier: true}, evidently: [{metric: ValueDrift}]}]", "c")
     assert {p.path for p in caught.value.problems} == {"models[0].multivariate.domain_classifier", "models[0].evidently"}
-
-
-def plain(numeric, score_, label=None, categorical=None):
-    n = len(score_)
-    return Columns(
-        rows=n, numeric={k: np.asarray(v, dtype=float) for k, v in numeric.items()},
-        categorical={k: DictColumn.from_list(list(v)) for k, v in (categorical or {}).items()},
-        score=np.asarray(score_, dtype=float), label=DictColumn.from_list(list(label if label is not None else [None] * n)),
-        latency_ms=np.full(n, np.nan), error=np.zeros(n, dtype=bool),
-    )  # fmt: skip
 
 
 def test_the_domain_classifier_finds_what_nannymls_finds_and_nothing_where_nothing_is():

@@ -10,12 +10,12 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from detectors.columns import TASKS
-from detectors.sample import ROWS
 from monitor.config.calibration import calibration_problems
 from monitor.config.channels import channel_problems
 from monitor.config.compare import compare_problems, request_keys, segment_names
 from monitor.config.concept import concept_problems
 from monitor.config.cross_alerts import rule_problems
+from monitor.config.evidently import evidently_problems
 from monitor.config.expressions import expression_problems
 from monitor.config.lines import Path
 from monitor.config.model import DAEMON
@@ -27,9 +27,7 @@ from monitor.config.suggest import nearest as _nearest
 from monitor.config.template import QUERY_FIELDS, unknown_fields
 from monitor.config.units import parse_duration
 from monitor.decode.settings import NUMBER_FIELDS
-from monitor.evidently_names import vectors_of
 
-SAMPLED_NUMBERS = 4_000_000  # of the embeddings of one sample of rows: 16 MB a pane and version
 Found = Iterator[tuple[Path, str, str]]  # path, what is wrong, what to do
 
 FILE_FIELDS = ("event_id", "ts", "version", "prediction.label", "prediction.score", "prediction.value", "latency_ms",
@@ -223,7 +221,7 @@ def _model(model: dict[str, Any], path: Path) -> Found:
                 yield where, f"there is no feature {name!r} of kind text", _nearest(str(name), kept)
             elif name in _list(sample.get("mask")):
                 yield where, f"{name!r} is in the mask too", "take it out of one of them: what is masked is not kept"
-    yield from _embeddings(model, path)
+    yield from evidently_problems(model, path)
     yield from statistics_problems(model, path)
     yield from profile_problems(model, path)
     columns = model.get("columns")
@@ -236,21 +234,6 @@ def _model(model: dict[str, Any], path: Path) -> Found:
     for name in columns if isinstance(columns, dict) else ():
         if name not in allowed and not name.startswith(("features.", "prediction.probabilities.")):
             yield (*path, "columns", name), f"there is no field {name!r} of an event", _nearest(name, allowed)
-
-
-def _embeddings(model: dict[str, Any], path: Path) -> Found:
-    """Metrics of Evidently that look at embeddings: the model must have one, and its sample hold it."""
-    declared, sample = model.get("embedding"), model.get("sample")
-    dim = declared.get("dim") if isinstance(declared, dict) else None
-    rows = sample.get("rows", ROWS) if isinstance(sample, dict) else None
-    for i, entry in enumerate(_list(model.get("evidently"))):
-        metric, options = (entry.get("metric"), entry.get("options", {})) if isinstance(entry, dict) else (None, {})
-        if isinstance(metric, str) and isinstance(options, dict) and "embedding" in vectors_of(metric, options):
-            if declared is None:
-                yield (*path, "evidently", i), f"{metric} is of embeddings, and the model has none", "write embedding: {dim: N}"
-            elif isinstance(dim, int) and isinstance(rows, int) and rows * dim > SAMPLED_NUMBERS:
-                fix = f"write sample: {{rows: {max(10, SAMPLED_NUMBERS // dim)}}}"
-                yield (*path, "sample", "rows"), f"{rows} embeddings of {dim} numbers are more than {SAMPLED_NUMBERS} numbers", fix
 
 
 def _alerts(alerts: dict[str, Any], models: list[Any]) -> Found:

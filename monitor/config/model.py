@@ -157,6 +157,13 @@ class EvidentlySettings(Section):
     options: dict[str, Any] = {}
 
 
+class DescriptorSettings(Section):
+    """One of Evidently's descriptors of texts (evidently.descriptors), with its arguments."""
+
+    descriptor: Annotated[str, Field(pattern=r"^[A-Z][A-Za-z0-9]{0,99}$")]
+    options: dict[str, Any] = {}
+
+
 class SlowSettings(Section):
     """Of detectors that run off the data loop, each in a process of its own."""
 
@@ -325,6 +332,7 @@ class ModelSettings(Section):
     profile: Literal["evidently", "nannyml", "whylogs", "alibi", "sagemaker", "azure", "scouter", "frouros"] | None = None
     profile_scores: Annotated[list[str], Field(max_length=50)] = []
     evidently: Annotated[list[EvidentlySettings], Field(max_length=50)] = []
+    evidently_descriptors: Annotated[list[DescriptorSettings], Field(max_length=50)] = []
     statistics: StatisticsSettings = StatisticsSettings.model_validate({})
     concept: ConceptSettings = ConceptSettings.model_validate({})
     compare: Annotated[list[CompareSettings], Field(max_length=20)] = []

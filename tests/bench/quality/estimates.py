@@ -18,8 +18,8 @@ from rich.table import Table
 from detectors.cbpe import BAND
 from detectors.columns import Columns, DictColumn, Outcomes, Schema
 from detectors.dle import estimate_losses, fit_loss, window_errors
+from tests.slow_world import plain
 from tests.test_estimated import BINARY, estimate, reference_of
-from tests.test_slow import plain
 
 SAMPLE = 1000
 Row = tuple[str, str, float, float, float, float]  # data set, metric, ours, theirs, ours in band, theirs in band
