@@ -74,7 +74,7 @@ class CategoryPair:
     def bin_shares(self) -> tuple[Floats, Floats]:
         return shares(self.bins[0]), shares(self.bins[1])
 
-    @property
+    @cached_property
     def by_value(self) -> tuple[Ints, Ints]:
         """Rows of both sides by value, or, where one has values without names, by all the hashes that are kept of them."""
         if self.unknown or (self.reference.rest is None and self.current.rest is None):

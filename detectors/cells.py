@@ -5,12 +5,13 @@ A summary counts in the reference's grid or in cells of its own; `aligned` bring
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from detectors.columns import Bools, Floats, Ints
+from detectors.columns import Floats, Ints
 
 OFF = 1e-6  # of a cell's width: how far the mean of its values may be from its least one, where all are that one
 ROUNDING = 1e-9  # of the sum of many equal values
@@ -44,34 +45,43 @@ class Cells:
         upto = np.cumsum(self.counts)
         total = int(upto[-1]) if len(upto) else 0
         if total == 0:
-            return [float("nan")] * len(levels)
-        rank = np.asarray(levels) * (total - 1)
-        whole = np.floor(rank)
-        below, above = self._order(upto, np.stack([whole, np.ceil(rank)]), low, high)
-        found: list[float] = np.where(rank == whole, below, below + (rank - whole) * (above - below)).tolist()
-        return found
+            return [math.nan] * len(levels)
+        places = [level * (total - 1) for level in levels]
+        ranks = sorted({around for place in places for around in (math.floor(place), math.ceil(place))})
+        value = dict(zip(ranks, self._orders(upto, ranks, low, high), strict=True))
+        out = []
+        for place in places:
+            whole = math.floor(place)
+            below = value[whole]
+            out.append(below if place == whole else below + (place - whole) * (value[whole + 1] - below))
+        return out
 
     def is_atom(self, i: int) -> bool:
         """Whether all rows of a cell are its least value, as far as the rounding of their sum lets that be seen."""
-        return bool(self._atoms(np.array([i]))[0])
+        return _all_least(self.edges.item(i), self.edges.item(i + 1), self.counts.item(i), self.sums.item(i))
 
-    def _atoms(self, at: Ints) -> Bools:
-        left, rows = self.edges[at], self.counts[at]
-        with np.errstate(invalid="ignore", over="ignore"):
-            there, width = rows * left, self.edges[at + 1] - left
-            allowed = np.minimum(ROUNDING * np.abs(there), np.where(np.isfinite(width), OFF * rows * width, np.inf))
-            found: Bools = (rows > 0) & np.isfinite(left) & (np.abs(self.sums[at] - there) <= allowed)
-        return found
-
-    def _order(self, upto: Ints, ranks: Floats, low: float, high: float) -> Floats:
-        """The values of these ranks, the least is 0; any shape."""
+    def _orders(self, upto: Ints, ranks: Sequence[int], low: float, high: float) -> Iterator[float]:
+        """The values of these ranks, the least is 0. upto: the cumulated counts."""
         last = len(self.counts) - 1
-        at = np.minimum(np.searchsorted(upto, ranks, side="right"), last)
-        rows, left = self.counts[at], np.clip(self.edges[at], low, high)
-        right = np.maximum(np.minimum(self.edges[at + 1], high), left)
-        inside = (ranks - (upto[at] - rows) + 0.5) / np.maximum(rows, 1)
-        with np.errstate(over="ignore", invalid="ignore"):
-            within = left + np.minimum(inside, 1.0) * (right - left)
-        alone = np.clip(self.sums[at], left, right)
-        found = np.where((rows == 1) & (at > 0) & (at < last), alone, within)
-        return np.where(self._atoms(at), left, found)
+        at = np.minimum(upto.searchsorted(ranks, side="right"), last)
+        cells = (side.tolist() for side in (at, upto[at], self.counts[at], self.edges[at], self.edges[at + 1], self.sums[at]))
+        for rank, i, end, rows, least, beyond, total in zip(ranks, *cells, strict=True):
+            left = min(max(least, low), high)
+            if _all_least(least, beyond, rows, total):
+                yield left
+                continue
+            right = max(min(beyond, high), left)
+            if rows == 1 and 0 < i < last:
+                yield min(max(total, left), right)
+            else:
+                inside = (rank - (end - rows) + 0.5) / max(rows, 1)
+                yield left + min(inside, 1.0) * (right - left)
+
+
+def _all_least(left: float, right: float, rows: int, total: float) -> bool:
+    """Whether all rows of a cell are its least value: their sum says so, as far as its rounding lets that be seen."""
+    if not rows or not math.isfinite(left):
+        return False
+    there, width = rows * left, right - left
+    allowed = min(ROUNDING * abs(there), OFF * rows * width) if math.isfinite(width) else ROUNDING * abs(there)
+    return abs(total - there) <= allowed

@@ -27,8 +27,8 @@ def decile_starts(reference: Ints, groups: int = 10) -> Ints:
     if total == 0 or len(reference) <= groups:
         return np.arange(len(reference))
     upto = np.cumsum(reference)
-    cuts = np.unique(np.searchsorted(upto, np.arange(1, groups) * (total / groups), side="left") + 1)
-    return np.concatenate([[0], cuts[cuts < len(reference)]])
+    cuts = upto.searchsorted(np.arange(1, groups) * (total / groups), side="left") + 1
+    return np.array([0, *sorted({cut for cut in cuts.tolist() if cut < len(reference)})])
 
 
 def psi(p: Floats, q: Floats) -> float:

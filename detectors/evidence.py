@@ -18,19 +18,20 @@ TEXT_CHARS = 60  # of a category's name
 
 def moved(pair: Pair) -> dict[str, object]:
     """The bins that moved most, and the figures that go with them."""
-    p, q = pair.bin_shares
-    change = np.abs(q - p)
-    order = [int(i) for i in np.argsort(-change, kind="stable")[:SHOWN] if p[i] or q[i]]
+    before, after = (side.tolist() for side in pair.bin_shares)
+    change = [abs(now - then) for then, now in zip(before, after, strict=True)]
+    widest = np.argsort(-np.array(change), kind="stable")[:SHOWN].tolist()
+    order = [i for i in widest if before[i] or after[i]]
     if isinstance(pair, CategoryPair):
-        names = {i: name[:TEXT_CHARS] for i, name in pair.names(order).items()}
+        kind, names = "category", {i: name[:TEXT_CHARS] for i, name in pair.names(order).items()}
     else:
-        names = {i: range_of(pair, i) for i in order}
-    kind = "category" if isinstance(pair, CategoryPair) else "range"
+        kind, names = "range", ranges_of(pair, order)
+    shown = {i: (round(before[i], 4), round(after[i], 4)) for i in sorted(order)}
     out: dict[str, object] = {
-        "moved": [{kind: names[i], **_shares(p[i], q[i])} for i in order[:TOP] if change[i] > 0],
-        "cells": [names[i] for i in sorted(order)],
-        "reference_shares": [round(float(p[i]), 4) for i in sorted(order)],
-        "current_shares": [round(float(q[i]), 4) for i in sorted(order)],
+        "moved": [{kind: names[i], "before": shown[i][0], "after": shown[i][1]} for i in order[:TOP] if change[i] > 0],
+        "cells": [names[i] for i in shown],
+        "reference_shares": [then for then, _ in shown.values()],
+        "current_shares": [now for _, now in shown.values()],
     }
     if isinstance(pair, CategoryPair):
         if pair.folded:
@@ -38,28 +39,26 @@ def moved(pair: Pair) -> dict[str, object]:
         if pair.fresh:
             out["new"] = [name[:TEXT_CHARS] for name in pair.fresh[:TOP]]
     else:
-        before, after = pair.moments
-        out["mean"], out["std"] = _figures(before.mean, after.mean), _figures(before.std, after.std)
+        r, c = pair.moments
+        out["mean"], out["std"] = _figures(r.mean, c.mean), _figures(r.std, c.std)
     seen = pair.n + pair.missing[0], pair.m + pair.missing[1]
     if any(pair.missing):
         out["missing"] = _figures(*(lost / rows if rows else math.nan for lost, rows in zip(pair.missing, seen, strict=True)))
     return out
 
 
-def range_of(pair: NumericPair, i: int) -> str:
-    """The values of bin i in words: "< 2", "2 to 3.5", ">= 3.5", or "= 2" for a single value."""
+def ranges_of(pair: NumericPair, bins: list[int]) -> dict[int, str]:
+    """The values of each of these bins in words: "< 2", "2 to 3.5", ">= 3.5", or "= 2" for a single value."""
     starts = pair.bin_starts
-    low = float(pair.ref.edges[starts[i]])
-    high = float(pair.ref.edges[starts[i + 1] if i + 1 < len(starts) else -1])
-    if pair.discrete and pair.bins[0][i]:
-        return f"= {low:.6g}"
+    edges: list[float] = [*pair.ref.edges[starts].tolist(), float(pair.ref.edges[-1])]
+    single = (pair.bins[0] > 0).tolist() if pair.discrete else [False] * len(starts)
+    return {i: f"= {edges[i]:.6g}" if single[i] else _range(edges[i], edges[i + 1]) for i in bins}
+
+
+def _range(low: float, high: float) -> str:
     if not math.isfinite(low):
         return f"< {high:.6g}" if math.isfinite(high) else "all"
     return f">= {low:.6g}" if not math.isfinite(high) else f"{low:.6g} to {high:.6g}"
-
-
-def _shares(before: float, after: float) -> dict[str, float]:
-    return {"before": round(float(before), 4), "after": round(float(after), 4)}
 
 
 def _figures(*values: float) -> list[float | None]:

@@ -86,15 +86,14 @@ def energy_bound(pair: NumericPair) -> float:
 def cramer_von_mises(pair: NumericPair) -> float:
     """nm / (n + m)^2 times the sum of (F - G)^2 over all rows of both (Anderson 1962)."""
     n, m = float(pair.n), float(pair.m)
-    held = pair.ref.counts + pair.cur.counts
-    return n * m / (n + m) ** 2 * float((held * _square_at_rows(pair)).sum())
+    return n * m / (n + m) ** 2 * float((pair.both * _square_at_rows(pair)).sum())
 
 
 def cramer_von_mises_bound(pair: NumericPair) -> float:
     n, m = float(pair.n), float(pair.m)
     least, most = _square_reach(pair)
     straight = _square_at_rows(pair)
-    held = pair.ref.counts + pair.cur.counts
+    held = pair.both
     open_cells = ~(pair.atoms | (held <= 1))
     return n * m / (n + m) ** 2 * float((held * np.maximum(most - straight, straight - least))[open_cells].sum())
 
@@ -119,7 +118,7 @@ def anderson_darling(pair: NumericPair) -> float:
 def anderson_darling_bound(pair: NumericPair) -> float:
     """From the least and greatest (F - G)^2 of each cell, the weight taken at its greatest; none for the outermost cells."""
     n, m, total = float(pair.n), float(pair.m), float(pair.n + pair.m)
-    held = pair.ref.counts + pair.cur.counts
+    held = pair.both
     upto = np.cumsum(held) / total
     before = upto - held / total
     h = np.clip(np.stack([before, upto]), 1.0 / total, 1.0 - 1.0 / total)
@@ -139,8 +138,8 @@ def gap_square(pair: NumericPair) -> Floats:
 
 def _square_at_rows(pair: NumericPair) -> Floats:
     """The mean of (F - G)^2 over the rows of each cell, after each row: h steps from a to b."""
-    a, step = pair.gap[:-1], np.diff(pair.gap)
-    h = np.maximum(1, pair.ref.counts + pair.cur.counts)
+    a, step = pair.gap[:-1], pair.steps
+    h = np.maximum(1, pair.both)
     mean = a * a + a * step * (h + 1) / h + step * step * (h + 1) * (2 * h + 1) / (6.0 * h * h)
     return np.where(pair.atoms, pair.gap[1:] ** 2, mean)
 
@@ -155,7 +154,7 @@ def _square_reach(pair: NumericPair) -> tuple[Floats, Floats]:
 def _anderson_darling_terms(pair: NumericPair) -> tuple[Floats, Floats]:
     """Summands of exact cells, and integrals of the others; shapes (k,), each 0 where the other holds."""
     total = float(pair.n + pair.m)
-    held = (pair.ref.counts + pair.cur.counts).astype(np.float64)
+    held = pair.both.astype(np.float64)
     upto = np.cumsum(held)
     single = pair.atoms | (held <= 1)
     middle = (pair.gap[:-1] + pair.gap[1:]) / 2.0
@@ -164,7 +163,7 @@ def _anderson_darling_terms(pair: NumericPair) -> tuple[Floats, Floats]:
         weight = rank * (total - rank) - total * held / 4.0
         exact = np.where(single & (weight > 0), held * middle * middle / weight, 0.0)
         h0, h1 = (upto - held) / total, upto / total
-        slope = np.diff(pair.gap) / (h1 - h0)
+        slope = pair.steps / (h1 - h0)
         start = pair.gap[:-1] - slope * h0  # F - G = start + slope H
         left = np.where(h0 > 0, start * start * np.log(h1 / h0), 0.0)
         right = np.where(h1 < 1.0 - 0.5 / total, (start + slope) ** 2 * np.log((1.0 - h0) / (1.0 - h1)), 0.0)

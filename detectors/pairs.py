@@ -88,6 +88,21 @@ class NumericPair:
         return out
 
     @cached_property
+    def upto(self) -> Ints:
+        """Rows of the reference up to the end of each cell, shape (k,)."""
+        return np.cumsum(self.ref.counts)
+
+    @cached_property
+    def both(self) -> Ints:
+        """Rows of both sides together by cell, shape (k,)."""
+        return self.ref.counts + self.cur.counts
+
+    @cached_property
+    def steps(self) -> Floats:
+        """What the gap rises by over each cell, shape (k,)."""
+        return np.asarray(self.gap[1:] - self.gap[:-1])
+
+    @cached_property
     def atoms(self) -> Bools:
         """Cells that are exact: all their values, of both sides, are the cell's least value. Shape (k,)."""
         exact: Bools = _exact(self.ref, self.exact_sums) & _exact(self.cur, self.exact_sums)

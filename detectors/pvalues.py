@@ -10,12 +10,14 @@ from functools import lru_cache
 
 import numpy as np
 
+from detectors.columns import Floats
 from detectors.kolmogorov import survival
 
 _SIGNIFICANCE = np.array([0.25, 0.1, 0.05, 0.025, 0.01, 0.005, 0.001])  # Scholz, Stephens 1987, table 1, as scipy extends it
 _B0 = np.array([0.675, 1.281, 1.645, 1.96, 2.326, 2.573, 3.085])
 _B1 = np.array([-0.245, 0.25, 0.678, 1.149, 1.822, 2.364, 3.615])
 _B2 = np.array([-0.105, -0.305, -0.362, -0.391, -0.396, -0.345, -0.154])
+_TERMS = np.arange(1.0, 51.0)  # of Kuiper's law
 EXACT_SUMS = 20_000  # pooled rows up to which Anderson-Darling's variance is summed term by term
 
 
@@ -29,7 +31,7 @@ def kuiper_p(distance: float, n: int, m: int) -> float:
     x = math.sqrt(float(n) * m / (n + m)) * distance
     if x < 0.4:
         return 1.0
-    squares = (np.arange(1, 51) * x) ** 2
+    squares = (_TERMS * x) ** 2
     fall = np.exp(-2.0 * squares)
     first = 2.0 * float(((4.0 * squares - 1.0) * fall).sum())
     second = float((squares / (x * x) * (4.0 * squares - 3.0) * fall).sum())
@@ -50,14 +52,22 @@ def cramer_von_mises_p(statistic: float, n: int, m: int) -> float:
 
 def _cramer_von_mises_limit(x: float) -> float:
     """Csörgő, Faraway 1996, equation 1.2: the limit's distribution function."""
-    from scipy.special import gammaln, kv
+    from scipy.special import kv
 
-    k = np.arange(0, 20)
-    y = (4.0 * k + 1.0) ** 2 / (16.0 * x)
-    logs = gammaln(k + 0.5) - gammaln(k + 1.0) - math.log(math.pi) * 1.5
+    squares, logs, roots = _cramer_von_mises_terms()
+    y = squares / (16.0 * x)
     with np.errstate(under="ignore"):
-        terms = np.exp(logs - y) * np.sqrt(4.0 * k + 1.0) * kv(0.25, y)
-    return float(np.clip(terms.sum() / math.sqrt(x), 0.0, 1.0))
+        terms = np.exp(logs - y) * roots * kv(0.25, y)
+    return min(max(float(terms.sum()) / math.sqrt(x), 0.0), 1.0)
+
+
+@lru_cache(maxsize=1)
+def _cramer_von_mises_terms() -> tuple[Floats, Floats, Floats]:
+    """Of the limit law, the parts that depend on nothing."""
+    from scipy.special import gammaln
+
+    k: Floats = np.arange(20.0, dtype=np.float64)
+    return (4.0 * k + 1.0) ** 2, gammaln(k + 0.5) - gammaln(k + 1.0) - math.log(math.pi) * 1.5, np.sqrt(4.0 * k + 1.0)
 
 
 @lru_cache(maxsize=4096)

@@ -15,7 +15,7 @@ from detectors.pairs import NumericPair, once
 @once
 def rank_biserial(pair: NumericPair) -> float:
     """In [-1, 1]; rows of one cell count as ties."""
-    below = np.cumsum(pair.ref.counts) - pair.ref.counts / 2.0
+    below = pair.upto - pair.ref.counts / 2.0
     return float(2.0 * (below @ pair.cur.counts) / (float(pair.n) * pair.m) - 1.0)
 
 
@@ -33,7 +33,7 @@ def mann_whitney_p(pair: NumericPair) -> float:
     """Two-sided, asymptotic, ties corrected, with the correction for continuity; as scipy.stats.mannwhitneyu has it."""
     n, m = float(pair.n), float(pair.m)
     total = n + m
-    ties = (pair.ref.counts + pair.cur.counts).astype(np.float64)
+    ties = pair.both.astype(np.float64)
     variance = n * m / 12.0 * (total + 1.0 - float((ties * ties * ties - ties).sum()) / (total * (total - 1.0)))
     if total < 2 or variance <= 0:
         return float("nan")

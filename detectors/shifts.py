@@ -52,9 +52,15 @@ def std_shift(pair: NumericPair) -> float:
 
 def median_shift(pair: NumericPair) -> float:
     """The change of the median, in standard deviations of the reference."""
-    r, c = pair.moments
-    before, after = pair.ref.quantile(0.5, r.low, r.high), pair.cur.quantile(0.5, c.low, c.high)
+    before, after = medians(pair)
     return (after - before) / pair.spread
+
+
+@once
+def medians(pair: NumericPair) -> tuple[float, float]:
+    """Of the reference and of the window."""
+    r, c = pair.moments
+    return pair.ref.quantile(0.5, r.low, r.high), pair.cur.quantile(0.5, c.low, c.high)
 
 
 def median_shift_bound(pair: NumericPair) -> float:

@@ -54,7 +54,9 @@ class Judged:
 
     def position(self) -> float:
         """How far out in units of the null: 0 its median, 1 its standard deviation; a series' own value."""
-        return self.out if self.table is None else (self.out - self.table.centre) / self.table.spread
+        if self.table is None:
+            return self.out
+        return (self.out - self.table.centre) / self.table.spread
 
     def probability(self) -> float:
         """Of a score as far out where nothing has changed; NaN where nothing can be said."""
@@ -70,8 +72,9 @@ class Judged:
         if self.settled or not math.isfinite(self.out):
             return math.nan
         if self.table is not None:
-            position = self.position() if past is None else float(past.position(np.array([self.position()]))[0])
-            return self.table.survival(self.table.centre + self.table.spread * position)
+            centre, spread = self.table.centre, self.table.spread
+            position = (self.out - centre) / spread
+            return self.table.survival(centre + spread * (position if past is None else past.position(position)))
         series = self.series
         if series is None or past is None:
             return math.nan
@@ -82,11 +85,12 @@ class Judged:
         """The value of the score that has this probability: where it would have alarmed. None where nothing can be said."""
         past = self.later if self.past is None and self.series is not None else self.past
         if self.table is not None:
-            position = (self.table.value_at(chance) - self.table.centre) / self.table.spread
+            centre, spread = self.table.centre, self.table.spread
+            position = (self.table.value_at(chance) - centre) / spread
             if past is not None:
-                position = float(past.value(np.array([position]))[0])
+                position = past.value(position)
             with suppress(*NUMERIC_ERRORS):
-                return _there(self.back(self.table.centre + self.table.spread * position))
+                return _there(self.back(centre + spread * position))
             return None
         series = self.series
         if series is None or past is None:

@@ -82,7 +82,7 @@ def _spoken_for(headline: Finding, by: list[Finding]) -> Finding:
     return Finding(score, worst.level, None, f"{worst.rule}{limit}")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Member:
     """A judged score in its family. windows: how many in a row the rules that listen want."""
 
@@ -92,26 +92,27 @@ class _Member:
     windows: int
     at_warn: bool  # a rule alarms at level warn already
     rho: float  # correlation of two windows in a row
+    chance: float  # of a streak as long as the rules want, all as far out as this window
 
 
 def findings(model: Model, items: list[Judged]) -> list[Finding]:
     """A finding for each judged score, in order."""
     hearing: dict[tuple[str, str], list[Rule]] = {}
-    members = [_member(model, item, hearing) for item in items]
+    listening = [r for r in model.policy.rules if r.hears_levels]
+    members = [_member(model, item, listening, hearing) for item in items]
     level = model.calibration.window_level(model.slide_ms)
     cutoffs: dict[bool, tuple[float, float]] = {}
     for listened in (True, False):
         family = [m for m in members if m.listened == listened and not m.item.alias]
-        chances = np.array([_streak(m) for m in family])
+        chances = np.array([m.chance for m in family])
         found = [cutoff(chances, at, model.calibration.correction) for at in (level, min(LOOSEST, WARN_TIMES * level))]
         cutoffs[listened] = found[0], found[1]
     return [_finding(m, *cutoffs[m.listened]) for m in members]
 
 
-def _member(model: Model, item: Judged, hearing: dict[tuple[str, str], list[Rule]]) -> _Member:
-    """hearing: the rules that hear a score of a segment, by both, whatever its subject."""
+def _member(model: Model, item: Judged, listening: list[Rule], hearing: dict[tuple[str, str], list[Rule]]) -> _Member:
+    """hearing: those of the rules listening that hear a score of a segment, by both, whatever its subject."""
     score, segment = item.score, item.group[1]
-    listening = [r for r in model.policy.rules if r.hears_levels]
     key = segment, score.name
     if key not in hearing:
         names = (score.name, HEADLINE) if score.name in SPOKEN_BY else (score.name,)
@@ -120,16 +121,16 @@ def _member(model: Model, item: Judged, hearing: dict[tuple[str, str], list[Rule
     overlap = (model.size_ms - model.slide_ms) / model.size_ms
     rho = correlation(item.reference_rows, score.rows, overlap) if item.reference_rows else overlap
     windows = min((1 if r.of_windows else r.for_windows for r in rules), default=1)
-    return _Member(item, item.probability(), bool(rules) or not listening, windows, any(r.level == "warn" for r in rules), rho)
+    single = item.probability()
+    waits = item.held and item.past is None and not item.settled  # it is looked at, and cannot alarm
+    chance = 1.0 if waits else _streak(single, windows, rho)
+    return _Member(item, single, bool(rules) or not listening, windows, any(r.level == "warn" for r in rules), rho, chance)
 
 
-def _streak(member: _Member) -> float:
-    """The chance of a streak as long as the rules want, all as far out as this window."""
-    if member.item.held and member.item.past is None and not member.item.settled:
-        return 1.0  # it is looked at, and cannot alarm
-    if math.isnan(member.probability) or member.windows <= 1:
-        return member.probability
-    return float(streak_probability(np.array([member.probability]), member.windows, member.rho)[0])
+def _streak(single: float, windows: int, rho: float) -> float:
+    if math.isnan(single) or windows <= 1:
+        return single
+    return float(streak_probability(np.array([single]), windows, rho)[0])
 
 
 def _finding(member: _Member, breach: float, warn: float) -> Finding:
@@ -143,9 +144,9 @@ def _finding(member: _Member, breach: float, warn: float) -> Finding:
     limit = item.limit(single_probability(breach, member.windows, member.rho))
     if item.settled or (math.isnan(member.probability) and not item.held):
         return Finding(item.score, "unsure", limit, f"{rule}: {item.settled or 'undefined'}")
-    chance = _streak(member)
+    chance = member.chance
     if item.held and chance > breach and item.effect >= item.floor:
-        later = float(streak_probability(np.array([item.later_probability()]), member.windows, member.rho)[0])
+        later = _streak(item.later_probability(), member.windows, member.rho)
         if later <= breach:
             return Finding(item.score, "unsure", limit, f"{rule}: {item.waits}")
     level = "ok"

@@ -233,13 +233,13 @@ def test_independent_rows_leave_the_closed_limits_alone_and_scatter_widens_them(
     rng = np.random.default_rng(4)
     starts = START_MS + np.arange(672) * HOUR_MS
     calm = learn(rng.standard_normal((672, 60)), starts).at(int(starts[-1]) + HOUR_MS)
-    four = np.full(60, 4.0)
-    assert np.abs(calm.value(four) - 4.0).mean() < 0.15
+    assert np.mean([abs(calm.of(i).value(4.0) - 4.0) for i in range(60)]) < 0.15
     wide = learn(3.0 * rng.standard_normal((672, 60)), starts).at(int(starts[-1]) + HOUR_MS)
-    assert np.abs(wide.value(four) / 12.0 - 1.0).max() < 0.35
-    assert np.allclose(wide.position(wide.value(four)), four)
+    for one in map(wide.of, range(60)):
+        assert one.value(4.0) == pytest.approx(12.0, rel=0.35)
+        assert one.position(one.value(4.0)) == pytest.approx(4.0)
     few = learn(3.0 * rng.standard_normal((LEAST_WINDOWS - 1, 5)), starts[: LEAST_WINDOWS - 1]).at(int(starts[-1]))
-    assert (few.value(four[:5]) == 4.0).all()
+    assert all(few.of(i).value(4.0) == few.of(i).position(4.0) == 4.0 for i in range(5))
 
 
 def test_hours_of_the_week_are_those_of_utc():

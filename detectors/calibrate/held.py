@@ -22,6 +22,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
+from typing import cast
 
 import numpy as np
 
@@ -46,12 +47,20 @@ TOO_GREAT = "values of such a size have no squares: what chance does to them can
 NEW = ("new_categories", "new_category_share")
 SQUARES = ("psi", "kl", "chi2", "g_test")
 GROUPS = 32  # cells that are looked at, joined from the reference's
+_GROUPS = np.arange(GROUPS) / GROUPS
 
 
 def held(name: str, pair: Pair, value: float) -> Move | None:
     """A finite value of a statistic, or of its p-value. None where no null is known, or the reference cannot have one."""
-    found = _held(name, pair, value)
+    found = _once(name, pair, value)
     return replace(found, out=0.0, unsure=found.unsure or TOO_GREAT) if found is not None and math.isnan(found.out) else found
+
+
+def _once(name: str, pair: Pair, value: float) -> Move | None:
+    """Of a statistic and its p-value the same, made once."""
+    if (_held, name, value) not in pair.known:
+        pair.known[_held, name, value] = _held(name, pair, value)
+    return cast("Move | None", pair.known[_held, name, value])
 
 
 def _held(name: str, pair: Pair, value: float) -> Move | None:
@@ -79,7 +88,7 @@ def _root(value: float) -> float:
 def _of_p_value(name: str, pair: Pair, p: float) -> Move | None:
     """As its statistic; the p-value at a place is this one, by as much more or less likely."""
     value = STATISTICS[name].value(pair)
-    found = _held(name, pair, value) if math.isfinite(value) else None
+    found = _once(name, pair, value) if math.isfinite(value) else None
     if found is None:
         return None
     here = found.table.survival(found.out)
@@ -154,15 +163,16 @@ HELD = _VALUES | {f"{name}_p" for name in _VALUES if STATISTICS[name].p_value is
 def _joined(pair: NumericPair) -> tuple[Floats, Floats, Floats]:
     """Of the reference's cells, joined to about GROUPS: shares, the distribution function in their middle, and the share of those
     that are one value; all of shape (groups,)."""
-    filled = pair.ref.counts > 0
-    counts, atoms = pair.ref.counts[filled].astype(np.float64), pair.atoms[filled]
-    upto = np.cumsum(counts) / pair.n
-    starts = np.unique(np.searchsorted(upto, np.arange(GROUPS) / GROUPS, side="right"))
-    starts = starts[starts < len(counts)]
+    filled = np.flatnonzero(pair.ref.counts)
+    counts = pair.ref.counts[filled]
+    starts = (pair.upto[filled] / pair.n).searchsorted(_GROUPS, side="right")
+    starts = np.array(sorted({start for start in starts.tolist() if start < len(counts)}))
     share = np.add.reduceat(counts, starts) / pair.n
-    alone = atoms[starts] & (np.diff(np.append(starts, len(counts))) == 1)
+    alone = pair.atoms[filled[starts]]
+    alone[:-1] &= starts[1:] - starts[:-1] == 1
+    alone[-1] &= starts[-1] == len(counts) - 1
     middle = np.cumsum(share) - share / 2.0
-    return share, np.clip(middle, 0.5 / pair.n, 1.0 - 0.5 / pair.n), np.where(alone, share, 0.0)
+    return share, np.minimum(np.maximum(middle, 0.5 / pair.n), 1.0 - 0.5 / pair.n), np.where(alone, share, 0.0)
 
 
 @once
@@ -170,19 +180,14 @@ def _between(pair: NumericPair) -> np.ndarray:
     """The cells between the outer quantiles, (k,)."""
     n, m = rounded(pair.n, pair.m)
     least = min(WIDEST, max(OUTSIDE / m, OUTSIDE / n)) * pair.n
-    upto = np.cumsum(pair.ref.counts)
-    return (
-        (upto >= least)
-        & (upto - pair.ref.counts <= pair.n - least)
-        & np.isfinite(pair.ref.edges[:-1])
-        & np.isfinite(pair.ref.edges[1:])
-    )
+    known = np.isfinite(pair.ref.edges)
+    return np.asarray((pair.upto >= least) & (pair.upto - pair.ref.counts <= pair.n - least) & known[:-1] & known[1:])
 
 
 @once
 def _wide(pair: NumericPair) -> tuple[Floats, Floats, Floats]:
     """Of the inner cells that have a width: it, the distribution function in them, and its deviation; all (cells,)."""
-    after = np.cumsum(pair.ref.counts) / pair.n
+    after = pair.upto / pair.n
     at = np.where(pair.atoms, after, after - pair.p / 2.0)
     there = _between(pair) & (at > 0) & (at < 1) & (pair.widths > NARROW * pair.spread)
     at = at[there]

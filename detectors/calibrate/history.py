@@ -14,6 +14,7 @@ and the closed limits stand; where they are not, each score gets what it needs.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,20 +47,25 @@ class Past:
         at = slice(place, place + 1)
         return Past(self.centre[at], self.spread[at], self.error[at], self.rows[at])
 
-    def position(self, position: Floats) -> Floats:
-        """Positions on the closed null's scale once the past's excess over it is taken out: never farther out than before."""
-        moved = (position - np.maximum(self.centre, 0.0)) / self._width()
-        return np.where(self.rows > 0, np.minimum(position, moved), position)
+    def position(self, position: float) -> float:
+        """Of one score: a position on the closed null's scale once the past's excess over it is taken out: never farther out than before."""
+        centre, width = self._moved()
+        return min(position, (position - centre) / width) if width > 0.0 else position
 
-    def value(self, position: Floats) -> Floats:
+    def value(self, position: float) -> float:
         """The way back: which position comes to lie at the given one."""
-        back = position * self._width() + np.maximum(self.centre, 0.0)
-        return np.where(self.rows > 0, np.maximum(position, back), position)
+        centre, width = self._moved()
+        return max(position, position * width + centre) if width > 0.0 else position
 
-    def _width(self) -> Floats:
-        """The spread, wider by what is not known of it and of the centre; not where they are those of independent rows."""
-        excess = np.clip((np.maximum(self.spread, 1.0 + self.centre / 4.0) - 1.0) / 0.25, 0.0, 1.0)
-        return np.maximum(self.spread, 1.0) * np.sqrt(1.0 + excess * (TAIL / np.maximum(self.rows, 1) + self.error))
+    def _moved(self) -> tuple[float, float]:
+        """Of one score: the centre, and the spread, wider by what is not known of both; not where they are those of independent rows.
+        0 wide where nothing is known."""
+        rows = self.rows.item()
+        if rows <= 0:
+            return 0.0, 0.0
+        centre, spread = self.centre.item(), self.spread.item()
+        excess = min(max((max(spread, 1.0 + centre / 4.0) - 1.0) / 0.25, 0.0), 1.0)
+        return max(centre, 0.0), max(spread, 1.0) * math.sqrt(1.0 + excess * (TAIL / rows + self.error.item()))
 
 
 def hour_of_week(start_ms: Ints) -> Ints:

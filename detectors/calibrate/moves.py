@@ -20,7 +20,8 @@ from detectors.calibrate.closed import effective_rows
 from detectors.calibrate.null import NullTable
 from detectors.calibrate.nulls import NORMAL, NORMAL_EITHER
 from detectors.columns import Floats
-from detectors.pairs import CategoryPair, NumericPair
+from detectors.pairs import CategoryPair, NumericPair, once
+from detectors.shifts import medians
 
 TAIL = 4.26  # the normal deviate of 1e-5
 MOST = math.log(2.0)  # by which the tail there may differ
@@ -92,8 +93,8 @@ def std_shift(pair: NumericPair, value: float) -> Move:
 def median_shift(pair: NumericPair, value: float) -> Move:
     """The reference's share of rows below the window's median, which half of the window's rows are: by the likelihood root."""
     rows = effective_rows(pair.n, pair.m)
-    r, c = pair.moments
-    middle, before = pair.cur.quantile(0.5, c.low, c.high), pair.ref.quantile(0.5, r.low, r.high)
+    r = pair.moments[0]
+    before, middle = medians(pair)
     share = _share_below(pair, middle)
     out = 0.0 if value == 0 else math.sqrt(max(0.0, -rows * math.log(max(4.0 * share * (1.0 - share), LEAST_CHANCE))))
 
@@ -118,12 +119,17 @@ def _share_below(pair: NumericPair, value: float) -> float:
 def range_shift(pair: NumericPair, value: float) -> Move:
     """Rows of m beyond the extremes of n others: k of them with probability (k + 1) C(m - k + n - 2, m - k) / C(m + n, m)."""
     n, m = pair.n, pair.m
+    return _counted(_beyond_extremes(n, m), round(value * m), lambda count: count / m)
+
+
+@lru_cache(maxsize=256)
+def _beyond_extremes(n: int, m: int) -> _Counts:
     k = np.arange(0.0, min(m, 60 * (1 + m // n) + 200) + 1.0)
     # beta-binomial of 2 and n - 1: choose(m, k) B(k + 2, m - k + n - 1) / B(2, n - 1)
     log = (
         gammaln(m + 1.0) - gammaln(k + 1.0) - gammaln(m - k + 1.0) + betaln(k + 2.0, m - k + n - 1.0) - float(betaln(2.0, n - 1.0))
     )
-    return _counted(np.exp(log), round(value * m), lambda count: count / m)
+    return _counts(np.exp(log))
 
 
 def new_values(pair: CategoryPair, value: float, rows: bool) -> Move | None:
@@ -154,16 +160,25 @@ def new_values(pair: CategoryPair, value: float, rows: bool) -> Move | None:
             spaced = np.zeros(int(there[-1]) * step + 1)
             spaced[there * step] = np.exp(log[there])
             law = np.convolve(law, spaced)[: LONGEST + 1]
-    return _counted(law, round(value * m) if rows else round(value), lambda count: count / m if rows else count)
+    return _counted(_counts(law), round(value * m) if rows else round(value), lambda count: count / m if rows else count)
 
 
-def _counted(law: Floats, count: int, as_value: Callable[[float], float]) -> Move:
-    """A count whose probabilities are `law` from 0 on; what lies beyond them is as good as impossible."""
+_Counts = tuple[Floats, Floats]  # of each count from 0 on how far out it lies, and the farthest up to it; both (counts,)
+
+
+def _counts(law: Floats) -> _Counts:
+    """Of a count whose probabilities are `law` from 0 on."""
     beyond = np.cumsum(law[::-1])[::-1]
     middle = np.maximum(beyond - law / 2.0, LEAST_CHANCE)
     out = -ndtri_exp(np.log(np.minimum(middle, 1.0 - 1e-12)))
-    place_of = float(out[count]) if count < len(law) else float(-ndtri(LEAST_CHANCE))
-    return Move(place_of, NORMAL, lambda place: as_value(float(np.searchsorted(np.maximum.accumulate(out), place))))
+    return out, np.maximum.accumulate(out)
+
+
+def _counted(law: _Counts, count: int, as_value: Callable[[float], float]) -> Move:
+    """What lies beyond the law's counts is as good as impossible."""
+    out, farthest = law
+    place_of = float(out[count]) if count < len(out) else float(-ndtri(LEAST_CHANCE))
+    return Move(place_of, NORMAL, lambda place: as_value(float(farthest.searchsorted(place))))
 
 
 def _uneven(pair: NumericPair, times: float) -> str:
@@ -177,6 +192,7 @@ def _uneven(pair: NumericPair, times: float) -> str:
     return f"the mean of {pair.m} rows of so uneven values is not normal; rank_shift says whether they moved"
 
 
+@once
 def _shape(pair: NumericPair) -> tuple[float, float, float, float]:
     """Skew and excess kurtosis of the reference, the skew of its squared deviations, and the most that one row has of its fourth moment;
     from the cells' means."""

@@ -43,12 +43,12 @@ class NullTable:
     @property
     def centre(self) -> float:
         """The median."""
-        return float(self.values[_HALF])
+        return float(self.values.item(_HALF))
 
     @property
     def spread(self) -> float:
         """From the median to the value that is passed with probability 0.159: one standard deviation, were it normal."""
-        return max(float(self.values[_SIGMA] - self.values[_HALF]), 1e-12)
+        return max(float(self.values.item(_SIGMA)) - self.centre, 1e-12)
 
     def scaled(self, by: float) -> NullTable:
         return NullTable(self.values * by)
@@ -58,22 +58,22 @@ class NullTable:
         if math.isnan(value):
             return math.nan
         values = self.values
-        last = float(values[-1])
+        last = values.item(-1)
         if value > last:
-            log = float(_LOG[-1]) * (value / last) ** 2 if last > 0 else -math.inf
+            log = -_FALL[-1] * (value / last) ** 2 if last > 0 else -math.inf
             return math.exp(max(log, -700.0))
         at = int(values.searchsorted(value))
         if at == 0:
             return 1.0
-        low, high = float(values[at - 1]), float(values[at])
+        low, high = values.item(at - 1), values.item(at)
         part = (value - low) / (high - low) if high > low else 1.0
-        return math.exp(float(_LOG[at - 1]) + part * float(_LOG[at] - _LOG[at - 1]))
+        return math.exp(-_FALL[at - 1] - part * (_FALL[at] - _FALL[at - 1]))
 
     def value_at(self, probability: float) -> float:
         """The value that is reached or passed with this probability."""
         fall = -math.log(max(probability, 1e-300))
         if fall > _FALL[-1]:
-            return float(self.values[-1]) * math.sqrt(fall / _FALL[-1])
+            return float(self.values.item(-1) * math.sqrt(fall / _FALL[-1]))
         at = min(bisect_right(_FALL, fall), len(_FALL) - 1)
-        low, high = float(self.values[at - 1]), float(self.values[at])
+        low, high = float(self.values.item(at - 1)), float(self.values.item(at))
         return low + (high - low) / (_FALL[at] - _FALL[at - 1]) * (max(fall, 0.0) - _FALL[at - 1])

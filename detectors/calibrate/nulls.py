@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from scipy.special import ndtri, stdtrit
@@ -28,7 +29,7 @@ from detectors.calibrate.null import TAILS, NullTable
 from detectors.calibrate.statistics import OVER_BINS
 from detectors.calibrate.sums import sum_nulls
 from detectors.columns import Floats, Ints
-from detectors.pairs import NumericPair, Pair
+from detectors.pairs import NumericPair, Pair, once
 
 STEP_ROWS, STEP_SHARES = 1.1, 1.05
 FINE = 0.02  # a column whose commonest cell is smaller than this has no ties to speak of
@@ -43,54 +44,64 @@ NORMAL_EITHER = NullTable(-ndtri(np.minimum(TAILS / 2.0, 0.5)))  # of its absolu
 
 def pair_null(name: str, pair: Pair) -> NullTable | None:
     """The null of a statistic of the registry for a pair. None: none is known, or one of both has no rows."""
-    if name in OVER_BINS:
-        return _over_bins(name, pair.bins[0], pair.m)
-    if not isinstance(pair, NumericPair) or pair.m == 0 or name not in CALIBRATED:
+    if pair.n == 0 or pair.m == 0 or name not in CALIBRATED:
         return None
-    places, commonest = filled_places(_bytes(pair.ref.counts))
-    if not places:
-        return None
-    if places < 2:
-        return constant_null(name, pair.n, pair.m)
-    near = rounded(pair.n, pair.m)
-    scale = _scale(pair.n, pair.m, near)
-    if name == "rank_shift":
-        return _ranks((_rank_cells(_bytes(pair.ref.counts)), *near)).scaled(scale)
-    if name == "kuiper":  # with ties it is passed less often
-        return _kuiper(*near).scaled(scale)
-    if commonest < FINE * pair.n:
-        return _ks(*near).scaled(scale)
-    return _ks_of_ties(_rank_cells(_bytes(pair.ref.counts)), *near).scaled(scale)
+    found = _kept(name, pair)
+    if found is None:
+        return constant_null(name, pair.n, pair.m) if name in OVER_BINS or isinstance(pair, NumericPair) else None
+    table = found[0](found[1])
+    if name == "cramers_v":  # the root of chi-square over the rows: a distance by their sum, not by their harmonic mean
+        return NullTable(np.sqrt(np.maximum(table.values, 0.0) / (pair.n + pair.m)))
+    scale = _rows(pair)[1]
+    return table.scaled(scale ** OVER_BINS[name].power if name in OVER_BINS else scale)
 
 
 def prepare(wanted: Iterable[tuple[str, Pair]]) -> None:
     """Make the tables that pair_null will be asked for, those of all features at once."""
-    of_shares, of_ranks = [], []
+    of: dict[Kept[Any], list[Any]] = {}
     for name, pair in wanted:
-        if pair.n == 0 or pair.m == 0:
-            continue
-        if name in OVER_BINS:
-            shape = _steps(_bytes(pair.bins[0]))
-            if len(shape) > 1:
-                of_shares.append(("chi2" if name == "cramers_v" else name, shape, *rounded(pair.n, pair.m)))
-        elif name == "rank_shift" and isinstance(pair, NumericPair):
-            counts = _bytes(pair.ref.counts)
-            if filled_places(counts)[0] > 1:
-                of_ranks.append((_rank_cells(counts), *rounded(pair.n, pair.m)))
-    _of_shares.prepare(of_shares)
-    _ranks.prepare(of_ranks)
+        found = _kept(name, pair) if name in CALIBRATED and pair.n and pair.m else None
+        if found is not None:
+            of.setdefault(found[0], []).append(found[1])
+    for kept, keys in of.items():
+        kept.prepare(keys)
 
 
-def _over_bins(name: str, bins: Ints, rows: int) -> NullTable | None:
-    reference_rows, shape = int(bins.sum()), _steps(_bytes(bins))
-    if not shape or rows == 0:
+def _kept(name: str, pair: Pair) -> tuple[Kept[Any], Any] | None:
+    """Where the table of a statistic of CALIBRATED is kept, and as what; None where the reference has one value only, or the kind is another."""
+    near = _rows(pair)[0]
+    if name in OVER_BINS:
+        shape = _shape(pair)
+        return (_of_shares, ("chi2" if name == "cramers_v" else name, shape, *near)) if len(shape) > 1 else None
+    if not isinstance(pair, NumericPair) or _places(pair)[0] < 2:
         return None
-    if len(shape) < 2:
-        return constant_null(name, reference_rows, rows)
-    near = rounded(reference_rows, rows)
-    if name == "cramers_v":  # the root of chi-square over the rows: a distance by their sum, not by their harmonic mean
-        return NullTable(np.sqrt(np.maximum(_of_shares(("chi2", shape, *near)).values, 0.0) / (reference_rows + rows)))
-    return _of_shares((name, shape, *near)).scaled(_scale(reference_rows, rows, near) ** OVER_BINS[name].power)
+    if name == "rank_shift":
+        return _ranks, (_rank_shares(pair), *near)
+    if name == "kuiper":  # with ties it is passed less often
+        return _kuiper, near
+    return (_ks, near) if _places(pair)[1] < FINE * pair.n else (_ks_of_ties, (_rank_shares(pair), *near))
+
+
+@once
+def _rows(pair: Pair) -> tuple[tuple[int, int], float]:
+    """Both numbers of rows, rounded, and what brings a distance of so many to the true ones."""
+    near = rounded(pair.n, pair.m)
+    return near, float(np.sqrt(closed.effective_rows(*near) / closed.effective_rows(pair.n, pair.m)))
+
+
+@once
+def _shape(pair: Pair) -> tuple[int, ...]:
+    return _steps(_bytes(pair.bins[0]))
+
+
+@once
+def _places(pair: NumericPair) -> tuple[int, int]:
+    return filled_places(_bytes(pair.ref.counts))
+
+
+@once
+def _rank_shares(pair: NumericPair) -> tuple[float, ...]:
+    return _rank_cells(_bytes(pair.ref.counts))
 
 
 def _bytes(counts: Ints) -> bytes:
@@ -154,23 +165,16 @@ def _tables_of_ranks(keys: Sequence[tuple[tuple[float, ...], int, int]]) -> list
     return [closed.rank_shift(np.array(shares), *rows) for shares, *rows in keys]
 
 
+def _tables_of_ties(keys: Sequence[tuple[tuple[float, ...], int, int]]) -> list[NullTable]:
+    return [greatest_running_sum(np.array(shares), *rows) for shares, *rows in keys]
+
+
+Ranks = tuple[tuple[float, ...], int, int]  # shares of cells in order, rows of reference and window
 _of_shares: Kept[Shape] = Kept(_tables_of_shares, 8192)
-_ranks: Kept[tuple[tuple[float, ...], int, int]] = Kept(_tables_of_ranks, 8192)
-
-
-@lru_cache(maxsize=8192)
-def _ks_of_ties(shares: tuple[float, ...], reference_rows: int, rows: int) -> NullTable:
-    return greatest_running_sum(np.array(shares), reference_rows, rows)
-
-
-@lru_cache(maxsize=1024)
-def _ks(reference_rows: int, rows: int) -> NullTable:
-    return closed.kolmogorov_smirnov(reference_rows, rows)
-
-
-@lru_cache(maxsize=1024)
-def _kuiper(reference_rows: int, rows: int) -> NullTable:
-    return closed.kuiper(reference_rows, rows)
+_ranks: Kept[Ranks] = Kept(_tables_of_ranks, 8192)
+_ks_of_ties: Kept[Ranks] = Kept(_tables_of_ties, 8192)
+_ks: Kept[tuple[int, int]] = Kept(lambda keys: [closed.kolmogorov_smirnov(*rows) for rows in keys], 1024)
+_kuiper: Kept[tuple[int, int]] = Kept(lambda keys: [closed.kuiper(*rows) for rows in keys], 1024)
 
 
 @lru_cache(maxsize=2048)
@@ -207,8 +211,3 @@ def rounded(reference_rows: int, rows: int) -> tuple[int, int]:
 @lru_cache(maxsize=65_536)
 def _near(n: int) -> int:
     return n if n <= 60 else round(STEP_ROWS ** round(np.log(n) / np.log(STEP_ROWS)))
-
-
-def _scale(reference_rows: int, rows: int, near: tuple[int, int]) -> float:
-    """Distances shrink with the square root of the effective rows."""
-    return float(np.sqrt(closed.effective_rows(*near) / closed.effective_rows(reference_rows, rows)))
