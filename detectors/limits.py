@@ -30,14 +30,20 @@ def judge(scores: Iterable[Score], thresholds: Mapping[str, Limit], min_rows: in
     out = []
     for score in scores:
         limit = thresholds.get(score.name)
-        few = score.rows < (min_rows if score.least_rows is None else score.least_rows)
+        why = silent(score, min_rows)
         if limit is None:
             # what says nothing is no good news, whether or not a limit judges it
-            silent = not math.isfinite(score.value) or (few and score.reference)
-            out.append(Finding(score, "unsure" if silent else UNJUDGED))
+            out.append(Finding(score, "unsure" if why and (score.reference or not math.isfinite(score.value)) else UNJUDGED))
             continue
         level, threshold = limit.level(score.value) if math.isfinite(score.value) else ("unsure", limit.breach)
-        if few or not math.isfinite(score.value):
-            level = "unsure"
-        out.append(Finding(score, level, threshold, f"static {score.name}"))
+        rule = f"static {score.name}"
+        out.append(Finding(score, "unsure", threshold, f"{rule}: {why}") if why else Finding(score, level, threshold, rule))
     return out
+
+
+def silent(score: Score, min_rows: int) -> str:
+    """Why a score says nothing, whatever its limit; "" where it does."""
+    if not math.isfinite(score.value):
+        return "undefined" if math.isnan(score.value) else "infinite"
+    least = min_rows if score.least_rows is None else score.least_rows
+    return f"too few rows, {score.rows} of {least}" if score.rows < least else ""

@@ -25,6 +25,7 @@ from detectors.limits import judge
 from detectors.score import Score
 from detectors.score_names import worse
 from monitor.config.compare import compare_subject, needs_labels
+from monitor.kept_evidence import kept_evidence
 from monitor.label_scores import is_mature
 from monitor.model import Model, VersionComparison
 from monitor.panes import Group
@@ -158,7 +159,7 @@ class _Pieces:
                     if row.level != finding.level:
                         mark(self.memory, [start])
                     value = score.value if math.isfinite(score.value) else None
-                    shown = json.dumps(score.evidence) if finding.level in ("warn", "breach") else ""
+                    shown = kept_evidence(finding, self.model.min_rows)
                     out.append(replace(row, value=value, rows=score.rows, level=finding.level, evidence=shown))
         self.memory.rewrite_scores(out)
         self.memory.save_state(_DIRTY, json.dumps(dirty).encode())

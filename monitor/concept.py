@@ -30,6 +30,7 @@ from detectors.limits import judge
 from detectors.score import Score
 from detectors.trace import PART, ErrorTrace
 from monitor.concept_entry import Entry, advance, learn, mean_errors, scores_of
+from monitor.kept_evidence import kept_evidence
 from monitor.label_scores import is_mature
 from monitor.model import Model
 from monitor.panes import Group
@@ -160,9 +161,7 @@ class _Entries:
                     if row.version == version:
                         if row.level != finding.level:
                             mark(self._memory, [start])  # its alerts move with it
-                        shown = (
-                            json.dumps(score.evidence) if finding.level in ("warn", "breach") or "reason" in score.evidence else ""
-                        )
+                        shown = kept_evidence(finding, self._model.min_rows)
                         rows.append(replace(row, value=score.value, rows=score.rows, level=finding.level, evidence=shown))
         self._memory.rewrite_scores(rows)
 

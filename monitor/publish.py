@@ -11,11 +11,9 @@ Any replica may do it: the result is a function of the stored partials, whoever 
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from alerts.lifecycle import ClosedWindow
 from detectors.score import Finding
@@ -24,6 +22,7 @@ from monitor.analysis import SETTLERS, analyse
 from monitor.baseline import LEARNING, Baseline
 from monitor.checkpoint import Partial, PartitionState, ScoreRow, WindowRow
 from monitor.events import PartitionKey
+from monitor.kept_evidence import kept_evidence
 from monitor.model import Model
 from monitor.panes import Pane
 from monitor.performance_pane import PerformancePane
@@ -312,27 +311,7 @@ def _rows(model: Model, version: str, segment: str, start: int, end: int, revisi
             threshold=f.threshold,
             level=f.level,
             rule=f.rule,
-            evidence=_evidence(f),
+            evidence=kept_evidence(f, model.min_rows),
         )
         for f in findings
     ]
-
-
-def _evidence(finding: Finding) -> str:
-    """All of it for what is bad; for the rest only which statistic was chosen, or why nothing can be said."""
-    evidence = finding.score.evidence
-    if finding.level not in ("warn", "breach") and not ("reason" in evidence or "where" in evidence):
-        evidence = {key: evidence[key] for key in ("statistic", "because") if key in evidence}
-    try:
-        return json.dumps(evidence, default=str, allow_nan=False) if evidence else ""
-    except ValueError:  # NaN is no JSON: PostgreSQL and browsers refuse the whole of it
-        return json.dumps(_finite(evidence), default=str)
-
-
-def _finite(value: Any) -> Any:
-    """The same with None for what is no finite number."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, dict):
-        return {k: _finite(v) for k, v in value.items()}
-    return [_finite(v) for v in value] if isinstance(value, list | tuple) else value

@@ -196,3 +196,14 @@ def test_few_rows_are_unsure_whatever_the_value():
 def test_defaults_are_there_for_both_kinds():
     assert set(defaults("numeric")) >= {"psi", "js", "ks", "wasserstein"} and "chi2" not in defaults("numeric")
     assert set(defaults("category")) == {"psi", "js", "chi2", "new_categories", "new_category_share"}
+
+
+def test_every_score_that_says_nothing_says_why(tmp_path):
+    """Few rows, and values that do not exist, of scores with a limit, without one, and calibrated."""
+    rows = [*events(windows=3), *(e for e in events(windows=4, rows=20) if e["event_id"].startswith("3-"))]
+    rows = [e | {"features": e["features"] | {"x": 1.0}} if e["ts"] >= START + 120_000 else e for e in rows]
+    found = scored(tmp_path, CONFIG.format(more="calibration: {scores: [ks_p]}"), rows)
+    unsure = {key: row for key, row in found.items() if row["level"] == "unsure"}
+    assert [key for key, row in unsure.items() if not row["rule"].count(": ") and not (row["evidence"] or {}).get("reason")] == []
+    assert unsure[3, "", "x", "wasserstein"]["evidence"]["reason"] == "too few rows, 20 of 50"
+    assert unsure[3, "", "x", "drift"]["rule"] == "static drift: too few rows, 20 of 50"

@@ -1,0 +1,32 @@
+"""The evidence that is stored with a finding: the same whether a window is published or its row is written anew."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+from detectors.limits import silent
+from detectors.score import Finding
+
+
+def kept_evidence(finding: Finding, min_rows: int) -> str:
+    """All of it as JSON for what is bad; for the rest only which statistic was chosen, or why nothing can be said."""
+    evidence = finding.score.evidence
+    if finding.level not in ("warn", "breach") and not ("reason" in evidence or "where" in evidence):
+        evidence = {key: evidence[key] for key in ("statistic", "because") if key in evidence}
+        if finding.level == "unsure" and not finding.rule and (why := silent(finding.score, min_rows)):
+            evidence["reason"] = why
+    try:
+        return json.dumps(evidence, default=str, allow_nan=False) if evidence else ""
+    except ValueError:  # NaN is no JSON: PostgreSQL and browsers refuse the whole of it
+        return json.dumps(_finite(evidence), default=str)
+
+
+def _finite(value: Any) -> Any:
+    """The same with None for what is no finite number."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {k: _finite(v) for k, v in value.items()}
+    return [_finite(v) for v in value] if isinstance(value, list | tuple) else value
