@@ -152,7 +152,7 @@ def lived(tmp_path_factory):
     training(rng, folder)
     events, labels = log(rng)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(SlowRunner, "run", lambda self, job: json.loads(json.dumps(run(job))))
+        patch.setattr(SlowRunner, "run", lambda self, *jobs: [json.loads(json.dumps(run(job))) for job in jobs])
         daemon = Daemon(folder)
         daemon.feed(EVENTS, events)
         daemon.publish()

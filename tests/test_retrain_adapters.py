@@ -318,7 +318,7 @@ def ended(adapter, run, now_ms=T0):
 
 def test_a_program_gets_the_request_and_its_exit_code_decides(program, tmp_path, monkeypatch):
     monkeypatch.setenv("DRIFTD_DB_PASSWORD", CANARIES[0])
-    monkeypatch.setenv("TRAIN_BUCKET", "b1")
+    monkeypatch.setenv("TRAIN_BUCKET", "bucket-of-credit")
     code = f"""import sys, os, json
 got = sys.stdin.read(); open({str(tmp_path / "got")!r}, "a").write(got + json.dumps(dict(os.environ)) + "\\n")
 print("epoch 1"); print(json.dumps({{"version": "4"}})); print("bye")"""
@@ -329,7 +329,7 @@ print("epoch 1"); print(json.dumps({{"version": "4"}})); print("bye")"""
     assert ended(program("raise SystemExit(1)"), run) == Finished(True, "exit code 0", "4"), "another process finds the result"
     (got,) = (tmp_path / "got").read_text().splitlines()
     assert all(text in got.replace('\\"', '"') for text in CARRIED) and "TRAIN_BUCKET" in got and CANARIES[0] not in got
-    assert "b1" not in repr(adapter)
+    assert "bucket-of-credit" not in repr(adapter)
 
 
 def test_a_program_fails_by_its_code_its_time_or_because_it_is_not_there(program):
