@@ -67,7 +67,7 @@ class Columns:
     numbers: other numeric fields of the event by name (schema.numbers), vectors: fields that hold lists of
     schema.vectors[name] numbers, a row of NaN where missing (probabilities: in the order of schema.classes; labels:
     1 for each predicted class; quantiles; embedding). lists: ranked items as 64-bit hashes, best first, where the task
-    is ranking. raw: the strings of features that were derived (detectors/kinds.py). ids and ts_ms are there for schemas with
+    is ranking, and item_scores beside them where the sample of rows keeps these. raw: the strings of features that were derived (detectors/kinds.py). ids and ts_ms are there for schemas with
     parts, ts_ms for those with kinds too. requests: hashes of the ids of the requests that the events answer, 0 for none.
     """
 

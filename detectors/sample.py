@@ -7,7 +7,7 @@ replacement, as a hash knows nothing of its row.
 Kept are features, prediction, latency, error, time and the id's hash; never a masked feature, or an id; the texts
 of a feature of kind text, a vector or a ranked list only where the options name it, cut to so many characters or items.
 Size: 8 bytes a number and 4 a category, for each row and feature, and 41 bytes a row; a text what it holds, each once; 4 bytes
-a number of a vector, 8 an item.
+a number of a vector, 8 an item or its score.
 
     options in schema.parts["sample"]: rows (at most so many), mask (features, "prediction" or "embedding"), texts, text_chars,
     vectors, lists, list_items
@@ -30,6 +30,7 @@ PART = "sample"
 ROWS = 1000
 TEXT_CHARS = 500
 LIST_ITEMS = 100
+LIST_TYPES = {"items": "<u8", "item_scores": "<f8"}  # of what lists hold
 PREDICTION = "prediction"
 EMBEDDING = "embedding"
 _U = np.uint64
@@ -108,7 +109,7 @@ class RowSample:
     def _lists(self, columns: Columns) -> dict[str, Ragged]:
         most = int(self.schema.parts.get(PART, {}).get("list_items", LIST_ITEMS))
         found = {name: columns.lists.get(name) for name in self._shown("lists")}
-        return {n: Ragged.missing(columns.rows, np.uint64) if v is None else v.head(most) for n, v in found.items()}
+        return {n: Ragged.missing(columns.rows, LIST_TYPES[n]) if v is None else v.head(most) for n, v in found.items()}
 
     def _texts(self, columns: Columns) -> dict[str, DictColumn]:
         """The texts that are kept, cut. A feature that the columns do not have is missing in all rows."""
@@ -157,8 +158,8 @@ class RowSample:
             return bytes([WITH_TEXTS]) + frame.join(parts)
         parts.append(json.dumps([[[n, v.shape[1]] for n, v in kept.vectors.items()], list(kept.lists)]).encode())
         parts += [matrix.astype("<f4").tobytes() for matrix in kept.vectors.values()]
-        for items in kept.lists.values():
-            parts += [items.lengths.astype("<i8").tobytes(), items.values.astype("<u8").tobytes()]
+        for name, items in kept.lists.items():
+            parts += [items.lengths.astype("<i8").tobytes(), items.values.astype(LIST_TYPES[name]).tobytes()]
         return bytes([WITH_VECTORS]) + frame.join(parts)
 
     @staticmethod
@@ -190,7 +191,8 @@ class RowSample:
         lists = {}
         for name in ranked:
             lengths = np.frombuffer(next(parts), dtype="<i8").astype(np.int64)
-            lists[name] = Ragged(lengths, np.frombuffer(next(parts), dtype="<u8").astype(np.uint64))
+            kind = np.dtype(LIST_TYPES[name])
+            lists[name] = Ragged(lengths, np.frombuffer(next(parts), dtype=kind).astype(kind.newbyteorder("=")))
         nothing = np.full(rows, np.nan)
         found = Columns(
             rows=rows,

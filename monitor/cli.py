@@ -222,15 +222,16 @@ def reference() -> None:
 @click.option("--model", required=True, help="The model that the reference is for.")
 @click.option("--from", "from_", required=True, type=click.Path(exists=True, dir_okay=False), help="parquet, csv or jsonl.")
 @click.option("--type", "types", multiple=True, metavar="FEATURE=KIND", help="Override an inferred type: numeric or category.")
+@click.option("--items", type=click.Path(exists=True, dir_okay=False), help="item_id and features of a ranking model's items.")
 @click.option("--activate/--no-activate", default=True, show_default=True, help="Use it for new panes.")
-def reference_build(config_path: str, model: str, from_: str, types: tuple[str, ...], activate: bool) -> None:
+def reference_build(config_path: str, model: str, from_: str, types: tuple[str, ...], items: str | None, activate: bool) -> None:
     """Make a small versioned profile of a file and keep it in the store."""
     from monitor.references import build_reference
 
     cfg = load(config_path)
     store = open_stored(cfg, guest=True)
     try:
-        for line in build_reference(cfg, store, model, Path(from_), types, activate):
+        for line in build_reference(cfg, store, model, Path(from_), types, activate, Path(items) if items else None):
             click.echo(line)
     except ValueError as error:
         click.echo(str(error), err=True)

@@ -5,8 +5,7 @@ Features keep their names, texts too where the sample has them, and their descri
 
     multiclass   a column of probabilities for each class, where the sample has them and no other label has come
     quantile     its `score`, the forecast nearest to the median, is compared as a value
-    ranking      each request is a user, and has a row for each item: `user_id`, `item_id` (a hash), its place as `prediction`, its
-                 relevance as `target`, and the request's features. Relevant items that the list lacks stand far behind its end
+    ranking      a row for each item of each list: monitor/evidently_lists.py
     embedding    the columns embedding_0, embedding_1, ... of the rows that have one
 """
 
@@ -18,18 +17,30 @@ from typing import Any
 
 import numpy as np
 
+from detectors.catalogue import Catalogue
 from detectors.columns import Columns, Schema
 from detectors.sample import EMBEDDING
 from monitor.evidently_names import OF_TWO_CLASSES
 from monitor.evidently_texts import Described
 
-FAR = 1_000_000  # the place of a relevant item that a list lacks
 TASKS = {"classification": ("binary", "multiclass"), "regression": ("regression", "quantile")}  # of metrics that need labels
 RANKING = "ranking"
 
 
 class Refused(ValueError):
     """A metric that cannot be computed on a sample of rows, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What Evidently gave for one metric or preset, what was left out of it and why, and what belongs into the evidence."""
+
+    results: list[dict[str, Any]]
+    left_out: list[str] = field(default_factory=list)
+    told: dict[str, object] = field(default_factory=dict)
+
+    def joined(self, other: Found) -> Found:
+        return Found([*self.results, *other.results], [*self.left_out, *other.left_out], {**self.told, **other.told})
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +51,7 @@ class Samples:
     rows: tuple[Columns, Columns | None]
     labels: tuple[list[Any], list[Any]] = field(default_factory=lambda: ([], []))
     texts: tuple[Described, Described] = (Described(), Described())  # their descriptors, row by row
+    items: Catalogue | None = None  # what the reference knows of the items of ranked lists
 
     def plain(self, without: set[str] | frozenset[str] = frozenset()) -> list[Any]:
         """Of all rows, without some of their texts."""
@@ -51,7 +63,7 @@ class Samples:
 
     def groups(self, column: str, most: int) -> Iterator[tuple[str, Samples]]:
         """The rows of each value of a feature, of kind category or of few numbers, or of the prediction. Raises Refused."""
-        found = [None if side is None else _values(side, t, column) for side, t in zip(self.rows, self.texts, strict=True)]
+        found = [None if side is None else values_of(side, t, column) for side, t in zip(self.rows, self.texts, strict=True)]
         mine = found[0]
         if mine is None:
             raise Refused(f"the sample has no feature {column!r} to group by")
@@ -75,26 +87,8 @@ class Samples:
             target = [given[i] for i in there.tolist()]
             out.append(_outcomes(rows.take(there), self.schema, target) if has and rows is not None else None)
         if out[0] is None:
-            raise Refused(_none_came(self.rows[0]))
+            raise Refused(none_came(self.rows[0]))
         return out
-
-    def ranked(self, metric: str, labelled: bool) -> list[Any]:
-        """Of the items of ranked lists; labelled: only of lists that have a label."""
-        if self.schema.task != RANKING:
-            raise Refused(f"{metric} is of task {RANKING}; this model's is {self.schema.task}")
-        if not self.rows[0].lists or not (self.rows[0].lists["items"].lengths > 0).any():
-            raise Refused("the window's sample holds no items: its rows have none, or `mask` has the prediction")
-        out = [_ranked(side, self.schema, of if labelled else None) for side, of in zip(self.rows, self.labels, strict=True)]
-        if out[0] is None:
-            raise Refused(_none_came(self.rows[0]))
-        return out
-
-    def interactions(self) -> Any:
-        """The relevant items of the reference's lists, for metrics that ask for training data. Raises Refused."""
-        found = _ranked(self.rows[1], self.schema, self.labels[1], only_relevant=True)
-        if found is None:
-            raise Refused("the reference keeps no ranked lists with labels: build it anew, with this metric in the config")
-        return found
 
     def embedded(self, metric: str) -> list[Any]:
         """Of the rows that have an embedding, with its numbers as columns."""
@@ -109,7 +103,8 @@ class Samples:
         return out
 
 
-def _values(rows: Columns, texts: Described, column: str) -> list[str | None] | None:
+def values_of(rows: Columns, texts: Described, column: str) -> list[str | None] | None:
+    """A column's values as strings; None where the rows have no such column."""
     numbers = {**rows.numeric, **texts.numeric}
     if column in numbers:
         return [None if v != v else f"{v:g}" for v in numbers[column].tolist()]
@@ -129,7 +124,8 @@ def _of_value(
     return rows.take(index), [labels[i] for i in there] if labels else [], texts.take(index)
 
 
-def _none_came(rows: Columns) -> str:
+def none_came(rows: Columns) -> str:
+    """Why there is nothing to compare with labels."""
     return f"no label of the window's {rows.rows} sampled rows has come"
 
 
@@ -190,43 +186,3 @@ def _outcomes(rows: Columns, schema: Schema, target: list[Any]) -> Any:
 
 def _all_there(matrix: Any) -> bool:
     return matrix is not None and len(matrix) > 0 and not bool(np.isnan(matrix).any())
-
-
-def _ranked(rows: Columns | None, schema: Schema, labels: list[Any] | None, only_relevant: bool = False) -> Any:
-    """Items as rows, best first; None where there are none. labels: what relevances() says of each list, None: not wanted."""
-    import pandas as pd
-    from evidently import DataDefinition, Dataset, Recsys
-
-    if rows is None or "items" not in rows.lists:
-        return None
-    items = rows.lists["items"]
-    told = [label if isinstance(label, list) else None for label in labels or ()]
-    chosen = range(rows.rows) if labels is None else [i for i, label in enumerate(told) if label is not None]
-    users: list[int] = []
-    names: list[str] = []
-    places: list[int] = []
-    gains: list[float] = []
-    for i in chosen:
-        found = items.row(i)
-        listed, lacking = ([], []) if labels is None else told[i] or ([], [])
-        own = [] if found is None else [f"{item:016x}" for item in found.tolist()]
-        more = [] if only_relevant else [f"lacking-{i}-{j}" for j in range(len(lacking))]
-        names += [*own, *more]
-        users += [i] * (len(own) + len(more))
-        places += [*range(1, len(own) + 1), *[FAR] * len(more)]
-        gains += [*listed, *[0.0] * (len(own) - len(listed)), *lacking[: len(more)]]
-    of = np.array(users, dtype=np.int64)
-    numbers = {f: v[of] for f, v in rows.numeric.items()}
-    texts = {f: np.array(c.to_list(), dtype=object)[of] for f, c in rows.categorical.items()}
-    data = pd.DataFrame({**numbers, **texts, "user_id": of, "item_id": names, "prediction": places})
-    if labels is not None:
-        data["target"] = gains
-    if only_relevant:
-        data = data[data["target"] > 0]
-    if data.empty:
-        return None
-    definition = DataDefinition(
-        numerical_columns=[*numbers, "prediction", *(["target"] if labels is not None else [])], categorical_columns=list(texts),
-        ranking=[Recsys(recommendations_type="rank")],
-    )  # fmt: skip
-    return Dataset.from_pandas(data, data_definition=definition)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,8 +15,9 @@ import numpy as np
 from detectors.columns import Columns, Schema
 from detectors.sample import EMBEDDING, PART, TEXT_CHARS
 from detectors.score import Score
-from monitor.evidently_data import TASKS, Refused, Samples
-from monitor.evidently_names import EMBEDDINGS, LABELLED, TRAINED
+from monitor.evidently_data import TASKS, Found, Refused, Samples
+from monitor.evidently_lists import of_lists
+from monitor.evidently_names import EMBEDDINGS
 from monitor.evidently_numbers import MOST, numbered, score_name
 from monitor.evidently_texts import described
 
@@ -25,15 +25,6 @@ os.environ["DO_NOT_TRACK"] = "1"  # no usage telemetry
 SUBJECT = "evidently"
 GROUPS = "GroupBy"
 SMALL = 1000  # rows of a reference under which Evidently bootstraps the classifier of embeddings
-_ITEMS = "needs features of the items, and events carry items by their names alone"
-# what no window has
-REFUSED = {
-    "Diversity": _ITEMS,
-    "Serendipity": _ITEMS,
-    "ItemBias": _ITEMS,
-    "ScoreDistribution": "needs a score of each item, and events carry their order alone",
-    "RecCasesTable": "is a table of single users to look at, without a number of the window",
-}
 
 
 def score_metrics(
@@ -54,37 +45,39 @@ def score_metrics(
         metric, options = entry["metric"], entry.get("options", {})
         subject = str(options.get("column", SUBJECT))
         try:
-            results, left_out = _results(samples, metric, options)
-            found = numbered(results, metric, subject, set(out))
+            got = _results(samples, metric, options, entry.get("user"))
+            found = numbered(got.results, metric, subject, set(out))
         except Exception as error:  # noqa: BLE001  one metric that fails is no reason to lose the others
             reason = str(error) if isinstance(error, Refused) else f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
             out[subject, score_name(metric)] = Score(subject, score_name(metric), math.nan, rows, name, {"reason": reason})
             continue
         for key, value in found.items():
-            evidence: dict[str, object] = {"left_out": left_out} if left_out else {}
+            evidence: dict[str, object] = {**({"left_out": got.left_out} if got.left_out else {}), **got.told}
+            if not math.isfinite(value):
+                evidence["reason"] = "Evidently has no number for these rows"
             if key[0] in samples.texts[0].values() and (cut := _cut(samples)):
                 evidence["cut_texts"] = cut
             out[key] = Score(*key, value, rows, name, evidence)
     return list(out.values())
 
 
-def _results(samples: Samples, metric: str, options: dict[str, Any]) -> tuple[list[dict[str, Any]], list[str]]:
-    """What Evidently finds, and what was left out: texts that the metric does not name, where it fails on them; a preset's metrics
-    that no window can have."""
+def _results(samples: Samples, metric: str, options: dict[str, Any], user: str | None) -> Found:
+    """What Evidently finds. Left out are texts that the metric does not name, where it fails on them, and those metrics of a preset
+    that this window cannot have. user: the feature that says whose a ranked list is."""
     from evidently import Report
 
     if metric == GROUPS:
-        return _of_groups(samples, options)
+        return _of_groups(samples, options, user)
     made = _metric(metric, options)
     room = _room(type(made))
     if room == "recsys":
-        return _of_lists(samples, made, metric)
+        return of_lists(samples, made, metric, user)
     if room in TASKS:
-        return Report([made]).run(*samples.labelled(metric, room)).dict()["metrics"], []
+        return Found(Report([made]).run(*samples.labelled(metric, room)).dict()["metrics"])
     if metric == EMBEDDINGS:
-        return _of_embeddings(samples, made), []
+        return Found(_of_embeddings(samples, made))
     if options.get("embeddings"):
-        return Report([made]).run(*samples.embedded(metric)).dict()["metrics"], []
+        return Found(Report([made]).run(*samples.embedded(metric)).dict()["metrics"])
     named = {v for value in options.values() for v in (value if isinstance(value, list) else [value]) if isinstance(v, str)}
     failed = {alias: reason for side in samples.texts for alias, reason in side.failed.items()}
     for alias in sorted(named & set(failed)):
@@ -92,11 +85,11 @@ def _results(samples: Samples, metric: str, options: dict[str, Any]) -> tuple[li
     lost = [] if named & _columns(samples) else [f"{alias}: {reason}" for alias, reason in sorted(failed.items())]
     texts = set(samples.rows[0].raw) - named
     try:
-        return Report([made]).run(*samples.plain()).dict()["metrics"], lost
+        return Found(Report([made]).run(*samples.plain()).dict()["metrics"], lost)
     except Exception:
         if not texts:
             raise
-        return Report([made]).run(*samples.plain(texts)).dict()["metrics"], sorted(texts) + lost
+        return Found(Report([made]).run(*samples.plain(texts)).dict()["metrics"], sorted(texts) + lost)
 
 
 def _columns(samples: Samples) -> set[str]:
@@ -115,20 +108,22 @@ def _cut(samples: Samples) -> int:
     return int(cut.sum())
 
 
-def _of_groups(samples: Samples, options: dict[str, Any]) -> tuple[list[dict[str, Any]], list[str]]:
+def _of_groups(samples: Samples, options: dict[str, Any], user: str | None) -> Found:
     """A metric of each group's rows. Evidently's own GroupBy gives those of errors and lists for all rows, whatever the group."""
     inner, column = options.get("metric"), options.get("column_name")
     if not isinstance(inner, dict) or not isinstance(inner.get("metric"), str) or not isinstance(column, str):
         raise Refused("GroupBy needs `options: {metric: {metric: NAME, options: {...}}, column_name: FEATURE}`")
     out: list[dict[str, Any]] = []
     left_out: set[str] = set()
+    told: dict[str, object] = {}
     for value, group in samples.groups(column, MOST):
-        results, left = _results(group, inner["metric"], inner.get("options", {}))
-        left_out |= set(left)
-        for result in results:
+        found = _results(group, inner["metric"], inner.get("options", {}), user)
+        left_out |= set(found.left_out)
+        told |= found.told
+        for result in found.results:
             config = {key: of for key, of in result["config"].items() if key != "column"}
             out.append({**result, "config": {**config, "type": "GroupByMetric", "label": value}})
-    return out, sorted(left_out)
+    return Found(out, sorted(left_out), told)
 
 
 def _of_embeddings(samples: Samples, made: Any) -> list[dict[str, Any]]:
@@ -141,22 +136,6 @@ def _of_embeddings(samples: Samples, made: Any) -> list[dict[str, Any]]:
         raise Refused(f"the model has no embedding {made.embeddings_name!r}: write embeddings_name: {EMBEDDING}")
     method = made.drift_method or model(bootstrap=len(reference) < SMALL)
     return [{"config": {"type": EMBEDDINGS}, "value": float(method(window[columns], reference[columns])[0])}]
-
-
-def _of_lists(samples: Samples, made: Any, name: str) -> tuple[list[dict[str, Any]], list[str]]:
-    """Of ranked lists. Training data are the reference's relevant items."""
-    from evidently import Report
-
-    if name in REFUSED:
-        raise Refused(f"{name} {REFUSED[name]}")
-    sides = samples.ranked(name, name in LABELLED)
-    train = {"current_train_data": samples.interactions()} if name in TRAINED else {}
-    metrics, left_out = [made], []
-    if hasattr(made, "generate_metrics") and name in TRAINED:
-        metrics = list(made.generate_metrics(SimpleNamespace(additional_data=train)))
-        left_out = sorted({type(m).__name__ for m in metrics} & set(REFUSED))
-        metrics = [m for m in metrics if type(m).__name__ not in REFUSED]
-    return Report(metrics).run(*sides, additional_data=train).dict()["metrics"], left_out
 
 
 def _metric(metric: str, options: dict[str, Any]) -> Any:

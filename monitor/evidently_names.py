@@ -20,9 +20,12 @@ VALUES = frozenset(
 )
 TOP_K = frozenset("NDCG MRR HitRate MAP RecallTopK PrecisionTopK FBetaTopK".split())
 # what interactions of the reference stand for: Evidently's `current_train_data`
-TRAINED = frozenset("PopularityBiasMetric Novelty UserBias RecsysPreset".split())
-RANKED = TOP_K | TRAINED | frozenset("Personalization Diversity Serendipity ItemBias ScoreDistribution RecCasesTable".split())
-LABELLED = CLASSES | VALUES | TOP_K | {"RecsysPreset"}  # compare predictions with labels
+TRAINED = frozenset("PopularityBiasMetric Novelty UserBias ItemBias Serendipity RecsysPreset".split())
+SCORED, CASES = "ScoreDistribution", "RecCasesTable"
+OF_ITEMS = frozenset({"Diversity", "Serendipity", "ItemBias"})  # ask for features of items
+OF_USERS = frozenset({"Serendipity", CASES})  # must know whose list it is
+RANKED = TOP_K | TRAINED | OF_ITEMS | {"Personalization", SCORED, CASES}
+LABELLED = CLASSES | VALUES | TOP_K | {"Serendipity", "RecsysPreset"}  # compare predictions with labels
 EMBEDDINGS = "EmbeddingsDrift"
 
 
@@ -43,4 +46,18 @@ def vectors_of(metric: str, options: Mapping[str, Any]) -> set[str]:
     """The vectors and lists of a prediction that a sample must keep for it."""
     names = set(named(metric, options))
     out = {"items"} if names & RANKED else {"probabilities"} if names & CLASSES else set()
+    out |= {"item_scores"} if SCORED in names else set()
     return out | ({"embedding"} if EMBEDDINGS in names or options.get("embeddings") else set())
+
+
+def item_columns(metric: str, options: Mapping[str, Any]) -> list[str]:
+    """The features of items that it names."""
+    columns = [*_texts(options.get("item_features")), *_texts(options.get("item_bias_columns"))]
+    if metric == "ItemBias":
+        columns += _texts([options.get("column_name")])
+    nested = [v for v in options.values() if isinstance(v, dict) and isinstance(v.get("metric"), str)]
+    return columns + [c for inner in nested for c in item_columns(inner["metric"], inner.get("options", {}))]
+
+
+def _texts(value: Any) -> list[str]:
+    return [v for v in value if isinstance(v, str)] if isinstance(value, list) else []

@@ -17,7 +17,7 @@ def kept_evidence(finding: Finding, min_rows: int) -> str:
     """All of it as JSON for what is bad; for the rest only which statistic was chosen, the reliability curve, the interval of a
     metric of one class or quantile (others have rows NAME_low and NAME_high), or why nothing can be said."""
     evidence = finding.score.evidence
-    if finding.level not in ("warn", "breach") and not ("reason" in evidence or "where" in evidence):
+    if finding.level not in ("warn", "breach") and not {"reason", "where", "cases"} & evidence.keys():
         kept = ALWAYS if ":" in finding.score.name else tuple(key for key in ALWAYS if key != "interval_95")
         evidence = {key: evidence[key] for key in kept if key in evidence}
         if finding.level == "unsure" and not finding.rule and (why := silent(finding.score, min_rows)):

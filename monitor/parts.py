@@ -13,6 +13,7 @@ from detectors.outliers import PART as OUTLIERS
 from detectors.outliers import WORST_ROWS
 from detectors.request_errors import PART as REQUEST_ERRORS
 from detectors.request_numbers import PART as REQUEST_NUMBERS
+from detectors.sample import LIST_TYPES
 from detectors.trace import ERROR_TASKS
 from detectors.worst import PART as WORST
 from detectors.worst_errors import PART as WORST_ERRORS
@@ -63,9 +64,9 @@ def _sample(m: ModelSettings) -> dict[str, Any] | None:
     if m.sample.texts:
         options |= {"texts": sorted(m.sample.texts), "text_chars": m.sample.text_chars}
     kept = {name for wanted in m.evidently for name in vectors_of(wanted.metric, wanted.options)}
-    if m.task == "ranking" and "items" in kept:
-        options |= {"lists": ["items"], "list_items": ITEMS}
-    if vectors := sorted(kept - {"items"}):
+    if m.task == "ranking" and (lists := sorted(kept & LIST_TYPES.keys())):
+        options |= {"lists": lists, "list_items": ITEMS}
+    if vectors := sorted(kept - LIST_TYPES.keys()):
         options["vectors"] = vectors
     return options
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from rich.progress import Progress
 
+from detectors.catalogue import PART as ITEMS
 from detectors.columns import Columns, DictColumn, Ints, Outcomes, Schema
 from detectors.dle import PART as LOSS
 from detectors.fits import fit_all
@@ -26,6 +27,7 @@ from detectors.worst_errors import errors_of_reference
 from monitor.config import Config
 from monitor.config.model import ModelSettings
 from monitor.config.subjects import name_problems
+from monitor.item_file import read_items, wanted_columns
 from monitor.panes import OTHER
 from monitor.parts import parts_of
 from monitor.runtime import schema_of
@@ -34,9 +36,12 @@ from monitor.store import StoredReference
 from monitor.tabular import Reader, infer_schema, names_of, read_batches
 
 
-def build_reference(cfg: Config, store: Any, model: str, path: Path, types: tuple[str, ...], activate: bool) -> Iterator[str]:
-    """Build and save; yields lines for people. Raises ValueError."""
+def build_reference(
+    cfg: Config, store: Any, model: str, path: Path, types: tuple[str, ...], activate: bool, items: Path | None = None
+) -> Iterator[str]:
+    """Build and save; yields lines for people. items: a file of what the items of ranked lists are like. Raises ValueError."""
     settings = _model(cfg, model)
+    catalogue = {} if items is None else {ITEMS: read_items(items, wanted_columns(settings)).to_bytes()}
     kinds, rows = _kinds(settings, path, types)
     for _, problem, fix in name_problems(kinds):
         raise ValueError(f"{path}: {problem}. {fix}.")
@@ -55,7 +60,7 @@ def build_reference(cfg: Config, store: Any, model: str, path: Path, types: tupl
     profile = Profile.build(columns, schema, name).with_segments(
         columns, _rows_of(segments), settings.reference.segments, settings.reference.segment_rows
     )
-    profile = replace(profile, performance=performance, extras=fit_all(columns, outcomes, schema) | texts)
+    profile = replace(profile, performance=performance, extras=fit_all(columns, outcomes, schema) | texts | catalogue)
     if outcomes is not None and WORST_ERRORS in schema.parts and settings.task in ERROR_TASKS:
         errors = errors_of_reference(profile, columns, outcomes, schema)
         profile = replace(profile, extras=profile.extras | {WORST_ERRORS: errors.to_bytes()})
@@ -71,6 +76,8 @@ def build_reference(cfg: Config, store: Any, model: str, path: Path, types: tupl
         if settings.sample is not None:
             why = "LightGBM is not installed; pip install 'driftd[estimate]'"
         yield f"performance before labels is not estimated: {why}, and build the reference anew"
+    if not catalogue and (named := wanted_columns(settings)):
+        yield f"metrics that look at {', '.join(named)} of items have no value: build with --items FILE, of columns item_id, {', '.join(named)}"
 
 
 def _model(cfg: Config, model: str) -> ModelSettings:
@@ -85,7 +92,7 @@ def _kinds(settings: ModelSettings, path: Path, types: tuple[str, ...]) -> tuple
     known |= {c for f, c in settings.columns.items() if not f.startswith("features.")}
     dimensions = [*settings.segment_keys, *([settings.request_key] if settings.request_key is not None else [])]
     known |= {*dimensions, *(f"segment_{s}" for s in dimensions), *(f"segment.{s}" for s in dimensions)}
-    known |= {*settings.numbers, "embedding", "probabilities", "quantiles", "labels", "items"}
+    known |= {*settings.numbers, "embedding", "probabilities", "quantiles", "labels", "items", "item_scores"}
     known |= {f"{prefix}{c}" for prefix in ("proba_", "probability_", "probabilities.") for c in settings.classes}
     known |= {f"{prefix}{q:g}" for prefix in ("quantile_", "quantiles.") for q in settings.quantiles}
     inferred, rows = infer_schema(path, settings.columns, known)

@@ -28,6 +28,7 @@ from typing import Any
 from sqlalchemy import select
 
 from detectors import frame
+from detectors.catalogue import PART as ITEMS
 from detectors.dle import PART as LOSS
 from detectors.fits import TRUTH
 from detectors.formulas import FORMULAS
@@ -262,7 +263,7 @@ def job_of(
 ) -> bytes:  # fmt: skip
     """A job for the child. sample: of the window, which has so many rows. labels: of the sample's, where they are wanted."""
     truth = json.loads(profile.extras[TRUTH]) if TRUTH in profile.extras else []
-    fit = profile.extras.get(LOSS, b"") if wanted.detector == "dle" else b""
+    fit = profile.extras.get({"dle": LOSS, "evidently": ITEMS}.get(wanted.detector, ""), b"")
     kept = sample.kept
     assert kept is not None
     job = Job(wanted.detector, wanted.options, model.schema, profile.name, rows, kept, None, truth, fit, list(labels))

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from detectors import frame
+from detectors.catalogue import Catalogue
 from detectors.columns import Columns, Schema
 from detectors.sample import RowSample
 from detectors.score import Score
@@ -135,7 +136,8 @@ def evidently(job: Job) -> list[Score]:
     from monitor.evidently_data import Samples
     from monitor.evidently_job import score_metrics
 
-    samples = Samples(job.schema, (job.window, job.reference), (job.labels, job.truth))
+    items = Catalogue.from_bytes(job.fit) if job.fit else None
+    samples = Samples(job.schema, (job.window, job.reference), (job.labels, job.truth), items=items)
     return score_metrics(samples, job.options["metrics"], job.reference_name, job.options.get("descriptors"))
 
 

@@ -91,7 +91,13 @@ def find(names: Any, field: str, mapping: dict[str, str]) -> str | None:
         candidates += [f"probabilities.{cls}", f"probability_{cls}", f"proba_{cls}"]
     elif field.startswith("prediction.quantiles."):
         candidates += [field.removeprefix("prediction."), "quantile_" + field.removeprefix("prediction.quantiles.")]
-    elif field in ("prediction.probabilities", "prediction.quantiles", "prediction.labels", "prediction.items"):
+    elif field in (
+        "prediction.probabilities",
+        "prediction.quantiles",
+        "prediction.labels",
+        "prediction.items",
+        "prediction.item_scores",
+    ):
         candidates.append(last)
     if field == "prediction.score":
         candidates += ["score", "prediction", "prediction.value", "prediction_value"]

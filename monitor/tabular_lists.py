@@ -4,6 +4,7 @@
     prediction.probabilities         (or probabilities)                       a list a row, in the order of `classes`
     prediction.quantiles.0.5         (or quantile_0.5); prediction.quantiles; embedding
     prediction.labels, prediction.items                                       lists of strings
+    prediction.item_scores                                                    a list of numbers a row
 
 A row that holds what an event may not hold counts as missing; a column of another type is a FileProblem.
 """
@@ -17,9 +18,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from detectors.columns import Matrix, Schema
+from detectors.columns import Bools, Matrix, Schema
 from detectors.ragged import Ragged
-from monitor.decode.fast_vectors import check_chances, classes_in, hashes, listed
+from detectors.sample import LIST_TYPES
+from monitor.decode.fast_vectors import check_chances, classes_in, hashes, listed, mark_apart, numbers_in
 from monitor.decode.vectors import lists_of, place_of, quantile_names
 
 
@@ -71,8 +73,10 @@ class ListReader:
             vectors[name][bad] = np.nan
         lists = {}
         for name in lists_of(schema):
-            lists[name] = self._items(batch, name) if name in self._whole else Ragged.missing(rows, np.uint64)
-        return vectors, lists
+            lists[name] = self._items(batch, name) if name in self._whole else Ragged.missing(rows, LIST_TYPES[name])
+        apart = np.zeros(rows, dtype=np.bool_)
+        mark_apart(lists, apart)
+        return vectors, {name: _without(found, apart) if name == "item_scores" else found for name, found in lists.items()}
 
     def _columns(self, batch: pa.RecordBatch, name: str) -> Matrix:
         out = np.empty((batch.num_rows, len(self._apart[name])), dtype=np.float32)
@@ -87,10 +91,9 @@ class ListReader:
 
     def _items(self, batch: pa.RecordBatch, name: str) -> Ragged:
         bad = np.zeros(batch.num_rows, dtype=np.bool_)
-        found = hashes(self._array(batch, name, pa.string()), bad)
-        if not bad.any():
-            return found
-        return Ragged(np.where(bad, -1, found.lengths), found.values[~bad[found.owners()]])
+        if name == "items":
+            return _without(hashes(self._array(batch, name, pa.string()), bad), bad)
+        return _without(numbers_in(self._array(batch, name, pa.float64()), bad), bad)
 
     def _array(self, batch: pa.RecordBatch, name: str, kind: pa.DataType) -> Any:
         array = batch.column(self._whole[name])
@@ -99,3 +102,8 @@ class ListReader:
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
             column = self._whole[name]
             raise FileProblem(f"{self._path}: column {column!r} is {array.type}, must hold lists of {kind}s") from error
+
+
+def _without(found: Ragged, bad: Bools) -> Ragged:
+    """The same rows, missing where bad."""
+    return Ragged(np.where(bad, -1, found.lengths), found.values[~bad[found.owners()]]) if bad.any() else found

@@ -30,6 +30,7 @@ SCHEMAS = {
     "pets": Schema((), (), "multiclass", classes=CLASSES, vectors={"probabilities": 3, "embedding": 4}, numbers=NUMBER_FIELDS),
     "tags": Schema((), (), "multilabel", classes=CLASSES, vectors={"probabilities": 3, "labels": 3}),
     "search": Schema((), (), "ranking"),
+    "scored": Schema((), (), "ranking", parts={"sample": {"lists": ["item_scores", "items"]}}),
     "sales": Schema((), (), "quantile", quantiles=(0.1, 0.5, 0.9), vectors={"quantiles": 3}),
     "loose": Schema((), (), "multiclass", classes=CLASSES, vectors={"probabilities": 3, "embedding": 2}),
 }
@@ -66,7 +67,11 @@ GOOD = [
     predicted("tags", labels=[], probabilities={"dog": 0.9}),
     predicted("search", items=["a", "b", "c"]),
     predicted("search", items=[f"item {i}" for i in range(ITEMS + 20)]),
-    predicted("search", items=[]),
+    predicted("search", items=[], item_scores="not looked at"),
+    predicted("scored", items=["a", "b", "c"], item_scores=[3, 2.5, -1e30]),
+    predicted("scored", items=[f"item {i}" for i in range(ITEMS + 20)], item_scores=[*range(ITEMS + 20)]),
+    predicted("scored", items=["a"], item_scores=None),
+    predicted("scored", items=[], item_scores=[]),
     predicted("sales", quantiles={"0.1": 1.0, "0.5": 2, "0.9": 3.5}),
     event("pets", cost_usd=0.01, tokens_in=5, embedding=None),
 ]
@@ -93,6 +98,12 @@ ODD = [
     predicted("search", items=["a", 7]),
     predicted("search", items={"a": 1}),
     predicted("search", items=["x" * 2000]),
+    predicted("scored", items=["a", "b"], item_scores=[1]),
+    predicted("scored", item_scores=[1]),
+    predicted("scored", items=["a", "b"], item_scores=[1, None]),
+    predicted("scored", items=["a", "b"], item_scores=[1, 1e300]),
+    predicted("scored", items=["a", "b"], item_scores=[1, "2"]),
+    predicted("scored", items=["a"], item_scores=1),
     predicted("sales", quantiles={"0.1": 1.0, "0.9": 3.5}),
     predicted("sales", quantiles=[1, 2, 3]),
     predicted("sales", quantiles=[1, 2]),
@@ -220,6 +231,17 @@ def cloud(side, data):
         {"specversion": "1.0", "id": "r", "type": f"org.kubeflow.serving.inference.{side}", "data": data,
          "time": "2026-01-01T00:00:00Z", "inferenceservicename": "pets"}
     )  # fmt: skip
+
+
+def test_scores_of_items_are_as_many_as_the_items():
+    values = [orjson.dumps(predicted("scored", items=["a", "b"], item_scores=scores)) for scores in ([2, 1], [1], [1, 2, 3])]
+    found = decode(values)
+    [batch] = found.events
+    assert batch.columns.lists["item_scores"].values.tolist() == [2.0, 1.0]
+    assert {d.detail for d in found.dead} == {
+        "prediction.item_scores has 1 numbers, prediction.items 2 items",
+        "prediction.item_scores has 3 numbers, prediction.items 2 items",
+    }
 
 
 @pytest.mark.parametrize(

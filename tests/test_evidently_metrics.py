@@ -1,4 +1,4 @@
-"""Evidently's metrics and presets by name: all of them run on a model that fits, or say what no window has."""
+"""Evidently's metrics and presets by name: all of them run on a model that fits."""
 
 from __future__ import annotations
 
@@ -9,15 +9,19 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.spatial.distance import pdist
+from scipy.special import softmax
+from scipy.stats import entropy
 from sklearn.metrics import f1_score, log_loss, ndcg_score, r2_score, roc_auc_score
 
+from detectors.catalogue import Catalogue
 from detectors.columns import DictColumn, Schema
 from detectors.ragged import Ragged
 from detectors.sample import RowSample
 from monitor.config import ConfigError, parse_config
 from monitor.evidently_data import TASKS, Samples
-from monitor.evidently_job import REFUSED, score_metrics
-from monitor.evidently_names import CLASSES, EMBEDDINGS, LABELLED, OF_TWO_CLASSES, RANKED, VALUES, vectors_of
+from monitor.evidently_job import score_metrics
+from monitor.evidently_names import CLASSES, EMBEDDINGS, LABELLED, OF_TWO_CLASSES, OF_USERS, RANKED, VALUES, vectors_of
 from monitor.parts import parts_of
 from monitor.store import open_store
 from monitor.store.schema import score
@@ -31,8 +35,8 @@ OPTIONS = {
     "ColumnCorrelations": {"column_name": "a"}, "ColumnCorrelationMatrix": {"column_name": "a"}, "ValueStats": {"column": "a"},
     "UniqueValueCount": {"column": "town"}, "RowTestSummary": {"columns": ["a"]}, "EmbeddingsDrift": {"embeddings_name": "embedding"},
     "GroupBy": {"metric": {"metric": "MeanValue", "options": {"column": "a"}}, "column_name": "town"},
-    "ItemBias": {"k": 5, "column_name": "town"}, "UserBias": {"column_name": "town"},
-    "Diversity": {"k": 5, "item_features": ["a"]}, "Serendipity": {"k": 5, "item_features": ["a"]},
+    "ItemBias": {"k": 5, "column_name": "brand"}, "UserBias": {"column_name": "town"},
+    "Diversity": {"k": 5, "item_features": ["price", "weight"]}, "Serendipity": {"k": 5, "item_features": ["price", "weight"]},
 }  # fmt: skip
 VECTORS = {"embedding": 4, "probabilities": 3}
 
@@ -64,7 +68,10 @@ def rows_of(task, n, moved, rng):
         out,
         raw={"note": DictColumn.from_list(["the same words"] * n)},
         vectors={"embedding": rng.normal(moved, 1, (n, 4)).astype(np.float32), "probabilities": chances},
-        lists={"items": Ragged(np.full(n, 8, dtype=np.int64), items)},
+        lists={
+            "items": Ragged(np.full(n, 8, dtype=np.int64), items),
+            "item_scores": Ragged(np.full(n, 8, dtype=np.int64), np.sort(rng.normal(size=(n, 8)))[:, ::-1].reshape(-1)),
+        },
     )
     truth = {
         "binary": (rng.random(n) < chance).astype(int).astype(str).tolist(),
@@ -73,6 +80,13 @@ def rows_of(task, n, moved, rng):
         "ranking": [[(rng.random(8) < 0.3).astype(float).tolist(), [1.0] * int(rng.integers(0, 3))] for _ in range(n)],
     }
     return out, truth[task]
+
+
+def shop(rng):
+    """What the 40 items are like."""
+    features = {f: rng.uniform(1, 9, 40) for f in ("price", "weight")}
+    names = [f"i{j}" for j in range(40)]
+    return Catalogue.build(np.arange(40, dtype=np.uint64), names, features, {"brand": DictColumn.from_list(list("uvwx") * 10)})
 
 
 @pytest.fixture(scope="module")
@@ -85,18 +99,18 @@ def models():
             ("a", "b", "note.length"), ("town",), task, "1" if task == "binary" else None, vectors=VECTORS,
             classes=("p", "q", "r"), kinds={"note": "text"},
         )  # fmt: skip
-        out[task] = Samples(schema, (window, reference), ([*came[:150], *[None] * 50], known))
+        out[task] = Samples(schema, (window, reference), ([*came[:150], *[None] * 50], known), items=shop(rng))
     return out
 
 
 def entry_of(name, kind):
     plain_options = {f: v for f, v in (("column", "a"), ("k", 5)) if f in kind.__fields__ and kind.__fields__[f].required}
-    return {"metric": name, "options": OPTIONS.get(name, plain_options)}
+    return {"metric": name, "options": OPTIONS.get(name, plain_options)} | ({"user": "town"} if name in OF_USERS else {})
 
 
-def test_every_metric_and_preset_of_evidently_runs_on_a_model_that_fits_or_says_what_no_window_has(models):
+def test_every_metric_and_preset_of_evidently_runs_on_a_model_that_fits(models):
     """All of evidently.metrics and evidently.presets."""
-    found, refused = {}, {}
+    found = {}
     for name, kind in kinds().items():
         of = {
             "recsys": ["ranking"],
@@ -105,14 +119,9 @@ def test_every_metric_and_preset_of_evidently_runs_on_a_model_that_fits_or_says_
         }
         for task in of.get(room(kind), ["binary"]):
             for s in score_metrics(models[task], [entry_of(name, kind)], "r"):
-                if "reason" in s.evidence:
-                    refused.setdefault(name, s.evidence["reason"])
-                else:
-                    assert math.isfinite(s.value), (name, s)
-                    found.setdefault((name, task), {})[s.subject, s.name] = s.value
-    assert refused == {name: f"{name} {why}" for name, why in REFUSED.items()}
-    ran = {name for name, _ in found}
-    assert ran | set(refused) == set(kinds()) and not ran & set(refused) and len(ran) == len(kinds()) - 5 >= 85
+                assert math.isfinite(s.value) and "reason" not in s.evidence, (name, s)
+                found.setdefault((name, task), {})[s.subject, s.name] = s.value
+    assert {name for name, _ in found} == set(kinds()) and len(kinds()) >= 90
     assert {task for name, task in found if name in CLASSES} == {"binary", "multiclass"}
     assert len({name for name, task in found if task == "multiclass"}) == len(CLASSES - OF_TWO_CLASSES)
 
@@ -214,7 +223,7 @@ def test_metrics_of_lists_are_those_of_the_labelled_requests(models):
     assert one(samples, "NDCG", k=5) == pytest.approx(np.mean(ndcg))
     preset = score_metrics(samples, [{"metric": "RecsysPreset", "options": {"k": 5}}], "r")
     assert {"evidently_ndcg", "evidently_novelty", "evidently_personalization"} <= {s.name for s in preset}
-    assert preset[0].evidence["left_out"] == ["RecCasesTable", "ScoreDistribution"]
+    assert [line.partition(":")[0] for line in preset[0].evidence["left_out"]] == ["RecCasesTable"]
     bare = replace(samples, labels=(samples.labels[0], []))
     (novelty,) = score_metrics(bare, [{"metric": "Novelty", "options": {"k": 5}}], "r")
     assert "the reference keeps no ranked lists with labels" in novelty.evidence["reason"]
@@ -250,7 +259,8 @@ def test_texts_that_a_metric_fails_on_are_left_out_and_names_that_are_taken_are_
 
 @pytest.mark.parametrize("mask", [(), ("prediction",), ("embedding",)])
 def test_vectors_and_lists_of_a_sample_survive_bytes_and_merges_and_hide_behind_its_mask(models, mask):
-    options = {"rows": 50, "mask": list(mask), "vectors": ["embedding", "probabilities"], "lists": ["items"], "list_items": 5}
+    options = {"rows": 50, "mask": list(mask), "vectors": ["embedding", "probabilities"], "list_items": 5}
+    options["lists"] = ["item_scores", "items"]
     schema = replace(models["ranking"].schema, parts={"sample": options})
     rows = models["ranking"].rows[0]
     ids = np.random.default_rng(3).integers(0, 2**63, (200, 2)).astype(np.uint64)
@@ -263,7 +273,7 @@ def test_vectors_and_lists_of_a_sample_survive_bytes_and_merges_and_hide_behind_
     merged.merge(RowSample.from_bytes(second.to_bytes(), schema))
     assert merged.to_bytes() == whole.to_bytes()
     shown = {"embedding"} - set(mask) | ({"probabilities"} if "prediction" not in mask else set())
-    assert set(whole.kept.vectors) == shown and (set(whole.kept.lists) == {"items"}) == ("prediction" not in mask)
+    assert set(whole.kept.vectors) == shown and (set(whole.kept.lists) == {"items", "item_scores"}) == ("prediction" not in mask)
     best = np.argsort(ids[:, 0])[:50]
     if "embedding" in shown:
         assert np.array_equal(whole.kept.vectors["embedding"], rows.vectors["embedding"][best])
@@ -271,6 +281,8 @@ def test_vectors_and_lists_of_a_sample_survive_bytes_and_merges_and_hide_behind_
         assert [r.tolist() for r in map(whole.kept.lists["items"].row, range(50))] == [
             rows.lists["items"].row(i)[:5].tolist() for i in best
         ]
+        scores = whole.kept.lists["item_scores"]
+        assert scores.row(7).tolist() == rows.lists["item_scores"].row(best[7])[:5].tolist() and scores.values.dtype == np.float64
     older = RowSample.empty(replace(schema, parts={"sample": {"rows": 50}}))
     older.add(rows)
     missing = RowSample.from_bytes(older.to_bytes(), schema).kept
@@ -293,12 +305,12 @@ RANKING = """
 name: m
 task: ranking
 top_k: 3
-features: {a: numeric, comment: text}
+features: {a: numeric, comment: text, who: category}
 embedding: {dim: 3}
 window: {size: 1h}
 labels: {wait: 9d}
 sample: {rows: 1000, keep: 9d, texts: [comment], text_chars: 20}
-columns: {prediction.items: items}
+columns: {prediction.items: items, prediction.item_scores: item_scores}
 evidently_descriptors:
   - {descriptor: TextLength, options: {column_name: comment, alias: length}}
   - {descriptor: Contains, options: {column_name: comment, items: [late]}}
@@ -307,6 +319,9 @@ evidently:
   - {metric: NDCG, options: {k: 3}}
   - {metric: RecallTopK, options: {k: 3}}
   - {metric: Novelty, options: {k: 3}}
+  - {metric: Diversity, options: {k: 3, item_features: [price, weight]}}
+  - {metric: ScoreDistribution, options: {k: 3}}
+  - {metric: RecCasesTable, user: who}
   - {metric: EmbeddingsDrift, options: {embeddings_name: embedding, drift_method: {method: DistanceDriftMethod, options: {bootstrap: false}}}}
   - {metric: MeanValue, options: {column: length}}
   - {metric: CategoryCount, options: {column: comment.contains, category: true}}
@@ -324,12 +339,16 @@ def test_lists_embeddings_and_texts_go_from_events_and_a_reference_through_a_chi
         return pd.DataFrame({
             "event_id": [f"e{i}" for i in range(n)], "ts": START_MS + np.arange(n), "a": rng.normal(size=n), "items": items,
             "embedding": rng.normal(moved, 1, (n, 3)).tolist(), "label": [list(label) for label in labels],
+            "item_scores": [np.sort(rng.normal(size=5))[::-1].tolist() for _ in range(n)], "who": [f"u{i % 60}" for i in range(n)],
             "comment": rng.choice(["late", "on time", "late again, and the parcel was open"], n),
         })  # fmt: skip
 
     config = write_config(tmp_path, RANKING)
     reference, window = table(200, 0.0), table(150, 1.0)
-    build(tmp_path, config, reference)
+    shop = pd.DataFrame({"item_id": [f"i{j}" for j in range(12)], "price": rng.uniform(1, 9, 12), "weight": rng.uniform(1, 9, 12)})
+    shop.to_csv(tmp_path / "shop.csv", index=False)
+    assert "metrics that look at price, weight of items have no value: build with --items" in build(tmp_path, config, reference)
+    build(tmp_path, config, reference, "--items", str(tmp_path / "shop.csv"))
     replayed(tmp_path, config, window, window[["event_id", "label"]][:120].assign(label_ts=START_MS + 5_000))
     store = open_store(f"sqlite:///{tmp_path}/d.db", read_only=True)
     try:
@@ -341,6 +360,16 @@ def test_lists_embeddings_and_texts_go_from_events_and_a_reference_through_a_chi
     assert got["evidently", "evidently_ndcg"]["value"] == pytest.approx(ours["ndcg_at_k"], rel=1e-9)
     assert got["evidently", "evidently_recall_top_k"]["value"] == pytest.approx(ours["recall_at_k"], rel=1e-9)
     assert got["evidently", "evidently_novelty"]["value"] > 0
+    like = shop.set_index("item_id")
+    lists = [pdist(like.loc[items[:3]].to_numpy(), "cosine").sum() / 3 for items in window["items"]]
+    assert got["evidently", "evidently_diversity"]["value"] == pytest.approx(np.mean(lists))
+    first = np.concatenate([scores[:3] for scores in window["item_scores"]])
+    assert got["evidently", "evidently_score_distribution"]["value"] == pytest.approx(entropy(softmax(first)))
+    cases = got["evidently", "evidently_rec_cases_table"]
+    shown = json.loads(cases["evidence"])["cases"]
+    assert cases["value"] == len(shown) == 5 * 5 and {row["item_id"] for row in shown} <= set(shop["item_id"])
+    newest = {who: items for who, items in zip(window["who"], window["items"], strict=True)}
+    assert [row["item_id"] for row in shown[:5]] == newest[shown[0]["user_id"]]
     means = [np.array(t["embedding"].tolist()).mean(axis=0) for t in (reference, window)]
     moved = np.linalg.norm(means[0] - means[1])
     assert got["evidently", "evidently_embeddings_drift"]["value"] == pytest.approx(moved, rel=1e-5)

@@ -228,7 +228,7 @@ def _model(model: dict[str, Any], path: Path) -> Found:
     allowed = [*FILE_FIELDS, *(f"features.{f}" for f in model.get("features") or ())]
     allowed += [f"segment.{s}" for s in sorted(segment_names(model) | request_keys(model))]
     allowed += [*_list(model.get("numbers")), *NUMBER_FIELDS, "embedding"]
-    allowed += [f"prediction.{name}" for name in ("probabilities", "quantiles", "labels", "items")]
+    allowed += [f"prediction.{name}" for name in ("probabilities", "quantiles", "labels", "items", "item_scores")]
     allowed += [f"prediction.probabilities.{c}" for c in _list(model.get("classes"))]
     allowed += [f"prediction.quantiles.{q}" for q in _list(model.get("quantiles"))]
     for name in columns if isinstance(columns, dict) else ():

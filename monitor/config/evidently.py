@@ -10,7 +10,7 @@ from detectors.sample import ROWS
 from monitor.config.lines import Path
 from monitor.config.suggest import nearest
 from monitor.evidently_descriptors import DESCRIPTORS, REFUSED_DESCRIPTORS, alias_of, columns_read
-from monitor.evidently_names import vectors_of
+from monitor.evidently_names import OF_USERS, vectors_of
 
 SAMPLED_NUMBERS = 4_000_000  # of the embeddings of one sample of rows: 16 MB a pane and version
 Found = Iterator[tuple[Path, str, str]]  # path, what is wrong, what to do
@@ -19,6 +19,7 @@ Found = Iterator[tuple[Path, str, str]]  # path, what is wrong, what to do
 def evidently_problems(model: dict[str, Any], path: Path) -> Found:
     """Of a model's `evidently` and `evidently_descriptors`, which may be broken elsewhere."""
     yield from _embeddings(model, path)
+    yield from _users(model, path)
     yield from _descriptors(model, path)
 
 
@@ -35,6 +36,23 @@ def _embeddings(model: dict[str, Any], path: Path) -> Found:
             elif isinstance(dim, int) and isinstance(rows, int) and rows * dim > SAMPLED_NUMBERS:
                 fix = f"write sample: {{rows: {max(10, SAMPLED_NUMBERS // dim)}}}"
                 yield (*path, "sample", "rows"), f"{rows} embeddings of {dim} numbers are more than {SAMPLED_NUMBERS} numbers", fix
+
+
+def _users(model: dict[str, Any], path: Path) -> Found:
+    """Metrics of ranked lists that must know whose a list is: by a feature that the sample keeps."""
+    features, sample = model.get("features"), model.get("sample")
+    mask = _list(sample.get("mask")) if isinstance(sample, dict) else []
+    for i, entry in enumerate(_list(model.get("evidently"))):
+        if not isinstance(entry, dict) or not isinstance(entry.get("metric"), str):
+            continue
+        at: Path = (*path, "evidently", i)
+        user = entry.get("user")
+        if user is None and entry["metric"] in OF_USERS:
+            yield at, f"{entry['metric']} must know whose list it is", "write user: FEATURE beside the metric"
+        elif user is not None and isinstance(features, dict) and features and user not in features:
+            yield (*at, "user"), f"there is no feature {user!r}", nearest(str(user), features)
+        elif user is not None and user in mask:
+            yield (*at, "user"), f"{user!r} is in sample.mask, so no row keeps it", "take it out of one of them"
 
 
 def _descriptors(model: dict[str, Any], path: Path) -> Found:

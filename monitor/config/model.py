@@ -155,6 +155,7 @@ class EvidentlySettings(Section):
 
     metric: Annotated[str, Field(pattern=r"^[A-Z][A-Za-z0-9]{0,99}$")]
     options: dict[str, Any] = {}
+    user: str | None = None  # the feature that says whose list a ranked one is; each request's own, where it is not written
 
 
 class DescriptorSettings(Section):

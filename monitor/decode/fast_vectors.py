@@ -41,7 +41,7 @@ class FastVectors:
     def _type(self, name: str, value: Any) -> pa.DataType:
         if name in ("labels", "items"):
             return pa.list_(pa.string())
-        if name == "embedding":
+        if name in ("embedding", "item_scores"):
             return pa.list_(pa.float64())
         if value is not None:
             self._as_list[name] = isinstance(value, list)
@@ -74,7 +74,9 @@ class FastVectors:
                 vectors[name] = listed(array, length, bad)
             if name == "probabilities":
                 check_chances(vectors[name], schema.task == "multiclass", bad)
-        return vectors, {name: hashes(raw[name], bad) for name in lists_of(schema)}
+        lists = {name: (hashes if name == "items" else numbers_in)(raw[name], bad) for name in lists_of(schema)}
+        mark_apart(lists, bad)
+        return vectors, lists
 
 
 def _named(array: pa.StructArray, names: tuple[str, ...], all_needed: bool, bad: Bools) -> Matrix:
@@ -149,6 +151,23 @@ def hashes(array: pa.ListArray, bad: Bools) -> Ragged:
     out = Ragged(lengths, hash_column(flat)[:, 0].copy())
     _mark_repeats(out, bad)
     return out.head(ITEMS + 1)
+
+
+def numbers_in(array: pa.ListArray, bad: Bools) -> Ragged:
+    """Lists of numbers of any length."""
+    lengths = _lengths(array)
+    owners = np.repeat(np.arange(len(lengths)), np.maximum(lengths, 0))
+    flat = array.flatten()
+    numbers = flat.fill_null(np.nan).to_numpy(zero_copy_only=False)
+    bad[owners[~(np.abs(numbers) <= _GREATEST)]] = True
+    return Ragged(lengths, np.array(numbers, dtype=np.float64)).head(ITEMS + 1)
+
+
+def mark_apart(lists: dict[str, Ragged], bad: Bools) -> None:
+    """Rows whose scores are not as many as their items."""
+    if "item_scores" in lists:
+        scores = lists["item_scores"].lengths
+        bad |= (scores >= 0) & (scores != np.maximum(lists["items"].lengths, 0))
 
 
 def _mark_repeats(items: Ragged, bad: Bools) -> None:

@@ -214,7 +214,7 @@ def _predictions(data: dict[str, Any]) -> list[dict[str, Any]]:
             lowered = str(name).lower()
             if lowered in _VECTOR_NAMES and isinstance(value, list | dict):
                 prediction["probabilities"] = value
-            elif lowered in ("labels", "items", "quantiles"):
+            elif lowered in ("labels", "items", "item_scores", "quantiles"):
                 prediction[lowered] = value
             elif lowered in _LABEL_NAMES:
                 prediction["label"] = value

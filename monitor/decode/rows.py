@@ -57,6 +57,7 @@ class Rows:
         error = values.is_error(event.get("status"))
         numbers = [values.number(event.get(n), n, lenient) for n in schema.numbers]
         lists = [vectors.exact(n, v, schema, lenient) for n, v in vectors.places(event, prediction, schema)]
+        vectors.check_together(lists, schema)
         self.offsets.append(offset)
         self.ts_ms.append(ts_ms)
         self.ids.append(event_id)

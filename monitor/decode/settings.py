@@ -21,7 +21,7 @@ VECTOR_FIELDS = {
     "labels": ("prediction", "labels"),
     "embedding": ("embedding",),
 }
-LIST_FIELDS = {"items": ("prediction", "items")}
+LIST_FIELDS = {"items": ("prediction", "items"), "item_scores": ("prediction", "item_scores")}
 
 
 @dataclass(frozen=True, slots=True)

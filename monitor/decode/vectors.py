@@ -14,6 +14,8 @@ import numpy as np
 
 from detectors.columns import Bools, DictColumn, Floats, Matrix, Schema
 from detectors.ragged import Ragged
+from detectors.sample import LIST_TYPES
+from detectors.sample import PART as SAMPLE
 from monitor.decode import values
 from monitor.decode.ids import hash_texts
 from monitor.decode.settings import ITEMS, LABEL_ITEMS, LIST_FIELDS, SUM_TOLERANCE, VECTOR_FIELDS
@@ -38,7 +40,7 @@ def without_lists(schema: Schema, bad: Bools) -> tuple[dict[str, Matrix], dict[s
     """The vectors and lists of rows that have none."""
     rows = len(bad)
     vectors = {name: np.full((rows, length), np.nan, dtype=np.float32) for name, length in schema.vectors.items()}
-    return vectors, {name: Ragged.missing(rows, np.uint64) for name in lists_of(schema)}
+    return vectors, {name: Ragged.missing(rows, LIST_TYPES[name]) for name in lists_of(schema)}
 
 
 def places(event: dict[str, Any], prediction: dict[str, Any], schema: Schema) -> Iterable[tuple[str, Any]]:
@@ -49,8 +51,9 @@ def places(event: dict[str, Any], prediction: dict[str, Any], schema: Schema) ->
 
 
 def lists_of(schema: Schema) -> tuple[str, ...]:
-    """The ragged fields of a schema."""
-    return ("items",) if schema.task == "ranking" else ()
+    """The ragged fields of a schema: scores of items only where its sample of rows keeps them."""
+    scored = "item_scores" in schema.parts.get(SAMPLE, {}).get("lists", ())
+    return () if schema.task != "ranking" else ("items", "item_scores") if scored else ("items",)
 
 
 def exact(name: str, value: Any, schema: Schema, lenient: bool) -> Any:
@@ -71,6 +74,9 @@ def exact(name: str, value: Any, schema: Schema, lenient: bool) -> Any:
         return vector(found, len(schema.quantiles), "prediction.quantiles", lenient)
     if name == "embedding":
         return vector(value, schema.vectors[name], "embedding", lenient)
+    if name == "item_scores":
+        found = vector(value, len(value) if isinstance(value, list) else 0, "prediction.item_scores", lenient)
+        return None if found is None else found[: ITEMS + 1]
     texts = strings(value, f"prediction.{name}")
     if name == "items":
         if len(set(texts)) < len(texts):
@@ -147,6 +153,17 @@ def label_pairs(value: Any) -> bytes:
     return np.sort(pairs, order="item").tobytes()
 
 
+def check_together(fields: list[Any], schema: Schema) -> None:
+    """fields: of one event, as places() names them. Raises Refused where scores of items are not as many as the items."""
+    lists = lists_of(schema)
+    if len(lists) == 2 and fields[-1] is not None:
+        items = fields[-2] or ()
+        if len(items) != len(fields[-1]):
+            raise Refused(
+                "wrong_type", f"prediction.item_scores has {len(fields[-1])} numbers, prediction.items {len(items)} items"
+            )
+
+
 def columns_of(rows: list[list[Any]], names: list[str], schema: Schema) -> tuple[dict[str, Matrix], dict[str, Ragged]]:
     """Vectors and lists of rows that `exact` read; rows[i][j] is field names[j] of row i."""
     vectors: dict[str, Matrix] = {}
@@ -161,7 +178,8 @@ def columns_of(rows: list[list[Any]], names: list[str], schema: Schema) -> tuple
             vectors[name] = matrix
         else:
             lengths = np.array([-1 if v is None else len(v) for v in column], dtype=np.int64)
-            lists[name] = Ragged(lengths, hash_texts([t for v in column if v is not None for t in v])[:, 0].copy())
+            flat = [item for v in column if v is not None for item in v]
+            lists[name] = Ragged(lengths, hash_texts(flat)[:, 0].copy() if name == "items" else np.array(flat, dtype=np.float64))
     return vectors, lists
 
 
