@@ -10,13 +10,15 @@ from scipy import stats
 
 from detectors.calibrate import nulls, sums
 from detectors.calibrate.absolute import CHI_END, CHI_STEP, chi_survival, total_variation_null
+from detectors.calibrate.greatest import _both, greatest_changes, greatest_running_sums
 from detectors.calibrate.kept import Kept
 from detectors.calibrate.null import NullTable
 from detectors.calibrate.nulls import CALIBRATED, pair_null, prepare
 from detectors.calibrate.statistics import OVER_BINS
 from detectors.calibrate.sums import sum_null, sum_nulls
 from detectors.category import CategorySummary
-from detectors.pairs import CategoryPair
+from detectors.numeric import GridSummary, make_grid
+from detectors.pairs import CategoryPair, NumericPair
 
 SUMS = sorted(set(OVER_BINS) - {"linf"})
 
@@ -47,6 +49,46 @@ def test_of_many_features_at_once_each_has_the_table_that_it_has_alone(many, nam
         assert np.array_equal(table.values, sum_null(name, shares, *rows).values)
 
 
+@settings(max_examples=30, deadline=None)
+@given(
+    features(),
+    st.sampled_from([greatest_changes, greatest_running_sums]),
+    st.sampled_from([(50_000, 40), (300, 700), (50_000, 60_000)]),
+)
+def test_the_greatest_difference_of_many_features_at_once_has_the_table_of_each_alone(many, tables, rows):
+    for shares, table in zip(many, tables(many, *rows), strict=True):
+        assert np.array_equal(table.values, tables([shares], *rows)[0].values)
+    for shares, table in zip(reversed(many), tables(many[::-1], *rows), strict=True):
+        assert np.array_equal(table.values, tables([shares], *rows)[0].values)
+
+
+@pytest.mark.parametrize(("a", "b", "rho"), [(0.1, 0.4, 0.3), (1.5, 1.2, 0.6), (3.0, 2.5, 0.5), (5.0, 4.6, 0.9), (6.5, 6.5, 0.99)])
+def test_neighbours_pass_together_as_two_normals_do(a, b, rho):
+    """The quadrature is that of its ten nodes all the same: those left out had no part in it."""
+    nodes, weights = np.polynomial.laguerre.laggauss(10)
+    rate = max(a, 1.0)
+    x = a + nodes / rate
+    beyond = stats.norm.cdf((rho * x - b) / np.sqrt(1.0 - rho * rho))
+    whole = 2.0 * float(weights @ (np.exp(nodes) * stats.norm.pdf(x) * beyond)) / rate
+    found = float(_both(np.array([a]), np.array([b]), np.array([rho]))[0])
+    assert found == pytest.approx(whole, rel=1e-11)
+    if a > 1.0:
+        exact = 2.0 * stats.multivariate_normal(cov=[[1.0, rho], [rho, 1.0]]).cdf([-a, -b])
+        assert found == pytest.approx(exact, rel=0.2)
+
+
+def numeric_pairs():
+    rng = np.random.default_rng(6)
+    for make in (rng.normal, lambda size: rng.poisson(2.0, size) * 1.0, lambda size: np.where(rng.random(size) < 0.6, 0.0, rng.lognormal(size=size)),
+                 lambda size: (rng.random(size) < 0.2) * 1.0, lambda size: np.round(rng.normal(size=size), 1), np.ones):  # fmt: skip
+        values = make(size=4_000) if make is not np.ones else np.ones(4_000)
+        window = make(size=300) if make is not np.ones else np.ones(300)
+        sides = GridSummary.empty(make_grid(values)), GridSummary.empty(make_grid(values))
+        for side, column in zip(sides, (values, window), strict=True):
+            side.add(column)
+        yield NumericPair(*sides)
+
+
 def category_pairs():
     rng = np.random.default_rng(5)
     for k in (1, 2, 4, 9, 9, 30, 450):
@@ -55,12 +97,18 @@ def category_pairs():
 
 
 def test_what_was_prepared_is_what_a_pair_has_by_itself():
-    pairs = list(category_pairs())
+    pairs = [*category_pairs(), *numeric_pairs()]
+
+    def tables():
+        found = (pair_null(name, pair) for pair in pairs for name in sorted(CALIBRATED))
+        return [table.values for table in found if table is not None]
+
     forget()
-    alone = [pair_null(name, pair).values for pair in pairs for name in sorted(OVER_BINS)]
+    alone = tables()
     forget()
     prepare((name, pair) for pair in pairs for name in sorted(CALIBRATED))
-    made = [pair_null(name, pair).values for pair in pairs for name in sorted(OVER_BINS)]
+    made = tables()
+    assert len(made) == 7 * len(OVER_BINS) + 6 * len(CALIBRATED)
     assert all(np.array_equal(a, b) for a, b in zip(alone, made, strict=True))
 
 

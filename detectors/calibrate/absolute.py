@@ -17,7 +17,7 @@ import numpy as np
 from scipy.special import chdtrc, chdtri, gammainccinv, gammaincinv
 
 from detectors.calibrate.closed import effective_rows
-from detectors.calibrate.greatest import greatest_change
+from detectors.calibrate.greatest import greatest_changes
 from detectors.calibrate.null import TAILS, NullTable
 from detectors.calibrate.sums import sum_nulls
 from detectors.columns import Floats
@@ -70,11 +70,11 @@ def total_variation_null(shares: Floats, reference_rows: int, rows: int) -> Null
 def total_variation_nulls(many: Sequence[Floats], reference_rows: int, rows: int) -> list[NullTable]:
     """The same of many features' shares at once."""
     summed = [i for i, shares in enumerate(many) if _summed(shares, rows)]
+    few = [i for i, shares in enumerate(many) if len(shares) <= 3]
     made = dict(zip(summed, sum_nulls("tv", [many[i] for i in summed], reference_rows, rows), strict=True))
+    made.update(zip(few, greatest_changes([many[i] for i in few], reference_rows, rows) if few else [], strict=True))
     for i, shares in enumerate(many):
-        if len(shares) <= 3:
-            made[i] = greatest_change(shares, reference_rows, rows)
-        elif i not in made:
+        if i not in made:
             made[i] = _by_directions(shares, effective_rows(reference_rows, rows))
     return [made[i] for i in range(len(many))]
 

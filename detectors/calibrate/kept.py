@@ -8,6 +8,8 @@ from typing import Generic, TypeVar
 from detectors.calibrate.null import NullTable
 
 Key = TypeVar("Key", bound=Hashable)
+Like = TypeVar("Like", bound=Hashable)
+Of = TypeVar("Of")
 
 
 class Kept(Generic[Key]):
@@ -37,3 +39,14 @@ class Kept(Generic[Key]):
 
     def cache_clear(self) -> None:
         self._made.clear()
+
+
+def together(wanted: Sequence[tuple[Like, Of]], make: Callable[[Like, list[Of]], Iterable[NullTable]]) -> list[NullTable]:
+    """The tables of what is wanted, in order, those that are alike made by one call."""
+    alike: dict[Like, list[int]] = {}
+    for i, (like, _) in enumerate(wanted):
+        alike.setdefault(like, []).append(i)
+    out: dict[int, NullTable] = {}
+    for like, places in alike.items():
+        out.update(zip(places, make(like, [wanted[i][1] for i in places]), strict=True))
+    return [out[i] for i in range(len(wanted))]

@@ -23,8 +23,8 @@ from scipy.special import ndtri, stdtrit
 from detectors.calibrate import closed
 from detectors.calibrate.absolute import total_variation_nulls
 from detectors.calibrate.constant import constant_null
-from detectors.calibrate.greatest import greatest_change, greatest_running_sum
-from detectors.calibrate.kept import Kept
+from detectors.calibrate.greatest import greatest_changes, greatest_running_sums
+from detectors.calibrate.kept import Kept, together
 from detectors.calibrate.null import TAILS, NullTable
 from detectors.calibrate.statistics import OVER_BINS
 from detectors.calibrate.sums import sum_nulls
@@ -140,20 +140,13 @@ Shape = tuple[str, tuple[int, ...], int, int]  # statistic, steps of shares, row
 
 
 def _tables_of_shares(keys: Sequence[Shape]) -> list[NullTable]:
-    together: dict[tuple[str, int, int], list[int]] = {}
-    for i, (name, _, reference_rows, rows) in enumerate(keys):
-        together.setdefault((name, reference_rows, rows), []).append(i)
-    out: dict[int, NullTable] = {}
-    for (name, reference_rows, rows), places in together.items():
-        many = [_as_shares(keys[i][1]) for i in places]
-        if name == "linf":
-            made = [greatest_change(shares, reference_rows, rows) for shares in many]
-        elif name == "tv":
-            made = total_variation_nulls(many, reference_rows, rows)
-        else:
-            made = sum_nulls(name, many, reference_rows, rows)
-        out.update(zip(places, made, strict=True))
-    return [out[i] for i in range(len(keys))]
+    def make(like: tuple[str, int, int], many: list[Floats]) -> list[NullTable]:
+        name, reference_rows, rows = like
+        if name in ("linf", "tv"):
+            return (greatest_changes if name == "linf" else total_variation_nulls)(many, reference_rows, rows)
+        return sum_nulls(name, many, reference_rows, rows)
+
+    return together([((name, n, m), _as_shares(steps)) for name, steps, n, m in keys], make)
 
 
 def _as_shares(steps: tuple[int, ...]) -> Floats:
@@ -165,8 +158,8 @@ def _tables_of_ranks(keys: Sequence[tuple[tuple[float, ...], int, int]]) -> list
     return [closed.rank_shift(np.array(shares), *rows) for shares, *rows in keys]
 
 
-def _tables_of_ties(keys: Sequence[tuple[tuple[float, ...], int, int]]) -> list[NullTable]:
-    return [greatest_running_sum(np.array(shares), *rows) for shares, *rows in keys]
+def _tables_of_ties(keys: Sequence[Ranks]) -> list[NullTable]:
+    return together([((n, m), np.array(shares)) for shares, n, m in keys], lambda rows, many: greatest_running_sums(many, *rows))
 
 
 Ranks = tuple[tuple[float, ...], int, int]  # shares of cells in order, rows of reference and window
