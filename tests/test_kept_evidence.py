@@ -1,0 +1,39 @@
+"""What a calm finding keeps of its evidence when it is stored."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+
+from detectors.labelled.calibration import calibration
+from detectors.labelled.tally import Metric
+from detectors.score import Finding, Score
+from detectors.scoring import metric_scores
+from monitor.kept_evidence import kept_evidence
+
+
+def _kept(score: Score, level: str = "unjudged") -> dict[str, object]:
+    text = kept_evidence(Finding(score, level), 50)
+    return json.loads(text) if text else {}
+
+
+def test_the_reliability_curve_is_kept_with_ece():
+    cells = np.array([[50, 20], [10, 60]])
+    scores = {s.name: s for s in metric_scores(calibration(cells, np.array([0.5])))}
+    kept = _kept(scores["ece"])
+    assert {"mean_score", "observed_rate", "rows"} <= kept.keys()
+    assert sum(kept["rows"]) == 140
+    assert "interval_95" not in kept, "its interval stands in rows of its own"
+
+
+def test_the_interval_of_one_class_is_kept_and_that_of_a_metric_with_rows_of_its_own_is_not():
+    one, whole = Metric("f1:a", 0.7, 0.6, 0.8, 100), Metric("f1", 0.7, 0.6, 0.8, 100)
+    assert [_kept(s) for s in metric_scores([one])] == [{"interval_95": [0.6, 0.8]}]
+    assert [_kept(s) for s in metric_scores([whole])] == [{}, {}, {}]
+
+
+def test_all_of_it_is_kept_of_what_is_bad():
+    score = Score("age", "psi", 0.4, 100, evidence={"moved": [1, 2], "statistic": "psi"})
+    assert _kept(score, "breach") == {"moved": [1, 2], "statistic": "psi"}
+    assert _kept(score) == {"statistic": "psi"}
