@@ -12,7 +12,7 @@ Relevant items that a list lacks stand far behind its end. Features of items are
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -65,18 +65,13 @@ def _one(samples: Samples, metric: Any, name: str, wish: Wish) -> Found:
     """One metric on the data that it needs."""
     if name in OF_USERS and wish.user is None:
         raise Refused(f"{name} must know whose list it is: write user: FEATURE beside the metric")
-    if name in OF_ITEMS:
-        wish = Wish(wish.labelled, wish.user, features=tuple(item_columns(name, vars(metric))))
-    if name == SCORED:
-        wish = Wish(wish.labelled, wish.user, scored=True)
+    features = tuple(item_columns(name, vars(metric))) if name in OF_ITEMS else ()
+    wish = replace(wish, features=features, scored=name == SCORED)
     sides = _sides(samples, wish)
-    train = {}
-    if name in TRAINED:
-        train = {"current_train_data": _interactions(samples, wish)}
+    train = {"current_train_data": _interactions(samples, wish)} if name in TRAINED else {}
     if name == "Serendipity":
         _must_meet(sides[0], train["current_train_data"])
-    found = Found(_run([metric], sides, train), [_unknown(samples, wish)] if wish.features else [])
-    found.left_out[:] = [line for line in found.left_out if line]
+    found = Found(_run([metric], sides, train), _unknown(samples, wish))
     return _cases(samples, found) if name == CASES else found
 
 
@@ -217,24 +212,23 @@ def _features(samples: Samples, features: tuple[str, ...], hashes: Any) -> tuple
     return known, numbers, texts
 
 
-def _unknown(samples: Samples, wish: Wish) -> str:
-    """How many of the window's items are left out."""
+def _unknown(samples: Samples, wish: Wish) -> list[str]:
+    """How many of the window's items are left out, where their features are asked for."""
+    if not wish.features:
+        return []
     items = np.unique(samples.rows[0].lists["items"].values)
     known, _, _ = _features(samples, wish.features, items)
     lost = int((~known).sum())
-    return f"{lost} of {len(items)} items without features in the reference" if lost else ""
+    return [f"{lost} of {len(items)} items without features in the reference"] if lost else []
 
 
 def _cases(samples: Samples, found: Found) -> Found:
     """A table of single users is no number of the window: its rows are counted, and the first of them are evidence."""
     columns = found.results[0]["value"]
-    rows = len(next(iter(columns.values()), {}))
-    named = (
-        {}
-        if samples.items is None
-        else {_item(h): n for h, n in zip(samples.items.hashes.tolist(), samples.items.names, strict=True)}
-    )
-    table = [{c: values[i] for c, values in columns.items()} for i in list(next(iter(columns.values()), {}))[:CASES_MOST]]
-    cases = [{**row, "item_id": named.get(str(row["item_id"]), row["item_id"])} for row in table]
-    config = {"type": CASES}
-    return Found([{"config": config, "value": rows}], found.left_out, {"cases": cases})
+    rows = list(next(iter(columns.values()), {}))
+    items = samples.items
+    named = {} if items is None else {_item(h): n for h, n in zip(items.hashes.tolist(), items.names, strict=True)}
+    cases = [{c: values[i] for c, values in columns.items()} for i in rows[:CASES_MOST]]
+    for case in cases:
+        case["item_id"] = named.get(str(case["item_id"]), case["item_id"])
+    return Found([{"config": {"type": CASES}, "value": len(rows)}], found.left_out, {"cases": cases})

@@ -54,9 +54,7 @@ class Judged:
 
     def position(self) -> float:
         """How far out in units of the null: 0 its median, 1 its standard deviation; a series' own value."""
-        if self.table is None:
-            return self.out
-        return (self.out - self.table.centre) / self.table.spread
+        return self.out if self.table is None else (self.out - self.table.centre) / self.table.spread
 
     def probability(self) -> float:
         """Of a score as far out where nothing has changed; NaN where nothing can be said."""
@@ -72,9 +70,8 @@ class Judged:
         if self.settled or not math.isfinite(self.out):
             return math.nan
         if self.table is not None:
-            centre, spread = self.table.centre, self.table.spread
-            position = (self.out - centre) / spread
-            return self.table.survival(centre + spread * (position if past is None else past.position(position)))
+            position = self.position() if past is None else past.position(self.position())
+            return self.table.survival(self.table.centre + self.table.spread * position)
         series = self.series
         if series is None or past is None:
             return math.nan

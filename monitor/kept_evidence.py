@@ -6,19 +6,21 @@ import json
 import math
 from typing import Any
 
+from detectors.labelled.calibration import CURVE
 from detectors.limits import silent
 from detectors.score import Finding
 
-CURVE = ("mean_score", "observed_rate", "rows")  # the reliability curve, with `ece`
-ALWAYS = ("statistic", "because", "interval_95", *CURVE)
+WHOLE = frozenset({"reason", "where", "cases"})  # with one of these all of it is kept, whatever the level
+KEPT = ("statistic", "because", CURVE)
+KEPT_OF_ONE = (*KEPT, "interval_95")  # of a class or a quantile: other metrics have rows NAME_low and NAME_high
 
 
 def kept_evidence(finding: Finding, min_rows: int) -> str:
     """All of it as JSON for what is bad; for the rest only which statistic was chosen, the reliability curve, the interval of a
-    metric of one class or quantile (others have rows NAME_low and NAME_high), or why nothing can be said."""
+    metric of one class or quantile, or why nothing can be said."""
     evidence = finding.score.evidence
-    if finding.level not in ("warn", "breach") and not {"reason", "where", "cases"} & evidence.keys():
-        kept = ALWAYS if ":" in finding.score.name else tuple(key for key in ALWAYS if key != "interval_95")
+    if finding.level not in ("warn", "breach") and WHOLE.isdisjoint(evidence):
+        kept = KEPT_OF_ONE if ":" in finding.score.name else KEPT
         evidence = {key: evidence[key] for key in kept if key in evidence}
         if finding.level == "unsure" and not finding.rule and (why := silent(finding.score, min_rows)):
             evidence["reason"] = why

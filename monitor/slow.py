@@ -176,14 +176,18 @@ class SlowRunner:
     def _answers(
         self, model: Model, profile: Profile, sample: RowSample, rows: int, wanted: list[Wanted]
     ) -> Iterator[tuple[Wanted, dict[str, Any]]]:
-        """What each detector found in one sample. Those that need the same packages run in one child."""
+        """What each detector found in one sample. Those that need the same packages run in one child; where it ends without an answer,
+        each in one of its own, so that one that hangs or needs too much takes no other one with it."""
         together: dict[tuple[str, ...], list[Wanted]] = {}
         for entry in wanted:
             together.setdefault(DETECTORS[entry.detector][1], []).append(entry)
         for entries in together.values():
             labels = [self._labels(model, sample) if entry.labelled else [] for entry in entries]
             jobs = [job_of(model, profile, sample, rows, entry, of) for entry, of in zip(entries, labels, strict=True)]
-            yield from zip(entries, self.run(*jobs), strict=True)
+            answers = self.run(*jobs)
+            if len(jobs) > 1 and all("error" in answer for answer in answers) and not self._closed.is_set():
+                answers = [self.run(job)[0] for job in jobs]
+            yield from zip(entries, answers, strict=True)
 
     def _labelled(self, model: Model, start_ms: int) -> int:
         c = window.c

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from detectors.scoring import metric_scores
 from monitor.kept_evidence import kept_evidence
 
 
-def _kept(score: Score, level: str = "unjudged") -> dict[str, object]:
+def _kept(score: Score, level: str = "unjudged") -> dict[str, Any]:
     text = kept_evidence(Finding(score, level), 50)
     return json.loads(text) if text else {}
 
@@ -22,8 +23,9 @@ def test_the_reliability_curve_is_kept_with_ece():
     cells = np.array([[50, 20], [10, 60]])
     scores = {s.name: s for s in metric_scores(calibration(cells, np.array([0.5])))}
     kept = _kept(scores["ece"])
-    assert {"mean_score", "observed_rate", "rows"} <= kept.keys()
-    assert sum(kept["rows"]) == 140
+    curve = kept["reliability_curve"]
+    assert {"mean_score", "observed_rate", "rows"} <= curve.keys()
+    assert sum(curve["rows"]) == 140
     assert "interval_95" not in kept, "its interval stands in rows of its own"
 
 
@@ -37,3 +39,4 @@ def test_all_of_it_is_kept_of_what_is_bad():
     score = Score("age", "psi", 0.4, 100, evidence={"moved": [1, 2], "statistic": "psi"})
     assert _kept(score, "breach") == {"moved": [1, 2], "statistic": "psi"}
     assert _kept(score) == {"statistic": "psi"}
+    assert _kept(Score("fairness", "demographic_parity", 0.1, 100, evidence={"rows": {"a": 60, "b": 40}, "of": "a"})) == {}

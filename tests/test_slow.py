@@ -317,6 +317,30 @@ def test_a_detector_over_its_limit_ends_and_says_so(world, limits, words):
     assert entry[1:4] == ["multivariate", "domain_auc", None] and words in entry[5]["reason"]
 
 
+def test_a_detector_that_takes_its_child_with_it_takes_no_other_one(world, monkeypatch):
+    """The shared child ends without an answer: each runs in one of its own, and only the one at fault has no value."""
+    folder, store = world
+    cfg = load_config(folder / "c.yaml")
+    model = build_models(cfg, store)["m"]
+    (good,) = wanted_of(cfg.models[0], model.profile_named(model.active_profile))[:1]
+    kind = type(good)
+    bad = kind(good.detector, {"hangs": True})
+    started, whole = [], SlowRunner.run
+
+    def ends(self, *jobs):
+        started.append(len(jobs))
+        lost = [Job.from_bytes(job).options == bad.options for job in jobs]
+        return [{"error": "its process ended"}] * len(jobs) if any(lost) else whole(self, *jobs)
+
+    monkeypatch.setattr(SlowRunner, "run", ends)
+    runner = SlowRunner(store, Limits())
+    assert runner.round(model, [good, bad]) == 2
+    assert started == [2, 1, 1] * 2
+    with store.publishing("m") as tx:
+        scores = json.loads(tx.load_state(f"slow:{START_MS}"))["scores"]
+    assert [entry[3] is None for entry in scores if entry[2] == "domain_auc"] == [False, True]
+
+
 def test_results_of_other_rows_than_the_windows_are_left_out():
     from monitor.slow_scores import slow_scores
     from monitor.view import GroupView, WindowView

@@ -29,13 +29,8 @@ _FROM = _NODES / np.sqrt(2.0 * (np.log(_WEIGHTS) + NO_PART))  # deviates from wh
 _STEPS: Floats = np.arange(1.0, POINTS + 1.0, dtype=np.float64)
 
 
-def greatest_change(shares: Floats, reference_rows: int, rows: int) -> NullTable:
-    """Null of max |p - q| over bins of these shares (k,)."""
-    return greatest_changes([shares], reference_rows, rows)[0]
-
-
 def greatest_changes(many: Sequence[Floats], reference_rows: int, rows: int) -> list[NullTable]:
-    """The same of many features' shares at once: to the last bit what each alone has."""
+    """Nulls of max |p - q| over bins of features' shares, each (k,): to the last bit what each alone has."""
     apart = []
     for shares in many:
         wide = np.sort(shares * (1.0 - shares))[::-1][: MOST if len(shares) > 2 else 1]  # two bins change as one
@@ -47,13 +42,8 @@ def greatest_changes(many: Sequence[Floats], reference_rows: int, rows: int) -> 
     return [NullTable.from_survival(values, np.log(-np.expm1(part))) for values, part in zip(at, parts, strict=True)]
 
 
-def greatest_running_sum(shares: Floats, reference_rows: int, rows: int) -> NullTable:
-    """Null of max |F - G| where the values are few, of these shares (k,) in order."""
-    return greatest_running_sums([shares], reference_rows, rows)[0]
-
-
 def greatest_running_sums(many: Sequence[Floats], reference_rows: int, rows: int) -> list[NullTable]:
-    """The same of many features' shares at once: to the last bit what each alone has."""
+    """Nulls of max |F - G| where the values are few, of features' shares in order, each (k,): to the last bit what each alone has."""
     upto = [np.cumsum(shares)[:-1] for shares in many]
     at, starts, log = _curves(upto, reference_rows, rows)
     single = np.exp(log)

@@ -26,6 +26,7 @@ from detectors.labelled.intervals import REPLICATES, SEED, bootstrap, wilson
 from detectors.labelled.tally import Metric
 
 BINS = 16
+CURVE = "reliability_curve"  # its name in the evidence
 
 
 def binned(cells: Ints, edges: Floats) -> tuple[Ints, Floats]:
@@ -82,7 +83,7 @@ def calibration(cells: Ints, edges: Floats) -> list[Metric]:
             low, high = max(0.0, ends[0]) ** power, min(1.0, ends[1]) ** power
         elif rows > 1:
             low, high = bootstrap(counts, statistic, value, 0.0)
-        out.append(Metric(name, value, min(low, value), max(high, value), rows, curve if name == "ece" else {}))
+        out.append(Metric(name, value, min(low, value), max(high, value), rows, {CURVE: curve} if name == "ece" else {}))
     hits = int(counts[1].sum())
     ends = wilson(hits, rows)
     spread = [p * (1 - p) for p in ends]
