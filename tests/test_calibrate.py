@@ -12,7 +12,7 @@ from statsmodels.stats.multitest import multipletests
 from detectors.adaptive import AdaptiveSummary
 from detectors.calibrate import closed, sums
 from detectors.calibrate.absolute import total_variation_null
-from detectors.calibrate.greatest import greatest_change, greatest_running_sum
+from detectors.calibrate.greatest import greatest_changes, greatest_running_sums
 from detectors.calibrate.multiple import CORRECTIONS, cutoff
 from detectors.calibrate.null import NullTable
 from detectors.calibrate.nulls import CALIBRATED, NORMAL, NORMAL_EITHER, STUDENT, pair_null
@@ -112,8 +112,8 @@ def test_the_greatest_change_of_a_share_has_the_tail_of_resampled_windows(shares
     of_sums = np.concatenate([np.abs(np.cumsum(p - q, axis=1)).max(axis=1) for p, q in found])
     for probability in (0.1, 0.01, 1e-3, 1e-4):
         for values, table in (
-            (of_bins, greatest_change(shares, reference_rows, rows)),
-            (of_sums, greatest_running_sum(shares, reference_rows, rows)),
+            (of_bins, greatest_changes([shares], reference_rows, rows)[0]),
+            (of_sums, greatest_running_sums([shares], reference_rows, rows)[0]),
         ):
             assert 0.2 < float((values >= table.value_at(probability)).mean()) / probability < 2.2, probability
 
