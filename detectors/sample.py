@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from detectors import frame
-from detectors.columns import Columns, DictColumn, Ids, Ints, Matrix, Schema
+from detectors.columns import Columns, DictColumn, Hashes, Ids, Ints, Matrix, Schema
 from detectors.ragged import Ragged
 
 FORMAT, WITH_TEXTS, WITH_VECTORS = 1, 2, 3
@@ -224,14 +224,18 @@ def merged(samples: Iterable[RowSample]) -> RowSample | None:
     return out
 
 
-def numbered(columns: Columns) -> Columns:
-    """The rows of a file with ids made of their numbers, where they have none (SplitMix64, Steele et al. 2014)."""
-    if columns.ids is not None and columns.ts_ms is not None:
-        return columns
-    z = (np.arange(1, columns.rows + 1, dtype=np.uint64)) * _U(0x9E3779B97F4A7C15)
+def mixed(z: Hashes) -> Hashes:
+    """Whole numbers scattered over 64 bits, one to one (SplitMix64, Steele et al. 2014)."""
     z = (z ^ (z >> _U(30))) * _U(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> _U(27))) * _U(0x94D049BB133111EB)
-    z ^= z >> _U(31)
+    return z ^ (z >> _U(31))
+
+
+def numbered(columns: Columns) -> Columns:
+    """The rows of a file with ids made of their numbers, where they have none."""
+    if columns.ids is not None and columns.ts_ms is not None:
+        return columns
+    z = mixed(np.arange(1, columns.rows + 1, dtype=np.uint64) * _U(0x9E3779B97F4A7C15))
     ids = columns.ids if columns.ids is not None else np.stack([z, z], axis=1)
     return replace(columns, ids=ids, ts_ms=columns.ts_ms if columns.ts_ms is not None else np.zeros(columns.rows, dtype=np.int64))
 
@@ -240,13 +244,14 @@ def _compact(columns: Columns) -> Columns:
     """The same rows; strings that none of them holds are forgotten, the rest stand in order of appearance."""
     return replace(
         columns,
-        label=_only_used(columns.label),
-        categorical={f: _only_used(c) for f, c in columns.categorical.items()},
-        raw={f: _only_used(c) for f, c in columns.raw.items()},
+        label=only_used(columns.label),
+        categorical={f: only_used(c) for f, c in columns.categorical.items()},
+        raw={f: only_used(c) for f, c in columns.raw.items()},
     )
 
 
-def _only_used(column: DictColumn) -> DictColumn:
+def only_used(column: DictColumn) -> DictColumn:
+    """The same column; strings that no row has are forgotten, the rest stand in order of appearance."""
     present, first = np.unique(column.codes, return_index=True)
     order = present[np.argsort(first)]
     order = order[order >= 0]

@@ -22,6 +22,8 @@ from detectors.multivariate import Multivariate
 from detectors.number_moments import PART as NUMBER_MOMENTS
 from detectors.number_moments import NumberMoments
 from detectors.operations import NumberSummary
+from detectors.outcome_sample import PART as OUTCOME_SAMPLE
+from detectors.outcome_sample import OutcomeSample
 from detectors.outliers import PART as OUTLIERS
 from detectors.outliers import WORST_ROWS, OutlierCount, WorstRows
 from detectors.request_errors import PART as REQUEST_ERRORS
@@ -83,6 +85,7 @@ OUTCOME_PARTS: dict[str, PartKind[Outcomes]] = {
     WORST_ERRORS: PartKind(WorstErrors.empty, WorstErrors.from_bytes, whole=True),
     REQUEST_ERRORS: PartKind(RequestErrors.empty, RequestErrors.from_bytes, whole=True),
     "errors": PartKind(ErrorTrace.empty, ErrorTrace.from_bytes, whole=True),
+    OUTCOME_SAMPLE: PartKind(OutcomeSample.empty, OutcomeSample.from_bytes),
 }
 
 

@@ -1,7 +1,7 @@
 """Functions of the user's own, named in the config as package.module:function, that make a metric of a window's outcomes.
 
 A function takes the window's PerformanceSummary (detectors/performance.py) and returns a number, or (value, low, high).
-A number gets its interval from the summary's counts (detectors/labelled/redrawn.py).
+A number gets its interval from the summary's counts (detectors/labelled/redrawn.py) or from outcomes kept for it (resampled.py).
 It is imported when the model is built, so that `driftd check` and a start say at once what is wrong with it.
 """
 

@@ -9,6 +9,7 @@ from detectors.class_cells import PART as CLASSES
 from detectors.label_spread import LABELS, SCORES
 from detectors.losses import LOSSES, VALUE, loss_key
 from detectors.number_moments import PART as NUMBER_MOMENTS
+from detectors.outcome_sample import PART as OUTCOME_SAMPLE
 from detectors.outliers import PART as OUTLIERS
 from detectors.outliers import WORST_ROWS
 from detectors.request_errors import PART as REQUEST_ERRORS
@@ -23,6 +24,7 @@ from monitor.config.model import ModelSettings
 from monitor.decode.settings import ITEMS
 from monitor.evidently_names import vectors_of
 from monitor.quality import rule_options
+from monitor.trial import keeps_outcomes
 
 DEFAULT_DETECTOR = "adwin"  # of those measured by tests/bench/quality/streams.py the one with fewest false alarms for its delay
 DELTA, CLOCK = 0.002, 32  # ADWIN's own
@@ -152,6 +154,7 @@ PARTS: dict[str, Callable[[ModelSettings], dict[str, Any] | None]] = {
     REQUEST_ERRORS: _request_errors,
     "error_cells": lambda m: {} if m.task in ERROR_TASKS else None,
     "errors": lambda m: {"pane_ms": m.window.slide_ms, "cells": m.concept.cells} if _reads_errors(m) else None,
+    OUTCOME_SAMPLE: lambda m: {} if keeps_outcomes(m) else None,
     "sample": _sample,
     "score_cells": _score_cells,
     CLASSES: _class_cells,

@@ -77,7 +77,7 @@ def build_model(cfg: Config, settings: ModelSettings, store: Any, labels_come: b
         min_rows=settings.min_rows,
         min_coverage=settings.labels.min_coverage,
         worth={(p, t): money for p, row in settings.performance.value.items() for t, money in row.items()},
-        custom=tuple(Custom(c.name, load_function(c.function), c.interval) for c in settings.performance.custom),
+        custom=tuple(Custom(c.name, load_function(c.function), bool(c.interval)) for c in settings.performance.custom),
         estimate=settings.estimate.enabled,
         concept=concept_detectors(settings),
         request_key=settings.request_key,

@@ -12,8 +12,10 @@ from collections.abc import Iterable
 
 from detectors.labelled.intervals import NONE
 from detectors.labelled.redrawn import interval
+from detectors.labelled.resampled import interval_of_rows, without_sample
 from detectors.labelled.tally import Metric
 from detectors.labelled.value import value
+from detectors.outcome_sample import PART as OUTCOME_SAMPLE
 from detectors.performance import PerformanceSummary
 from detectors.score import Score
 from detectors.scoring import metric_scores
@@ -35,16 +37,23 @@ def worth(view: GroupView) -> Iterable[Score]:
 
 
 def _measured(custom: Custom, performance: PerformanceSummary, view: GroupView) -> Metric:
+    seen = without_sample(performance)
     try:
-        # a copy: what a function does to it must not reach the others
-        copied = PerformanceSummary.from_bytes(performance.to_bytes(), performance.schema)
-        found = custom.function(PerformanceSummary.from_bytes(performance.to_bytes(), performance.schema))
+        # copies: what a function does to one must not reach the others
+        found = custom.function(_copy(seen))
         if isinstance(found, tuple):
             number, low, high = found
             return Metric(custom.name, float(number), float(low), float(high), performance.rows)
-        (low, high), why = interval(custom.function, copied, float(found)) if custom.interval else (NONE, "")
-        return Metric(custom.name, float(found), low, high, performance.rows, {"interval": why} if why else {})
+        value = float(found)
+        (low, high), why = interval(custom.function, _copy(seen), value) if custom.interval else (NONE, "")
+        if why and OUTCOME_SAMPLE in performance.parts:
+            (low, high), why = interval_of_rows(custom.function, performance, value)
+        return Metric(custom.name, value, low, high, performance.rows, {"interval": why} if why else {})
     except Exception as error:  # the user's code: anything may come
         said = f"{type(error).__name__}: {error}"[:500]
         log_event(log, logging.ERROR, "custom_metric_failed", model=view.model.name, metric=custom.name, error=said)
         return Metric(custom.name, math.nan, math.nan, math.nan, performance.rows, {"reason": said})
+
+
+def _copy(summary: PerformanceSummary) -> PerformanceSummary:
+    return PerformanceSummary.from_bytes(summary.to_bytes(), summary.schema)

@@ -19,3 +19,33 @@ def with_interval(summary: Any) -> tuple[float, float, float]:
 
 def fails(summary: Any) -> float:
     return float(summary.rows / 0)
+
+
+def r2(summary: Any) -> float:
+    return next(float(m.value) for m in summary.metrics() if m.name == "r2")
+
+
+def mean_error(summary: Any) -> float:
+    return float(summary.sums["error"] / summary.rows)
+
+
+def product(summary: Any) -> float:
+    return float(summary.sums["hits_true"] / summary.sums["predicted_true"])
+
+
+def judged(summary: Any) -> float:
+    return float(summary.sums["judged"])
+
+
+def pinball(summary: Any) -> float:
+    return float(summary.sums["pinball"] / summary.rows)
+
+
+def log_loss(summary: Any) -> float:
+    return float(summary.sums["log_loss"] / summary.sums["scored"])
+
+
+def wrong_share(summary: Any) -> float:
+    """Of an optional part, which is kept of all rows and not of segments."""
+    cells = summary.parts["error_cells"]
+    return float(cells.errors.sum() / cells.rows.sum())

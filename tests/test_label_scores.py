@@ -35,6 +35,7 @@ models:
         - {{name: default_share, function: "tests.own_metrics:share_of_defaults"}}
         - {{name: with_interval, function: "tests.own_metrics:with_interval"}}
         - {{name: fails, function: "tests.own_metrics:fails"}}
+        - {{name: wrong_share, function: "tests.own_metrics:wrong_share"}}
 """
 N = 600
 
@@ -163,6 +164,9 @@ def test_functions_of_the_users_own(tmp_path, caplog):
     performance = of(found, "performance")
     assert performance["default_share"] == pytest.approx((truth[chosen] == "default").mean())
     assert (performance["with_interval_low"], performance["with_interval_high"]) == (0.5, 1.5)
+    low, high = (performance[f"wrong_share_{end}"] for end in ("low", "high"))
+    width = performance["accuracy_high"] - performance["accuracy_low"]
+    assert performance["wrong_share"] == pytest.approx(1 - performance["accuracy"]) and high - low == pytest.approx(width, rel=0.35)
     assert "value_total" in performance and performance["accuracy"] > 0, "what a function does to its copy reaches nobody"
     row = found["", "performance", "fails"]
     assert row["value"] is None and row["level"] == "unsure" and "ZeroDivisionError" in row["evidence"]["reason"]

@@ -62,6 +62,7 @@ OUTCOME_OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "worst_errors": ("regression", {"features": ["x", "c", "y"], "marks": [7, 9]}),
     "request_errors": ("binary", {"pane_ms": 20_000, "requests": 30}),
     "errors": ("binary", {"pane_ms": 60_000, "cells": 20}),
+    "outcome_sample": ("multilabel", {}),
 }
 
 EDGES = np.array([-2.0, -0.5, 0.0, 0.5, 1.0, 3.0])
@@ -325,6 +326,7 @@ STORED_MOST = {
     "score_cells": 100_000, "class_cells": 3 * 12_600, "numbers": 16_030, "outliers": 17, "worst_rows": 5 * 120,
     "worst_segments": 28 * 4_000, "multivariate": 44 + 8 * 8 * 9 + 2 * 4_096 + 48 * 5, "rules": 24 * 3 + 20_000, "label_spread": 164_000,
     "error_cells": 24 * 400, "worst_errors": 69_000, "request_errors": 32 * 30, "request_numbers": 48 * 30, "number_moments": 2 * 40 + 60, "errors": 4_000,
+    "outcome_sample": 60_000,
 }  # fmt: skip
 
 

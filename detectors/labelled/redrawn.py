@@ -7,7 +7,8 @@ and the standard errors that come of it are added: by Minkowski's inequality the
 order, and it is that error where the function reads one source. A source that moves nothing in PROBES draws is left there.
 
 An array that counts a row more than once (one slice for each class) is a source for each slice of its first axis. What the summary
-holds no scatter of (exact sums, products, the optional parts) cannot be drawn: a function that reads it gets no interval.
+holds no scatter of (exact sums, products, the optional parts) cannot be drawn: a function that reads it gets its interval of a sample of
+the outcomes (resampled.py).
 """
 
 from __future__ import annotations
@@ -29,11 +30,12 @@ SOURCES = 100  # more are too dear to be drawn
 NUDGE = 1.001  # by which a sum is moved to see whether the function reads it
 # arrays that count a row once, in one of all their cells
 WHOLE = frozenset({"score", "confidence", "errors", "truth"})
-UNKNOWN = "no interval: it reads sums or parts whose scatter the summary does not hold"
+UNKNOWN = "no interval: it reads sums or parts whose scatter the summary does not hold; write interval: rows"
+Function = Callable[[PerformanceSummary], object]
 Redraw = Callable[[PerformanceSummary, np.random.Generator], None]  # changes one source of a copy
 
 
-def interval(function: Callable[[PerformanceSummary], object], summary: PerformanceSummary, value: float) -> tuple[Interval, str]:
+def interval(function: Function, summary: PerformanceSummary, value: float) -> tuple[Interval, str]:
     """At 95 %, around the function's value of the summary; NaN where there is none, and why.
 
     At most SOURCES x PROBES + REPLICATES calls a source that matters, of copies: the function may change them. The draws depend on the
@@ -45,14 +47,14 @@ def interval(function: Callable[[PerformanceSummary], object], summary: Performa
         return NONE, ""
     if len(sources) > SOURCES:
         return NONE, f"no interval: {len(sources)} counts and sums could move it, more than {SOURCES}"
-    if any(_number(function, nudged) != value for nudged in _nudged(summary)):
+    if needs_rows(function, summary, value):
         return NONE, UNKNOWN
     error = 0.0
     for redraw in sources:
-        found = [_number(function, _redrawn(summary, redraw, rng)) for _ in range(PROBES)]
+        found = [number_of(function, _redrawn(summary, redraw, rng)) for _ in range(PROBES)]
         if all(number == value for number in found):
             continue
-        found += [_number(function, _redrawn(summary, redraw, rng)) for _ in range(REPLICATES - PROBES)]
+        found += [number_of(function, _redrawn(summary, redraw, rng)) for _ in range(REPLICATES - PROBES)]
         known = np.array([number for number in found if math.isfinite(number)])
         if len(known) < REPLICATES // 2:
             return NONE, "no interval: it has no value for half of the draws of its counts"
@@ -60,7 +62,13 @@ def interval(function: Callable[[PerformanceSummary], object], summary: Performa
     return (around(value, error) if error > 0.0 else NONE), ""
 
 
-def _number(function: Callable[[PerformanceSummary], object], summary: PerformanceSummary) -> float:
+def needs_rows(function: Function, summary: PerformanceSummary, value: float) -> bool:
+    """Whether a function with this value of a summary reads what cannot be drawn anew from its counts."""
+    return any(number_of(function, nudged) != value for nudged in _nudged(summary))
+
+
+def number_of(function: Function, summary: PerformanceSummary) -> float:
+    """The function's value, NaN where it has none. The summary may be changed."""
     try:
         return float(function(summary))  # type: ignore[arg-type]
     except Exception:  # noqa: BLE001  the user's code: it was asked for a value of counts that never were

@@ -242,7 +242,8 @@ class LabelSettings(Section):
 class CustomSettings(Section):
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,99}$")]
     function: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]  # package.module:function
-    interval: bool = True  # by 40 calls on counts that are drawn anew, where the function returns a number alone
+    # by 40 calls on counts that are drawn anew, where the function returns a number alone; rows: on outcomes that are kept for it
+    interval: bool | Literal["rows"] = True
 
 
 class PerformanceSettings(Section):
