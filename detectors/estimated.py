@@ -21,7 +21,7 @@ import numpy as np
 
 from detectors.cbpe import BAND, binary_errors, binary_metrics, calibrations
 from detectors.columns import Floats, Ints
-from detectors.estimated_value import SUBJECT, binary_value, expected_value, value_scores
+from detectors.estimated_value import SUBJECT, binary_money, binary_usual, class_money, class_usual, expected_value, value_scores
 from detectors.labelled.folding import by_label
 from detectors.labelled.value import Worth
 from detectors.performance import PerformanceSummary
@@ -60,7 +60,9 @@ def score_estimated(
         values, expected = _binary(cells, found[0].probability)
         errors = binary_errors(reference, rows)
         usual = usual_binary(_influences(data, limit), cells.counts, found[0].probability)
-        valued = binary_value(expected, worth, known, cells.schema.positive_label)
+        money = binary_money(worth, known, cells.schema.positive_label)
+        before, now = reference.counts.sum(axis=1)[[NEGATIVE, POSITIVE]], cells.counts[[NEGATIVE, POSITIVE]]
+        worth_usual = binary_usual(money, before, now, found[0].probability)
     else:
         chances, mistaken = [c.probability for c in found], _mistaken(cells.labels, known)
         expected, labels = _expected_confusion(cells.counts, chances, mistaken), mistaken.names
@@ -72,9 +74,11 @@ def score_estimated(
         usual = usual_multiclass(
             before, cells.counts, chances, mistaken.at, mistaken.shares, _expected_confusion(before, chances, mistaken), expected
         )
-        valued = expected_value(expected, labels, worth, known)
+        money = class_money(labels, worth)
+        worth_usual = class_usual(money, before, cells.counts, chances, mistaken.at, mistaken.shares)
+    valued = expected_value(expected, money, worth, known)
     found_scores = with_bands(values, errors, rows, profile.name, realised, usual=usual)
-    return [error, *found_scores, *value_scores(valued, rows, profile.name, realised)]
+    return [error, *found_scores, *value_scores(valued, rows, profile.name, realised, worth_usual)]
 
 
 @lru_cache(32)

@@ -17,7 +17,7 @@ from detectors.cbpe import expected_auc, off_by
 from detectors.class_calibration import ReferenceClasses, load_classes
 from detectors.class_cells import PART, UNIT, ClassCells
 from detectors.estimated import multiclass_errors, with_bands
-from detectors.estimated_value import SUBJECT, expected_value, value_scores
+from detectors.estimated_value import SUBJECT, class_money, expected_value, value_scores
 from detectors.labelled.value import Worth
 from detectors.profile import Profile
 from detectors.score import Score
@@ -56,7 +56,8 @@ def score_classes(
     pairs = [divmod(at, len(labels)) for at in greatest_first[flat[greatest_first] != 0].tolist()]
     shown = {f"{labels[p]} -> {labels[t]}": round(float(expected[p, t]), 3) for p, t in pairs}
     found[0] = replace(found[0], evidence={**evidence_of(usual, "accuracy"), "expected rows, predicted -> true": shown})
-    return [error, *found, *value_scores(expected_value(expected, labels, worth, known), rows, name, realised)]
+    valued = expected_value(expected, class_money(labels, worth), worth, known)
+    return [error, *found, *value_scores(valued, rows, name, realised)]
 
 
 def _areas(ranks: np.ndarray) -> list[float]:

@@ -45,7 +45,7 @@ def _unknown(score: Score, usual: float, error: float) -> str:
     if not math.isfinite(score.value):
         return str(score.evidence.get("reason", "it is not defined for these rows"))
     if math.isnan(usual):
-        return "what it is on the reference's own rows is not known: build the reference anew"
+        return str(score.evidence.get("reason", "what it is on the reference's own rows is not known: build the reference anew"))
     if math.isnan(error):
         return "too few rows of a class are to be expected"
     return "" if error > 0 else "it does not vary on the reference"

@@ -50,11 +50,11 @@ def reference_of(schema, score, label, truth):
     return Profile.from_bytes(whole.to_bytes())
 
 
-def estimate(schema, profile, score, label, realised=None, limit=0.05):
+def estimate(schema, profile, score, label, realised=None, limit=0.05, worth=None):
     cells = ScoreCells.empty(schema)
     cells.bind(profile)
     cells.add(rows_of(score, label))
-    found = score_estimated(ScoreCells.from_bytes(cells.to_bytes(), schema), profile, limit, realised or {})
+    found = score_estimated(ScoreCells.from_bytes(cells.to_bytes(), schema), profile, limit, realised or {}, worth)
     return {s.name: s.value for s in found}, found
 
 

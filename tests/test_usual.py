@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from detectors.calibrate.nulls import STUDENT
 from detectors.columns import Schema
-from detectors.usual import ERROR
+from detectors.usual import ERROR, REFERENCE
 from monitor.held_estimates import held_estimate
 from monitor.references import build_reference
 from monitor.store.schema import alert
@@ -103,6 +103,50 @@ def test_standard_errors_are_those_of_rows_drawn_anew():
     assert set(said) >= {"accuracy", "precision", "recall", "f1", "specificity", "roc_auc", "true_positive_share"}
     for name, error in said.items():  # of both sides, as many rows each
         assert error / math.sqrt(2.0) == pytest.approx(np.std(drawn[name]), rel=0.15), name
+
+
+WORTH = {("1", "1"): 100.0, ("1", "0"): -20.0, ("0", "1"): -50.0}
+CLASS_WORTH = {("c0", "c0"): 5.0, ("c0", "c1"): -9.0, ("c2", "c2"): 1.0, ("c1", "c2"): -3.0}
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass"])
+def test_what_predictions_are_worth_is_held_against_the_reference_with_the_error_of_rows_drawn_anew(task):
+    """Windows like the reference: deviates of spread one. On the reference's rows drawn anew: the error of the bootstrap."""
+    rng = np.random.default_rng(8)
+    schema = binary_schema() if task == "binary" else Schema((), (), "multiclass", parts={"score_cells": {}})
+
+    def rows(n):
+        p, guess, truth = binary_rows(rng, n) if task == "binary" else class_rows(rng, n)
+        return (p if task == "binary" else p.max(axis=1)), np.array(guess), truth
+
+    score, guess, truth = rows(3000)
+    profile = reference_of(schema, score, guess.tolist(), truth)
+
+    def of(p, predicted):
+        worth = WORTH if task == "binary" else CLASS_WORTH
+        found = estimate(schema, profile, p, predicted.tolist(), worth=worth)[1]
+        return {s.name: s for s in found if s.name in ("value_per_event", "value_total")}
+
+    same = of(score, guess)["value_per_event"]
+    assert same.value == pytest.approx(same.evidence[REFERENCE]) and held_estimate(same).out == pytest.approx(0.0, abs=1e-6)
+    drawn = [of(score[at], guess[at])["value_per_event"].value for at in (rng.integers(0, 3000, 3000) for _ in range(200))]
+    assert same.evidence[ERROR] / math.sqrt(2.0) == pytest.approx(np.std(drawn), rel=0.2)
+    windows = [of(*rows(300)[:2]) for _ in range(200)]
+    deviates = np.array([held_estimate(w["value_per_event"]).out for w in windows])
+    assert 0.85 < deviates.std() < 1.15 and abs(deviates.mean()) < 0.75
+    assert held_estimate(windows[0]["value_total"]).out == pytest.approx(deviates[0], rel=1e-4)
+    assert held_estimate(of(np.full(300, 0.05), guess[:300])["value_per_event"]).out > 5, "uncertain predictions are worth less"
+
+
+def test_of_probabilities_of_all_classes_the_value_is_not_compared_and_says_so():
+    rng = np.random.default_rng(9)
+    schema = class_schema(("c0", "c1", "c2"))
+    profile = class_reference(schema, *class_rows(rng, 2000))
+    found = class_scores(schema, profile, *class_rows(rng, 300)[:2], worth=CLASS_WORTH)[1]
+    said = {s.name: held_estimate(s).settled for s in found if s.name in ("value_per_event", "value_total", "accuracy")}
+    assert (
+        said["accuracy"] == "" and "name accuracy or f1" in said["value_per_event"] and "name accuracy or f1" in said["value_total"]
+    )
 
 
 def test_a_chunk_of_nannymls_car_loans_is_far_out_where_nannyml_alerts(loans):  # noqa: F811
