@@ -33,7 +33,7 @@ def load_function(path: str) -> Callable[[PerformanceSummary], Any]:
         raise ValueError(f"{path}: the module cannot be imported: {error}; install it beside driftd or set PYTHONPATH") from error
     except AttributeError as error:
         raise ValueError(f"{path}: {module} has no {name!r}") from error
-    except Exception as error:  # whatever a module of the user's does when it is imported
+    except (Exception, SystemExit) as error:  # whatever a module of the user's does when it is imported
         raise ValueError(f"{path}: importing it raised {type(error).__name__}: {error}") from error
     if not callable(found):
         raise ValueError(f"{path}: is {type(found).__name__}, must be a function of a PerformanceSummary")

@@ -51,7 +51,7 @@ def _reads_more(function: Function, schema: Schema, labels: Sequence[str]) -> bo
 
     try:
         found: Any = function(summary())
-    except Exception:  # noqa: BLE001  the user's code: it was asked for a value of outcomes that never were
+    except (Exception, SystemExit):  # noqa: BLE001  the user's code: it was asked for a value of outcomes that never were
         return True
     return not isinstance(found, tuple) and needs_rows(function, summary(), number_of(function, summary()))
 

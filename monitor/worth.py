@@ -49,7 +49,7 @@ def _measured(custom: Custom, performance: PerformanceSummary, view: GroupView) 
         if why and OUTCOME_SAMPLE in performance.parts:
             (low, high), why = interval_of_rows(custom.function, performance, value)
         return Metric(custom.name, value, low, high, performance.rows, {"interval": why} if why else {})
-    except Exception as error:  # the user's code: anything may come
+    except (Exception, SystemExit) as error:  # the user's code: anything may come
         said = f"{type(error).__name__}: {error}"[:500]
         log_event(log, logging.ERROR, "custom_metric_failed", model=view.model.name, metric=custom.name, error=said)
         return Metric(custom.name, math.nan, math.nan, math.nan, performance.rows, {"reason": said})

@@ -21,6 +21,10 @@ def fails(summary: Any) -> float:
     return float(summary.rows / 0)
 
 
+def leaves(summary: Any) -> float:
+    raise SystemExit("no rows")
+
+
 def r2(summary: Any) -> float:
     return next(float(m.value) for m in summary.metrics() if m.name == "r2")
 

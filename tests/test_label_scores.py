@@ -35,6 +35,7 @@ models:
         - {{name: default_share, function: "tests.own_metrics:share_of_defaults"}}
         - {{name: with_interval, function: "tests.own_metrics:with_interval"}}
         - {{name: fails, function: "tests.own_metrics:fails"}}
+        - {{name: leaves, function: "tests.own_metrics:leaves"}}
         - {{name: wrong_share, function: "tests.own_metrics:wrong_share"}}
 """
 N = 600
@@ -170,6 +171,8 @@ def test_functions_of_the_users_own(tmp_path, caplog):
     assert "value_total" in performance and performance["accuracy"] > 0, "what a function does to its copy reaches nobody"
     row = found["", "performance", "fails"]
     assert row["value"] is None and row["level"] == "unsure" and "ZeroDivisionError" in row["evidence"]["reason"]
+    row = found["", "performance", "leaves"]
+    assert row["level"] == "unsure" and "SystemExit: no rows" in row["evidence"]["reason"], "a function ends no daemon"
     assert any("custom_metric_failed" in r.message and r.fields["metric"] == "fails" for r in caplog.records)
 
 

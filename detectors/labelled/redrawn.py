@@ -71,7 +71,7 @@ def number_of(function: Function, summary: PerformanceSummary) -> float:
     """The function's value, NaN where it has none. The summary may be changed."""
     try:
         return float(function(summary))  # type: ignore[arg-type]
-    except Exception:  # noqa: BLE001  the user's code: it was asked for a value of counts that never were
+    except (Exception, SystemExit):  # noqa: BLE001  the user's code: it was asked for a value of counts that never were
         return math.nan
 
 
