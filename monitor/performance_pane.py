@@ -35,8 +35,9 @@ class PerformancePane:
     delay_ms_sum: int = 0  # of label time minus prediction time, over the rows joined and not retracted
 
     @property
-    def rows(self) -> int:
-        return sum(s.rows for (_, segment), s in self.groups.items() if segment == "")
+    def labelled(self) -> int:
+        """Rows whose label came and says something, also those that a task's metrics leave out."""
+        return sum(s.labelled for (_, segment), s in self.groups.items() if segment == "")
 
     def merge(self, other: PerformancePane) -> None:
         self.delay_ms_sum += other.delay_ms_sum
@@ -87,7 +88,7 @@ def add_outcomes(model: Model, rows: JoinedRows, read: ReadPane) -> list[PaneBlo
                 if summary is None:
                     summary = pane.groups[version, segment] = PerformanceSummary.empty(segment_schema(model.schema, segment))
                 summary.add(outcomes)
-        out.append(PaneBlob(model.name, "performance", start, pane.to_bytes(), pane.rows))
+        out.append(PaneBlob(model.name, "performance", start, pane.to_bytes(), pane.labelled))
     return out
 
 

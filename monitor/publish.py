@@ -204,7 +204,7 @@ def _publish_one(
     findings = judge_window(view)
     for (version, segment), found in findings.items():
         scores.extend(_rows(model, version, segment, start, end, revision, found))
-    labelled = performance.rows
+    labelled = performance.labelled
     window = WindowRow(
         model=model.name,
         start_ms=start,

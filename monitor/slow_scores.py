@@ -22,7 +22,7 @@ def slow_scores(view: WindowView) -> Iterable[tuple[Group, Score]]:
     rows = sum(group.rows for (_, segment), group in view.groups.items() if segment == "")
     if found["rows"] != rows:
         return
-    labelled = sum(group.performance.rows for (_, segment), group in view.groups.items() if segment == "" and group.performance)
+    labelled = sum(group.performance.labelled for (_, segment), group in view.groups.items() if segment == "" and group.performance)
     for version, subject, name, value, count, evidence, *of_labels in found["scores"]:
         if any(of_labels) and found["labelled_rows"] != labelled:
             continue

@@ -18,6 +18,7 @@ import numpy as np
 from detectors.columns import Floats, Matrix, Outcomes, Schema
 from detectors.labelled import confusion, curves
 from detectors.labelled.calibration import calibration
+from detectors.labelled.classwise import classwise
 from detectors.labelled.intervals import around, wilson
 from detectors.labelled.tally import Metric, Tally, Task, codes_in, improbable, mean_of, probable, same_label, undefined
 from detectors.score_cells import SCORE_EDGES
@@ -80,6 +81,8 @@ def metrics(tally: Tally) -> Sequence[Metric]:
         top = tally.sums["top_k"]
         out.append(Metric("top_k_accuracy", top / scored, *wilson(top, scored), scored, {"k": tally.schema.top_k}))
         out += [Metric(name, *mean_of(tally, name, scored), scored) for name in ("log_loss", "brier")]
+        chances = tally.arrays["one_vs_rest"]
+        out += classwise(chances, class_edges(len(chances)), tally.schema.classes, EACH, mean=False)
     if reason := improbable(tally):
         out += undefined(("ece", "mce"), tally.rows, reason)
     else:

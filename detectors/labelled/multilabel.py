@@ -1,6 +1,9 @@
 """Several classes at once: the predicted set of each row against the true one.
 
 A true label that is none of the model's classes counts as missed: no prediction can hit it.
+
+Where events carry probabilities, each label's are counted in cells, of the rows that have the label and of the rest: 9 kB a label in
+memory, filled cells only where stored. `brier` is the mean over rows and labels of (probability - label)^2.
 """
 
 from __future__ import annotations
@@ -10,9 +13,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from detectors.columns import Floats, Outcomes, Schema
+from detectors.columns import Bools, Floats, Ints, Matrix, Outcomes, Schema
+from detectors.labelled.classwise import classwise
 from detectors.labelled.intervals import NONE, around, share_error, wilson
 from detectors.labelled.tally import Metric, Tally, Task, mean_of
+from detectors.score_cells import CLASS_EDGES
 
 EACH = 20  # classes with metrics of their own
 HIT, FALSE, MISSED = 0, 1, 2
@@ -43,6 +48,19 @@ def add(tally: Tally, o: Outcomes) -> None:
         tally.add_values(name, values, weight)
     for one, other in _PAIRS:
         tally.sums[f"{one}_{other}"] += float((weight * sizes[one] * sizes[other]).sum())
+    chances = o.vectors.get("probabilities")
+    if chances is not None and "chances" in tally.arrays and chances.shape[1] == len(tally.schema.classes):
+        _add_chances(tally, chances[there], t, weight)
+
+
+def _add_chances(tally: Tally, chances: Matrix, true: Bools, weight: Ints) -> None:
+    """Probabilities and true labels, shapes (n, classes); rows without all of the former say nothing."""
+    scored = ~np.isnan(chances).any(axis=1)
+    chances, true, weight = chances[scored], true[scored], weight[scored]
+    tally.count_rows(weight, "scored")
+    tally.add_values("brier", ((chances.astype(np.float64) - true) ** 2).mean(axis=1), weight)
+    cell = np.searchsorted(CLASS_EDGES, chances, side="right")
+    tally.count("chances", (np.arange(chances.shape[1])[None, :], true.astype(np.int64), cell), weight[:, None])
 
 
 def metrics(tally: Tally) -> Sequence[Metric]:
@@ -64,6 +82,10 @@ def metrics(tally: Tally) -> Sequence[Metric]:
     own.sort(key=lambda row: -row[2])
     for value, _, _, (low, high), name in own[:EACH]:
         out.append(Metric(f"f1:{name}", value, 2 * low / (1 + low), 2 * high / (1 + high), n))
+    scored = int(tally.sums["scored"])
+    if scored > 0:
+        out.append(Metric("brier", *mean_of(tally, "brier", scored), scored))
+        out += classwise(tally.arrays["chances"], CLASS_EDGES, tally.schema.classes, EACH, mean=True)
     return out
 
 
@@ -86,13 +108,15 @@ def _product(sums: dict[str, float], one: str, other: str) -> float:
 
 
 def _arrays(schema: Schema) -> dict[str, tuple[int, ...]]:
-    return {"classes": (len(schema.classes), 3)}
+    k = len(schema.classes)
+    chances = {"chances": (k, 2, len(CLASS_EDGES) + 1)} if "probabilities" in schema.vectors else {}
+    return {"classes": (k, 3), **chances}
 
 
 MULTILABEL = Task(
     add,
     metrics,
-    lambda schema: ("hamming_loss", "jaccard", *_SIZES),
-    ("exact", *(f"{one}_{other}" for one, other in _PAIRS)),
+    lambda schema: ("hamming_loss", "jaccard", "brier", *_SIZES),
+    ("exact", "scored", *(f"{one}_{other}" for one, other in _PAIRS)),
     _arrays,
 )
