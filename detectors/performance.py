@@ -2,7 +2,8 @@
 
 What is counted depends on the task (detectors/labelled/): confusion counts, scores in fixed cells, sums of what a
 metric is the mean of. No rows are kept. Size: for binary 66 kB in memory, for multiclass 66 kB a class up to 16, 8.7 kB
-a class beyond, for regression 164 kB, else less than 2 kB a class or quantile; where stored, filled cells
+a class beyond, for regression 164 kB, for multilabel with probabilities 9 kB a label, else less than 2 kB a class or quantile;
+where stored, filled cells
 only, at 12 bytes each: up to 1.5 times as much.
 Beside that at most 20,000 pairs of labels (detectors/labelled/folding.py).
 """
