@@ -91,10 +91,11 @@ class Live(Memory):
         """Hand over window `number` and publish it; its scores."""
         start = START_MS + number * HOUR_MS
         self.panes = {k: p for k, p in self.panes.items() if p.pane_start_ms >= start - 2 * HOUR_MS}
-        made = rows.panes(self.model, number, self.model.profile_at(start), labels)
-        for kind, pane in zip(("inputs", "performance"), made, strict=True):
+        inputs, performance = rows.panes(self.model, number, self.model.profile_at(start), labels)
+        made = [("inputs", inputs, inputs.rows), ("performance", performance, performance.labelled if performance else 0)]
+        for kind, pane, counted in made:
             if pane is not None:
-                partial = Partial(KEY, self.model.name, kind, start, 1, pane.rows, pane.to_bytes())
+                partial = Partial(KEY, self.model.name, kind, start, 1, counted, pane.to_bytes())
                 self.panes[partial.input_key] = partial
                 self.waiting[partial.input_key] = 1
         while publish_due(self, self.model, lambda key: True, start, 0, ended_ms=start + HOUR_MS):  # type: ignore[arg-type]
