@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from detectors.columns import DictColumn, Matrix, Outcomes, Schema
-from detectors.labelled.redrawn import Function, needs_rows, number_of
+from detectors.labelled.redrawn import Function, needs_rows
 from detectors.performance import PerformanceSummary
 from detectors.sample import LIST_ITEMS
 from monitor.config.model import ModelSettings
@@ -51,9 +51,9 @@ def _reads_more(function: Function, schema: Schema, labels: Sequence[str]) -> bo
 
     try:
         found: Any = function(summary())
+        return not isinstance(found, tuple) and needs_rows(function, summary(), float(found))
     except (Exception, SystemExit):  # noqa: BLE001  the user's code: it was asked for a value of outcomes that never were
         return True
-    return not isinstance(found, tuple) and needs_rows(function, summary(), number_of(function, summary()))
 
 
 def outcomes_of(schema: Schema, labels: Sequence[str]) -> Outcomes:

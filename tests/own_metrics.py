@@ -34,6 +34,7 @@ def mean_error(summary: Any) -> float:
 
 
 def product(summary: Any) -> float:
+    """A ratio of sums of products, which come without a sum of squares."""
     return float(summary.sums["hits_true"] / summary.sums["predicted_true"])
 
 

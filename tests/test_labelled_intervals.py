@@ -28,7 +28,6 @@ ALWAYS = {
     "cut_list_share",  # no list is: 0 of all rows
 }  # multiclass and multilabel: see their files
 CLASSWISE = {"classwise_ece", "ece", "brier_reliability", "brier_resolution", "brier_uncertainty"}  # as if classes erred together
-BIASED = {"brier_resolution"}  # noise makes it greater
 OF_GAPS = {"ece", "mce", "brier_reliability"}  # hold at least as often: by the triangle inequality
 
 
@@ -97,9 +96,6 @@ def test_intervals_hold_the_value_as_often_as_they_say(task):
             held[name] += m.low <= truth[name].value <= m.high
     for name, count in held.items():
         share = count / REPEATS
-        if name in BIASED:
-            assert share >= 0.8, (name, share)
-            continue
         of_classes = task == "multiclass" and name.partition(":")[0] in CLASSWISE
         most = 1.0 if of_classes or name in ALWAYS | OF_GAPS or name.startswith("roc_auc:") else 0.995
         assert 0.91 <= share <= most, (name, share)
@@ -149,15 +145,24 @@ def test_the_error_of_an_area_is_delongs_and_near_the_bootstraps():
     assert error == pytest.approx(drawn.standard_error, rel=0.15)
 
 
-def test_a_bootstrap_gives_the_same_interval_every_time_and_that_of_theory():
-    counts = np.array([300, 700])
+@pytest.mark.parametrize("rows", [50, 500, 5000])
+@pytest.mark.parametrize("spread", [(0.3, 0.3), (0.5, 10.0)], ids=["sharp", "rare"])
+def test_the_interval_of_the_resolution_holds_and_is_no_wider_than_it_has_to_be(spread, rows):
+    """With few rows it may hold always: what few rows of a bin can hide is in it. Noise makes the value itself greater."""
+    schema, rng = CASES["binary"][0], np.random.default_rng(9)
+    names = np.array(["no", "yes"])
 
-    def share(drawn):
-        return drawn[:, 0] / drawn.sum(axis=1)
+    def measured(n):
+        score = rng.beta(*spread, n)
+        return metrics_of(schema, outcomes(n, names[(score >= 0.5) * 1], score, names[(rng.random(n) < score) * 1]))
 
-    first = intervals.bootstrap(counts, share, 0.3)
-    assert first == intervals.bootstrap(counts, share, 0.3)
-    assert first == pytest.approx(intervals.wilson(300, 1000), abs=0.01)
+    truth = measured(1_000_000)["brier_resolution"].value
+    found = [measured(rows)["brier_resolution"] for _ in range(200)]
+    held = np.mean([m.low <= truth <= m.high for m in found])
+    assert 0.91 <= held <= (1.0 if rows == 50 else 0.995), held
+    if rows == 5000:
+        width = np.mean([m.high - m.low for m in found])
+        assert width == pytest.approx(2 * intervals.Z * np.std([m.value for m in found]), rel=0.15)
 
 
 @pytest.mark.parametrize("area", [0.0, 1.0])

@@ -15,6 +15,7 @@ from detectors.outcome_sample import PART, ROWS
 from detectors.performance import PerformanceSummary
 from monitor.config import parse_config
 from monitor.parts import parts_of
+from tests.own_metrics import product, r2
 
 KEPT = {PART: {}}
 REGRESSION = Schema((), (), "regression", parts=KEPT)
@@ -47,15 +48,6 @@ def summary_of(schema, rows):
     out = PerformanceSummary.empty(schema)
     out.add(rows)
     return out
-
-
-def r2(s):
-    return next(m.value for m in s.metrics() if m.name == "r2")
-
-
-def product(s):
-    """A ratio of sums of products, which come without a sum of squares."""
-    return s.sums["hits_true"] / s.sums["predicted_true"]
 
 
 def weighted_error(s):

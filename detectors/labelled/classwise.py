@@ -1,4 +1,4 @@
-"""Calibration of the probabilities of many classes or labels, each against the rest, in BINS equal widths of [0, 1].
+"""Calibration of the probabilities of many classes or labels, each against the rest, in the bins of calibration.py.
 
     ece:NAME            expected calibration error of one class                    (detectors/labelled/calibration.py)
     classwise_ece       their mean over the classes                               (Kull, Perello-Nieto et al. 2019)
@@ -10,9 +10,9 @@ The last three are added up over classes that exclude each other, as Brier's sco
 Reliability - resolution + uncertainty is exactly Brier's score of the bins' mean scores. It differs from Brier's score of the
 rows by what scores vary inside a bin, at most 1/16 wide.
 
-ECE and the roots of reliability and resolution are norms: chance moves them by at most the norm of what it adds to the bins' rates.
+ECE and the root of the reliability are norms: chance moves them by at most the norm of what it adds to the bins' rates.
 Intervals are as far to either side as that norm's 97.5 % quantile, from its first two moments (Wilson and Hilferty's cube root
-for sums of squares). Of many classes together: as if they erred together, so that they hold at least as often as they say.
+for sums of squares); the resolution's is that of calibration.py. Of many classes together: as if they erred together, so that they hold at least as often as they say.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from detectors.columns import Floats, Ints
-from detectors.labelled.calibration import BINS, CURVE, binned
-from detectors.labelled.intervals import Z, wilson
+from detectors.labelled.calibration import CURVE, binned, rate_variance, reliability_curve, resolution_ends, uncertainty_ends
+from detectors.labelled.intervals import Z
 from detectors.labelled.tally import Metric
 
 PARTS = ("brier_reliability", "brier_resolution", "brier_uncertainty")
@@ -51,7 +51,7 @@ def classwise(cells: Ints, edges: Floats, classes: Sequence[str], each: int, mea
     for k in np.argsort(-counts[:, 1].sum(axis=1), kind="stable")[:each].tolist():
         for i, name in enumerate(("ece", *PARTS)):
             value, low, high = (float(side[i, k]) for side in (values, lows, highs))
-            evidence = {CURVE: _curve(counts[k], held[k], sums[k])} if name == "ece" else {}
+            evidence = {CURVE: reliability_curve(counts[k], sums[k])} if name == "ece" else {}
             out.append(Metric(f"{name}:{classes[k]}", value, min(low, value), max(high, value), rows, evidence))
     return out
 
@@ -68,17 +68,15 @@ def _each(counts: Ints, held: Ints, sums: Floats) -> tuple[Floats, Floats, Float
     values = np.stack([
         (share * gap).sum(axis=1), (share * gap**2).sum(axis=1), (share * of_rate**2).sum(axis=1), overall * (1.0 - overall),
     ])  # fmt: skip
-    careful = (counts[:, 1] + 1.0) / (held + 2.0)  # Laplace's: never certain, of few rows
-    variance = np.where(held > 0, careful * (1.0 - careful) * (held + 2.0) / (held + 1.0) / some, 0.0)
+    variance = rate_variance(counts)
     linear = (share * np.sqrt(2.0 / math.pi * variance)).sum(axis=1)
     linear += Z * np.sqrt((1.0 - 2.0 / math.pi) * (share**2 * variance).sum(axis=1))
     square = np.sqrt(_greatest((share * variance).sum(axis=1), 2.0 * (share**2 * variance**2).sum(axis=1)))
-    roots = np.sqrt(values[1:3])
-    ends = np.array([wilson(float(hits), float(n)) for hits, n in zip(counts[:, 1].sum(axis=1), rows, strict=True)])
-    spread = ends * (1.0 - ends)
-    most = np.where((ends[:, 0] <= 0.5) & (ends[:, 1] >= 0.5), 0.25, spread.max(axis=1))
-    lows = np.stack([np.maximum(0.0, values[0] - linear), *np.maximum(0.0, roots - square) ** 2, spread.min(axis=1)])
-    highs = np.stack([np.minimum(1.0, values[0] + linear), *np.minimum(1.0, roots + square) ** 2, most])
+    root = np.sqrt(values[1])
+    resolution = resolution_ends(counts)
+    ends = np.array([uncertainty_ends(float(hits), float(n)) for hits, n in zip(counts[:, 1].sum(axis=1), rows, strict=True)])
+    lows = np.stack([np.maximum(0.0, values[0] - linear), np.maximum(0.0, root - square) ** 2, resolution[0], ends[:, 0]])
+    highs = np.stack([np.minimum(1.0, values[0] + linear), np.minimum(1.0, root + square) ** 2, resolution[1], ends[:, 1]])
     if int(rows[0]) < 2:
         lows[:3], highs[:3] = math.nan, math.nan
     return values, lows, highs
@@ -89,12 +87,3 @@ def _greatest(mean: Floats, variance: Floats) -> Floats:
     part = variance / (9.0 * mean**2)  # 2 / (9 degrees of freedom)
     out: Floats = mean * (1.0 - part + Z * np.sqrt(part)) ** 3
     return out
-
-
-def _curve(counts: Ints, held: Ints, sums: Floats) -> dict[str, object]:
-    there = held > 0
-    return {
-        "mean_score": [round(float(sums[b] / held[b]), 4) if there[b] else None for b in range(BINS)],
-        "observed_rate": [round(float(counts[1, b] / held[b]), 4) if there[b] else None for b in range(BINS)],
-        "rows": held.tolist(),
-    }

@@ -6,12 +6,9 @@ Normal approximations throughout but where a share is near 0 or 1. Variances of 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
-
-from detectors.columns import Floats, Ints
 
 Z = 1.959963984540054  # the normal distribution's 97.5 % quantile
 REPLICATES = 200
@@ -71,19 +68,3 @@ def quantile_levels(q: float, rows: float) -> Interval:
     """The levels between whose empirical quantiles the true one lies: ranks of a binomial."""
     half = Z * math.sqrt(q * (1 - q) / rows) if rows > 0 else math.nan
     return max(0.0, q - half), min(1.0, q + half)
-
-
-def bootstrap(counts: Ints, statistic: Callable[[Floats], Floats], value: float, low: float = -math.inf) -> Interval:
-    """The basic interval of a Poisson bootstrap: each count is drawn anew, with a seed that never changes.
-
-    statistic maps counts of shape (replicates, *counts.shape) to values of shape (replicates,). The basic interval
-    (2 value - quantile) takes off the bias of statistics that noise makes greater, like a calibration error.
-    """
-    drawn = np.random.default_rng(SEED).poisson(np.maximum(counts, 0), size=(REPLICATES, *counts.shape)).astype(np.float64)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        found = statistic(drawn)
-    found = found[np.isfinite(found)]
-    if len(found) < REPLICATES // 2:
-        return NONE
-    upper, lower = np.quantile(found, [0.975, 0.025])
-    return max(low, 2 * value - float(upper)), max(low, 2 * value - float(lower))

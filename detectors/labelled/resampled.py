@@ -53,8 +53,6 @@ def interval_of_rows(function: Function, summary: PerformanceSummary, value: flo
     if len(known) < REPLICATES // 2:
         return NONE, f"no interval: it has no value for half of {REPLICATES} draws of the window's outcomes"
     error = float(known.std(ddof=1))
-    return (
-        (around(value, error), "")
-        if error > 0.0
-        else (NONE, f"no interval: {REPLICATES} draws of the window's outcomes are all alike")
-    )
+    if error > 0.0:
+        return around(value, error), ""
+    return NONE, f"no interval: {REPLICATES} draws of the window's outcomes are all alike"

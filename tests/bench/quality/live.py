@@ -92,12 +92,12 @@ class Live(Memory):
         start = START_MS + number * HOUR_MS
         self.panes = {k: p for k, p in self.panes.items() if p.pane_start_ms >= start - 2 * HOUR_MS}
         inputs, performance = rows.panes(self.model, number, self.model.profile_at(start), labels)
-        made = [("inputs", inputs, inputs.rows), ("performance", performance, performance.labelled if performance else 0)]
-        for kind, pane, counted in made:
-            if pane is not None:
-                partial = Partial(KEY, self.model.name, kind, start, 1, counted, pane.to_bytes())
-                self.panes[partial.input_key] = partial
-                self.waiting[partial.input_key] = 1
+        made = [Partial(KEY, self.model.name, "inputs", start, 1, inputs.rows, inputs.to_bytes())]
+        if performance is not None:
+            made.append(Partial(KEY, self.model.name, "performance", start, 1, performance.labelled, performance.to_bytes()))
+        for partial in made:
+            self.panes[partial.input_key] = partial
+            self.waiting[partial.input_key] = 1
         while publish_due(self, self.model, lambda key: True, start, 0, ended_ms=start + HOUR_MS):  # type: ignore[arg-type]
             pass
         return self.newest
