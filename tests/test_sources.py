@@ -116,6 +116,24 @@ def test_pause_holds_messages_back_and_loses_none(kafka, topic, client):
     source.close()
 
 
+def test_the_end_of_partitions_that_come_during_a_pause_is_known_after_it(kafka, topic, client):
+    """Given by a rebalance while the store was away, read to the end before, and silent from then on."""
+    fill(kafka, topic, 0, 30)
+    source, listener = make(kafka, topic, client), Listener({(topic, 0): 11, (topic, 1): 10, (topic, 2): 10})
+    source.start(listener)
+    source.pause_all()
+    source.resume_all()  # from inside the assignment, whose claims reach the store
+    wait_for(lambda: source.keep_alive(50) or len(listener.owned) == 3, 30, "the assignment")
+    for _ in range(40):
+        source.keep_alive(50)
+    wait_for(
+        lambda: source.poll(10, 100) == [] and all(source.caught_up(k, 11 if k.partition == 0 else 10) for k in listener.owned),
+        10,
+        "the ends of all partitions",
+    )
+    source.close()
+
+
 def test_a_second_member_takes_some_and_gives_them_back(kafka, topic, client):
     fill(kafka, topic, 0, 30)
     first, second = make(kafka, topic, client), make(kafka, topic, client)

@@ -236,8 +236,8 @@ class ConfluentSource:
             time.sleep(timeout_ms / 1000.0)
             return
         message = self._consumer.poll(timeout_ms / 1000.0)
-        if message is not None and message.error() is None:
-            self._carried.append(message)
+        if message is not None:  # of partitions that came during the pause, whose end is said only once
+            self._carried += self._without_errors([message])
 
     def rejoin(self) -> None:
         self._carried.clear()
