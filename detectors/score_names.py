@@ -152,7 +152,9 @@ SCHEMA = {
     "unnamed_features": Doc("features of sampled events (1 message of 1,024) that the schema does not name", "above", "features"),
 }
 ANALYSIS = {
-    "failed": Doc("failed:ANALYSER, only where it raised on the group's values: no number, the evidence says why", ""),
+    "failed": Doc(
+        "failed:ANALYSER, only where it raised on the values of the group or window: no number, the evidence says why", ""
+    ),
 }
 FRESHNESS = {
     "rebinned_share": Doc("only where the reference switched within the window: rows counted in the other one's cells / rows"),

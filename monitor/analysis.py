@@ -13,11 +13,13 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from functools import partial
 
 from detectors.category import CategorySummary
 from detectors.kinds import silent_columns
 from detectors.profile import PREDICTION
-from detectors.score import NUMERIC_ERRORS, Score, why_failed
+from detectors.score import Score, why_failed
 from detectors.scoring import score_performance, score_window
 from detectors.univariate import nothing_to_say
 from detectors.window import Numeric, WindowSummary
@@ -27,11 +29,12 @@ from monitor.concept import concept, settle_concept
 from monitor.estimates import estimated_performance, target_estimated
 from monitor.fairness import fairness
 from monitor.formulas import formulas
+from monitor.guarded import PASSED_ON, tried
 from monitor.label_scores import labels
 from monitor.logs import log_event
 from monitor.model import Model
 from monitor.multivariate import multivariate
-from monitor.operations import cost_budget, operations
+from monitor.operations import WHOLE, cost_budget, operations
 from monitor.panes import Group
 from monitor.quality import quality, schema_drift
 from monitor.resource_scores import resources
@@ -100,34 +103,64 @@ WINDOW_ANALYSERS: dict[str, WindowAnalyser] = {
 SETTLERS: dict[str, Callable[[Memory, Model], None]] = {"concept": settle_concept, "compared": settle_compared}
 
 
-def analyse(view: WindowView) -> None:
-    """Run every analyser; scores are added to view.scores in the registries' order.
+def analyse(view: WindowView) -> list[str]:
+    """Run every analyser; scores are added to view.scores in the registries' order. Returns the analysers that failed, one for
+    each score that could not be made.
 
-    A score's key is its group, subject and name. A second one of the same key is left out and logged: it would take the window
-    with it. The config refuses the names that could make one (monitor/config/subjects.py).
+    What raises costs an analyser its scores, and its writes into the model's memory, which a score of its own says; not the
+    window. A score's key is its group, subject and name. A second one of the same key is left out and logged: it would take the
+    window with it. The config refuses the names that could make one (monitor/config/subjects.py).
     """
     taken: dict[Group, set[tuple[str, str]]] = {}
+    faults: list[str] = []
     for group, part in sorted(view.groups.items()):
         silent = silent_columns(part.model.schema.kinds, None if part.profile is None else part.profile.vocabulary)
         view.scores.setdefault(group, [])
         for name, analyser in GROUP_ANALYSERS.items():
             found = (score for score in _guarded(name, analyser, part) if score.subject not in silent)
-            _add(view, group, found, taken.setdefault(group, set()), name)
+            faults += _add(view, group, found, taken.setdefault(group, set()), name)
     for name, whole in WINDOW_ANALYSERS.items():
-        for group, score in list(whole(view)):
-            _add(view, group, [score], taken.setdefault(group, set()), name)
+        pairs = tried(view.memory, partial(_listed, whole, view))
+        if isinstance(pairs, Exception):
+            rows = sum(part.rows for (_, segment), part in view.groups.items() if segment == "")
+            pairs = [(WHOLE, Score("analysis", f"failed:{name}", math.nan, rows, "", why_failed(pairs)))]
+        for group, score in pairs:
+            faults += _add(view, group, [score], taken.setdefault(group, set()), name)
+    return faults
+
+
+def settle(memory: Memory, model: Model) -> list[str]:
+    """Run every settler; returns those that failed: what they would have written anew waits for the next round."""
+    faults = []
+    for name, settler in SETTLERS.items():
+        error = tried(memory, partial(_settled, settler, model))
+        if error is not None:
+            log_event(logger, logging.ERROR, "settle_failed", model=model.name, analyser=name, **why_failed(error))
+            faults.append(name)
+    return faults
+
+
+def _settled(settler: Callable[[Memory, Model], None], model: Model, memory: Memory) -> None:
+    settler(memory, model)
+
+
+def _listed(whole: WindowAnalyser, view: WindowView, memory: Memory) -> list[tuple[Group, Score]]:
+    return list(whole(replace(view, memory=memory)))
 
 
 def _guarded(name: str, analyser: GroupAnalyser, part: GroupView) -> Iterator[Score]:
     """What raises on odd values costs the analyser's scores of this group, not the window."""
     try:
         yield from analyser(part)
-    except NUMERIC_ERRORS as error:
+    except PASSED_ON:
+        raise
+    except Exception as error:
         yield Score("analysis", f"failed:{name}", math.nan, part.rows, part.reference, why_failed(error))
 
 
-def _add(view: WindowView, group: Group, scores: Iterable[Score], taken: set[tuple[str, str]], analyser: str) -> None:
-    kept = view.scores.setdefault(group, [])
+def _add(view: WindowView, group: Group, scores: Iterable[Score], taken: set[tuple[str, str]], analyser: str) -> list[str]:
+    """Returns the analyser once for each score that could not be made."""
+    kept, failed = view.scores.setdefault(group, []), []
     for score in scores:
         key = score.subject, score.name
         if key in taken:
@@ -136,7 +169,9 @@ def _add(view: WindowView, group: Group, scores: Iterable[Score], taken: set[tup
         taken.add(key)
         if "failed" in score.evidence:
             log_event(logger, logging.ERROR, "score_failed", error=score.evidence["failed"], **_place(view, group, score, analyser))
+            failed.append(analyser)
         kept.append(score)
+    return failed
 
 
 def _place(view: WindowView, group: Group, score: Score, analyser: str) -> dict[str, object]:

@@ -230,6 +230,7 @@ class DataLoop:
             out.extend(attempt() if once else self._insist(attempt))
         for published in out:
             self.metrics.publish(published.window, published.scores, published.delay_ms_mean)
+            self.metrics.count_failures(published.window.model, published.failures)
             self.on_published(published)
             log_event(
                 logger,

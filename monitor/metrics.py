@@ -51,6 +51,10 @@ class Metrics:
             registry=r,
         )  # fmt: skip
         self.windows = Counter("driftd_windows_published", "Windows published.", ("model", "kind"), registry=r)
+        self.failures = Counter(
+            "driftd_analysis_failures", "Scores that could not be computed or judged, by what failed.", ("model", "analyser"),
+            registry=r,
+        )  # fmt: skip
         self.window_rows = Gauge("driftd_window_rows", "Rows of the last window.", ("model",), registry=r)
         self.window_late = Gauge("driftd_window_late_rows", "Rows that came too late for the last window.", ("model",), registry=r)
         self.window_end = Gauge("driftd_window_end_timestamp_seconds", "End of the last window.", ("model",), registry=r)
@@ -120,6 +124,10 @@ class Metrics:
 
     def count_notification(self, channel: str, outcome: str) -> None:
         self.notifications.labels(channel, outcome).inc()
+
+    def count_failures(self, model: str, analysers: tuple[str, ...]) -> None:
+        for analyser in analysers:
+            self.failures.labels(model, analyser).inc()
 
     def publish(self, window: WindowRow, scores: list[ScoreRow], delay_ms_mean: float | None) -> None:
         """Show a window. An older one than the one shown (a revision of the past) changes nothing but counts."""

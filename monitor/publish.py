@@ -12,13 +12,13 @@ Any replica may do it: the result is a function of the stored partials, whoever 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from alerts.lifecycle import ClosedWindow
 from detectors.score import Finding
 from monitor.alerting import Alerting, AlertMemory
-from monitor.analysis import SETTLERS, analyse
+from monitor.analysis import analyse, settle
 from monitor.baseline import LEARNING, Baseline
 from monitor.checkpoint import Partial, PartitionState, ScoreRow, WindowRow
 from monitor.events import PartitionKey
@@ -28,7 +28,7 @@ from monitor.panes import Pane
 from monitor.performance_pane import PerformancePane
 from monitor.reference_scores import Described, describe_references
 from monitor.stale import mark, stale, unmark
-from monitor.verdicts import judge_window
+from monitor.verdicts import judge_guarded
 from monitor.view import GroupView, Memory, WindowView
 from monitor.watermark import global_watermark_ms
 
@@ -54,6 +54,7 @@ class Published:
     scores: list[ScoreRow]
     notifications: int
     delay_ms_mean: float | None
+    failures: tuple[str, ...] = ()  # analysers that failed, once for each score that they owe
 
 
 def publish_due(
@@ -121,9 +122,9 @@ def _publish_windows(
         mark(tx, (w.start_ms for w in old if _rests_on_another(w, baseline)))
     if baseline.touched is not None:  # how many rows were known by then is said of each
         mark(tx, (start for start in baseline.windows if start > baseline.touched and start in known and start not in scored_at))
-    for settle in SETTLERS.values():
-        settle(tx, model)
+    late = settle(tx, model)
     if out:
+        out[-1] = replace(out[-1], failures=(*out[-1].failures, *late))
         describe_references(tx, model, baseline, {p.window.reference for p in out})
     if before != baseline.learned_name:
         tx.describe_reference(before, [])
@@ -200,8 +201,8 @@ def _publish_one(
     scores: list[ScoreRow] = []
     reference = profile.name if profile else baseline.name(start)
     view = _view(tx, model, start, inputs, performance, late_rows, baseline, now_ms)
-    analyse(view)
-    findings = judge_window(view)
+    failures = analyse(view)
+    findings, unjudged = judge_guarded(view)
     for (version, segment), found in findings.items():
         scores.extend(_rows(model, version, segment, start, end, revision, found))
     labelled = performance.labelled
@@ -222,7 +223,7 @@ def _publish_one(
     new_labels = labelled > (before.labelled_rows if before is not None else 0)
     sent = alerting.window(ClosedWindow(start, end, revision, inputs.rows, new_labels, findings))
     delay = performance.delay_ms_sum / labelled if labelled else None
-    return Published(window, scores, sent, delay)
+    return Published(window, scores, sent, delay, (*failures, *unjudged))
 
 
 def merge_partials(model: Model, partials: Iterable[Partial]) -> tuple[Pane, PerformancePane, int]:

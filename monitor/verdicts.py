@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass, replace
 
@@ -20,18 +21,21 @@ from alerts.rules import Rule
 from detectors.calibrate.multiple import cutoff
 from detectors.calibrate.streak import correlation, single_probability, streak_probability
 from detectors.limits import judge
-from detectors.score import LEVELS, Finding
+from detectors.score import LEVELS, Finding, why_failed
 from monitor.budget import LOOSEST, WARN_TIMES
 from monitor.first_days import DAY, HOUR
+from monitor.guarded import tried
 from monitor.judged import judged
 from monitor.judged_pairs import HEADLINE
 from monitor.judged_score import Judged
-from monitor.label_scores import matured
+from monitor.label_scores import PERFORMANCE, matured
+from monitor.logs import log_event
 from monitor.model import Model
 from monitor.panes import Group
 from monitor.past import CALLED, CALM, HELD, Remembered, rests_on_inputs
 from monitor.view import WindowView
 
+logger = logging.getLogger("driftd.verdicts")
 SPOKEN_BY = ("js", "rank_shift")  # whose verdict a headline has where its own statistic has no null
 
 
@@ -56,6 +60,22 @@ def judge_window(view: WindowView) -> dict[Group, list[Finding]]:
         flags = {id(item): _flag(finding) for item, finding in zip(mine, alone, strict=True)}
         remembered.note([(item, flags.get(id(item), CALM)) for item in items])
     return matured(view, out)
+
+
+def judge_guarded(view: WindowView) -> tuple[dict[Group, list[Finding]], list[str]]:
+    """The findings, and what failed: where judging raises, a limit of the config still holds, and all else is `unsure`."""
+    found = tried(view.memory, lambda memory: judge_window(replace(view, memory=memory)))
+    if not isinstance(found, Exception):
+        return found, []
+    why = why_failed(found)
+    log_event(logger, logging.ERROR, "judging_failed", model=view.model.name, window_start_ms=view.start_ms, error=why["failed"])
+    rule = f"it could not be judged: {why['failed']}"
+    out = {}
+    for group, scores in sorted(view.scores.items()):
+        judged = judge(scores, view.model.thresholds, view.model.min_rows)
+        stands = [f.score.name in view.model.thresholds and f.score.subject not in PERFORMANCE for f in judged]
+        out[group] = [f if kept else replace(f, level="unsure", rule=rule) for f, kept in zip(judged, stands, strict=True)]
+    return out, ["judging"]
 
 
 def _flag(finding: Finding) -> int:
