@@ -191,6 +191,7 @@ _RESOURCES = {
     "server_pending_requests": ("requests that wait", "requests"),
 }
 RESOURCES = {
+    "samples": Doc("only where the window has none: no number, `unsure`, the evidence says why", "", "samples"),
     **{name: Doc(f"{text}; mean of the window's samples", "above", unit) for name, (text, unit) in _RESOURCES.items()},
     **{f"{name}_max": Doc("greatest sample of it", "above", unit) for name, (_, unit) in _RESOURCES.items()},
 }

@@ -5,6 +5,7 @@ The engine makes these, the store writes them; neither knows how the other works
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -220,16 +221,26 @@ class ReferenceScore:
 
 
 EVERY_SEGMENT = "*"
+_TROUBLE = "unavailable"  # no metric's name
 
 
 @dataclass(frozen=True, slots=True)
 class ResourceSample:
-    """What one source of resources said at one time; values by metric."""
+    """What one source of resources said at one time; values by metric. trouble: why it said nothing, where it could not be asked."""
 
     model: str
     source: str
     ts_ms: int
     values: dict[str, float]
+    trouble: str = ""
+
+    def to_json(self) -> str:
+        return json.dumps({_TROUBLE: self.trouble} if self.trouble else self.values)
+
+    @staticmethod
+    def from_json(model: str, source: str, ts_ms: int, text: str) -> ResourceSample:
+        values = json.loads(text)
+        return ResourceSample(model, source, ts_ms, values, values.pop(_TROUBLE, ""))
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from monitor.resources.process import ProcessProbe, by_cgroup, by_name, by_pid, 
 from monitor.resources.scrape import Page, ScrapeProbe
 from monitor.resources.servers import SERVERS, table_of
 from monitor.store import StoreUnavailable, open_store
-from tests.replayed import START, open_replay, replay_events
+from tests.replayed import START, open_replay, replay_events, scores_of
 
 
 def test_counters_become_rates_and_a_counter_that_begins_anew_says_nothing():
@@ -316,7 +316,8 @@ def test_the_collector_says_once_that_a_source_is_away_and_loses_nothing_else(ca
                 ]
             ]
     assert seen == [[True, True], [True, True], [True, True], [False, True]]
-    assert [(s.source, s.ts_ms) for s in written] == [("b", 0), ("a", 20_000), ("b", 20_000)]
+    assert [(s.source, s.ts_ms) for s in written if not s.trouble] == [("b", 0), ("a", 20_000), ("b", 20_000)]
+    assert [(s.source, s.ts_ms, s.trouble) for s in written if not s.values] == [("a", 0, "away"), ("a", 10_000, "away")]
     assert [r.getMessage() for r in caplog.records] == ["resource_unavailable", "resource_answers"]
 
 
@@ -325,6 +326,14 @@ def test_a_store_that_is_away_costs_samples_and_nothing_else():
         raise StoreUnavailable("away")
 
     Collector([Source("m", "a", Told({"x": 1.0}), 1.0)], away, lambda: 1, lambda: 0.0).turn()
+
+
+def test_a_probe_that_breaks_is_a_source_that_cannot_be_asked():
+    written: list[ResourceSample] = []
+    Collector(
+        [Source("m", "a", Told(), 1.0), Source("m", "b", Told({"x": 1.0}), 1.0)], written.extend, lambda: 1, lambda: 0.0
+    ).turn()
+    assert [(s.source, s.trouble) for s in written] == [("a", "IndexError: pop from empty list"), ("b", "")]
 
 
 MODEL = """
@@ -385,6 +394,23 @@ def store_psi(store):
     from sqlalchemy import text
 
     return store.rows(text("SELECT max(value) AS v FROM score WHERE subject = 'income' AND score = 'psi'"))[0]["v"]
+
+
+def test_a_source_that_never_answered_is_unsure_in_its_windows_and_says_why(tmp_path):
+    cfg, store = open_replay(tmp_path, MODEL)
+    events = [{"event_id": f"e{i}", "ts": START + i * 500, "model": "credit", "features": {"income": i}} for i in range(480)]
+    dead = Collector([Source("credit", "server", ProcessProbe(by_pid(2**22 + 1), "pid 1"), 10.0)], store.add_resource_samples,
+                     lambda: START + 70_000, lambda: 0.0)  # fmt: skip
+    dead.turn()  # in the second window; the third one has an answer after a refusal
+    store.add_resource_samples([ResourceSample("credit", "server", START + 120_000, {}, "away"),
+                                ResourceSample("credit", "server", START + 130_000, {"cpu_cores": 1.0})])  # fmt: skip
+    replay_events(cfg, store, tmp_path, events)
+    found = {key[0]: row for key, row in scores_of(store).items() if key[2:] == ("resource:server", "samples")}
+    assert sorted(found) == [0, 1, 3]
+    assert {(row["value"], row["level"], row["rows"], row["version"]) for row in found.values()} == {(None, "unsure", 0, "")}
+    assert found[1]["evidence"]["reason"].startswith("it could not be asked: pid 1: no such process")
+    assert found[1]["evidence"]["asked in vain"] == 1 and "no driftd asked it" in found[0]["evidence"]["reason"]
+    store.close()
 
 
 def test_samples_are_kept_as_long_as_panes(store_url):

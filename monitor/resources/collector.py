@@ -1,7 +1,8 @@
 """The thread that asks the probes, each at its own pace, and hands their samples to the store.
 
 It never touches the data loop: a server that does not answer, a GPU that is not there, a store that is away cost
-samples and nothing else. A source that cannot be asked is said once, and once more when it can.
+samples and nothing else. A source that cannot be asked is said once, and once more when it can; each time that it could not is
+stored beside the samples, so that its windows know why they have none.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from monitor.store.errors import StoreError, StoreUnavailable
 
 logger = logging.getLogger("driftd.resources")
 LEAST_WAIT_S = 0.05
+TROUBLE_CHARS = 500  # of why a source could not be asked: it is stored as often as a sample
 
 
 @dataclass(slots=True)
@@ -63,22 +65,27 @@ class Collector:
             if self._monotonic() < source.due_s:
                 continue
             source.due_s = self._monotonic() + source.every_s
-            try:
-                values = source.probe.sample(self._monotonic())
-            except ProbeUnavailable as error:
-                self._say(source, str(error))
-                self._tell(source.model, source.name, False)
-                continue
-            self._say(source, "")
-            self._tell(source.model, source.name, True)
-            if values:
-                samples.append(ResourceSample(source.model, source.name, self._clock(), values))
+            values, trouble = self._ask(source)
+            self._say(source, trouble)
+            self._tell(source.model, source.name, not trouble)
+            if values or trouble:
+                samples.append(ResourceSample(source.model, source.name, self._clock(), values, trouble))
         if not samples:
             return
         try:
             self._write(samples)
         except (StoreError, StoreUnavailable) as error:
             log_event(logger, logging.WARNING, "resource_samples_lost", samples=len(samples), error=str(error))
+
+    def _ask(self, source: Source) -> tuple[dict[str, float], str]:
+        """What it says, and why it says nothing."""
+        try:
+            return source.probe.sample(self._monotonic()), ""
+        except ProbeUnavailable as error:
+            trouble = str(error)
+        except Exception as error:  # a fault of one probe is none of the others'
+            trouble = f"{type(error).__name__}: {error}"
+        return {}, trouble[:TROUBLE_CHARS]
 
     def _say(self, source: Source, trouble: str) -> None:
         if trouble == source.trouble:

@@ -182,7 +182,7 @@ class PublishingTransaction(AlertWrites):
             .where(c.model == self._model, c.ts_ms >= from_ms, c.ts_ms < to_ms)
             .order_by(c.source, c.ts_ms)
         )
-        return [ResourceSample(self._model, r[0], r[1], json.loads(r[2])) for r in self._conn.execute(query)]
+        return [ResourceSample.from_json(self._model, r[0], r[1], r[2]) for r in self._conn.execute(query)]
 
     def enqueue(self, rows: list[OutboxRow]) -> None:
         """Add notifications; one whose key is known already is the same one."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -157,7 +156,7 @@ class Store:
 
     def add_resource_samples(self, samples: list[ResourceSample]) -> None:
         """Keep samples; one of the same source and time is the same one."""
-        rows = [{"m": s.model, "s": s.source, "t": s.ts_ms, "v": json.dumps(s.values)} for s in samples]
+        rows = [{"m": s.model, "s": s.source, "t": s.ts_ms, "v": s.to_json()} for s in samples]
         statement = text(
             "INSERT INTO resource_sample (model, source, ts_ms, sample) VALUES (:m, :s, :t, :v) ON CONFLICT DO NOTHING"
         )
