@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from scipy.special import gammaincc, gammainccinv, ndtr, ndtri
+from scipy.special import gammainc, gammainccinv, gammaln, ndtr, ndtri
 
 from detectors.calibrate.cell_laws import COARSE, COUNTED, FAR_MORE, FINE, nodes, parts
 from detectors.calibrate.null import NullTable
@@ -21,6 +21,9 @@ GRID, OF_TWO = 256, 512  # points of the sum's value; of two cells, whose values
 FARTHEST = 1e-12
 _STEPS = np.array([0.5, 1.0, 2.0, 4.0, 6.5, 9.0, 12.0, 16.0, COUNTED, np.inf])  # expected rows; laws of a step are made together
 AT_ONCE = 32_768  # nodes, that fit in a core's cache
+GAUSS = (-np.sqrt(0.15), 5.0 / 18.0), (0.0, 8.0 / 18.0), (np.sqrt(0.15), 5.0 / 18.0)  # places and weights in an interval of width 1
+AS_THEY_ARE = 6  # intervals from where a density may begin without end; beyond, the three nodes err by less than 1e-8 of it
+LEAST_OVER = -1.0 + 1e-9
 
 
 def convolved(name: str, sides: Sequence[tuple[Floats, Bools]], moments: Floats, n: int, m: int) -> list[NullTable]:
@@ -52,23 +55,20 @@ def _convolved(name: str, sides: Sequence[tuple[Floats, Bools]], moments: Floats
     least = np.concatenate([np.minimum(0.0, value.min(axis=1)) for value, *_ in laws])
     below = low + np.bincount(owner, least * times, len(sides))
     step = (1.5 * _farthest(mean, std, third / (std * std * std)) - below) / grid
-    survival = _pearson_survival(low[:, None] + step[:, None] * (np.arange(grid + 1) - 0.5), left[0], left_std, skew)
-    rest = -np.diff(survival, axis=1)
-    rest[:, 0] += 1.0 - survival[:, 0]
-    spectra = np.fft.rfft(rest, 2 * grid, axis=1)
+    spectra = np.fft.rfft(_pearson_masses((low - left[0]) / left_std, step / left_std, skew, grid), 2 * grid, axis=1)
     at = 0
     for value, weight, of, count, _ in laws:
         rows = slice(at, at + len(of))
         at += len(of)
         spectrum = np.fft.rfft(_spread(value, weight, least[rows], step[of], grid), 2 * grid, axis=1)
         spectrum = spectrum if count.max() == 1 else spectrum ** count[:, None]
-        for i, one in zip(of.tolist(), spectrum, strict=True):
-            spectra[i] *= one
+        for some in _by_turns(of):
+            spectra[of[some]] *= spectrum[some]
     upwards = np.cumsum(np.maximum(np.fft.irfft(spectra, 2 * grid, axis=1)[:, :grid], 0.0)[:, ::-1], axis=1)[:, ::-1]
     log = np.log(np.maximum(np.minimum(upwards / upwards[:, :1], 1.0), 1e-300))
     values = below[:, None] + step[:, None] * (np.arange(grid) - 0.5)
-    for i, keep in enumerate(upwards > FARTHEST / 100.0):
-        yield NullTable.from_survival(values[i, keep], log[i, keep])
+    for i, kept in enumerate((upwards > FARTHEST / 100.0).sum(axis=1).tolist()):
+        yield NullTable.from_survival(values[i, :kept], log[i, :kept])
 
 
 Laws = tuple[Floats, Floats, Ints, Ints, Floats]  # values and weights (laws, nodes); feature, cells, moments (3, laws)
@@ -123,15 +123,45 @@ def _farthest(mean: Floats, std: Floats, skew: Floats) -> Floats:
     return np.asarray(mean + std * np.where(skew < SYMMETRIC, -ndtri(FARTHEST), long))
 
 
-def _pearson_survival(values: Floats, mean: Floats, std: Floats, skew: Floats) -> Floats:
-    """values: (features, points), of laws of these moments (features,)."""
-    away = (values - mean[:, None]) / std[:, None]
-    out = np.empty(values.shape)
+def _by_turns(of: Ints) -> Iterator[Ints]:
+    """Places of `of`, ascending, in parts that have each feature once: the first of every feature, then the second ones, ..."""
+    first = of.searchsorted(of)
+    turn = np.arange(len(of)) - first
+    for at in range(int(turn.max()) + 1):
+        yield np.flatnonzero(turn == at)
+
+
+def _pearson_masses(low: Floats, step: Floats, skew: Floats, grid: int) -> Floats:
+    """Of laws of these skews (features,), the probability of each place of the grid that begins at low: (features, grid).
+
+    low, step: in standard deviations from the mean. What lies below is the first place's.
+    """
+    edges = np.arange(grid + 1) - 0.5
+    out = np.empty((len(low), grid))
     normal = skew < SYMMETRIC
-    out[normal] = ndtr(-away[normal])
-    shape = 4.0 / skew[~normal, None] ** 2
-    out[~normal] = gammaincc(shape, np.maximum(away[~normal] * np.sqrt(shape) + shape, 0.0))
+    below = ndtr(low[normal, None] + step[normal, None] * edges)
+    out[normal] = np.diff(below, axis=1)
+    out[normal, 0] += below[:, 0]
+    if not normal.all():
+        out[~normal] = _gamma_masses(low[~normal], step[~normal], skew[~normal], grid)
     return out
+
+
+def _gamma_masses(low: Floats, step: Floats, skew: Floats, grid: int) -> Floats:
+    """By Gauss and Legendre's three nodes a place; those where the law begins, which may be without end there, as they are."""
+    shape, by = (4.0 / (skew * skew))[:, None], (skew / 2.0)[:, None]
+    start = (-2.0 / skew - low) / step  # of the law, a place on the grid
+    first = np.minimum(np.floor(start + 0.5).astype(np.int64), grid)
+    out = np.zeros((len(low), grid + AS_THEY_ARE))
+    scale = shape * np.log(shape) - shape - gammaln(shape) + np.log(step[:, None] * by)
+    for node, weight in GAUSS:
+        over = np.maximum((low[:, None] + step[:, None] * (np.arange(grid) + node)) * by, LEAST_OVER)
+        out[:, :grid] += weight * np.exp(scale - shape * over + (shape - 1.0) * np.log(1.0 + over))
+    out[np.arange(grid + AS_THEY_ARE) < first[:, None]] = 0.0
+    near = first[:, None] + np.arange(AS_THEY_ARE + 1)
+    below = gammainc(shape, np.maximum(near - 0.5 - start[:, None], 0.0) * step[:, None] / by)
+    np.put_along_axis(out, near[:, :-1], np.diff(below, axis=1), axis=1)
+    return out[:, :grid]
 
 
 def _values(name: str, x: Floats, y: Floats, both: Floats, yields: bool, n: int, m: int) -> Floats:
