@@ -7,8 +7,7 @@ import math
 from contextlib import suppress
 
 from detectors.calibrate.first_days import beyond_hours
-from detectors.calibrate.held import HELD, held
-from detectors.calibrate.nulls import prepare
+from detectors.calibrate.held import HELD, held, prepare
 from detectors.pairs import CategoryPair, NumericPair, Pair, once
 from detectors.profile import PREDICTION
 from detectors.score import NUMERIC_ERRORS, Score

@@ -8,12 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from detectors.calibrate import nulls, sums
-from detectors.calibrate.absolute import CHI_END, CHI_STEP, chi_survival, total_variation_null
+from detectors.calibrate import between, nulls, sums
+from detectors.calibrate.absolute import CHI_END, CHI_STEP, absolute_null, absolute_nulls, chi_survival, total_variation_null
+from detectors.calibrate.between import DISTANCES, distance
 from detectors.calibrate.greatest import _both, greatest_changes, greatest_running_sums
 from detectors.calibrate.kept import Kept
-from detectors.calibrate.null import NullTable
+from detectors.calibrate.null import TAILS, NullTable
 from detectors.calibrate.nulls import CALIBRATED, pair_null, prepare
+from detectors.calibrate.quadratic import quadratic_null, quadratic_nulls
 from detectors.calibrate.statistics import OVER_BINS
 from detectors.calibrate.sums import sum_null, sum_nulls
 from detectors.category import CategorySummary
@@ -24,7 +26,7 @@ SUMS = sorted(set(OVER_BINS) - {"linf"})
 
 
 def forget():
-    for module in (nulls, sums):
+    for module in (nulls, sums, between):
         for made in vars(module).values():
             if hasattr(made, "cache_clear") and not isinstance(made, type):
                 made.cache_clear()
@@ -112,12 +114,47 @@ def test_what_was_prepared_is_what_a_pair_has_by_itself():
     assert all(np.array_equal(a, b) for a, b in zip(alone, made, strict=True))
 
 
+@settings(max_examples=20, deadline=None)
+@given(features())
+def test_distances_of_many_features_at_once_have_the_tables_of_each_alone(many):
+    bridges = [(shares[1:] / (shares[:-1].cumsum() + 0.1), shares.cumsum()[:-1], shares[1:] * 0.1) for shares in many]
+    for one, table in zip(bridges, quadratic_nulls(bridges), strict=True):
+        assert np.array_equal(table.values, quadratic_null(*one).values)
+    for (weights, upto, _), table in zip(bridges, absolute_nulls([one[:2] for one in bridges]), strict=True):
+        assert np.array_equal(table.values, absolute_null(weights, upto).values)
+
+
+def test_distances_that_were_prepared_are_what_a_pair_has_by_itself():
+    def tables():
+        found = (distance(name, pair, 1.0) for pair in numeric_pairs() for name in DISTANCES)
+        return [move.table.values for move in found if move is not None]
+
+    forget()
+    alone = tables()
+    forget()
+    between.prepare((name, pair) for pair in numeric_pairs() for name in DISTANCES)
+    made = len(between._squares._made), len(between._absolutes._made)
+    assert len(alone) == 5 * len(DISTANCES) and all(np.array_equal(a, b) for a, b in zip(alone, tables(), strict=True))
+    assert made == (len(between._squares._made), len(between._absolutes._made)) and min(made) > 0
+
+
+def test_the_gamma_law_of_a_sum_of_absolutes_has_the_mean_of_resampled_bridges():
+    rng = np.random.default_rng(3)
+    upto, weights = np.linspace(0.05, 0.95, 19), rng.random(19)
+    steps = rng.standard_normal((40_000, 20)) * np.sqrt(np.diff(upto, prepend=0.0, append=1.0))
+    walk = steps.cumsum(axis=1)
+    sums = np.abs(walk[:, :-1] - upto * walk[:, -1:]) @ weights
+    table = absolute_null(weights, upto)
+    for probability, within in ((0.5, 1.02), (0.1, 1.05), (0.01, 1.15), (1e-3, 1.6)):
+        assert 1 / within < float((sums >= table.value_at(probability)).mean()) / probability < within
+
+
 def test_kept_tables_are_bounded_and_made_once():
     asked = []
 
     def make(keys):
         asked.extend(keys)
-        return [NullTable(np.full(3, float(key))) for key in keys]
+        return [NullTable(np.full(len(TAILS), float(key))) for key in keys]
 
     kept = Kept(make, 3)
     kept.prepare([1, 2, 1])

@@ -18,9 +18,10 @@ from scipy.special import chdtri, erfc, gamma, gammainccinv, gammaincinv
 
 from detectors.calibrate.closed import effective_rows
 from detectors.calibrate.greatest import greatest_changes
+from detectors.calibrate.kept import together
 from detectors.calibrate.null import TAILS, NullTable
 from detectors.calibrate.sums import sum_nulls
-from detectors.columns import Floats
+from detectors.columns import Floats, Ints
 
 MANY = 16  # bins: so many differences are nearly apart from each other
 FEW_ROWS = 4.0
@@ -34,24 +35,54 @@ _SHAPES: Floats = np.geomspace(0.04, 80.0, 100).astype(np.float64)
 _NODES: Floats = np.linspace(1.0 / 96.0, 1.0 - 1.0 / 96.0, 48).astype(np.float64)
 
 
-def absolute_null(weights: Floats, covariance: Floats, widest: float) -> NullTable:
-    """weights: (k,) >= 0. covariance: (k, k) of the differences. widest: the greatest variance of a sum of w D with signs."""
-    apart = np.sqrt(np.maximum(np.diag(covariance), 0.0))
-    std = weights * apart
-    there = std > 0
-    if not there.any():
-        return NullTable(np.linspace(0.0, 1e-9, len(TAILS)))
-    if not there.all():
-        std, apart, covariance = std[there], apart[there], covariance[there][:, there]
-    r = np.clip(covariance / (apart[:, None] * apart), -1.0, 1.0)
-    mean = float(std.sum()) * np.sqrt(2.0 / np.pi)
-    variance = 2.0 / np.pi * float(std @ (np.sqrt(1.0 - r * r) + r * np.arcsin(r) - 1.0) @ std)
+def absolute_null(weights: Floats, upto: Floats) -> NullTable:
+    """Of sum w |B(u)|, where B is a Brownian bridge at u = upto (k,), ascending in (0, 1), and weights (k,) >= 0."""
+    return absolute_nulls([(weights, upto)])[0]
+
+
+def absolute_nulls(many: Sequence[tuple[Floats, Floats]]) -> list[NullTable]:
+    """The same of many at once: to the last bit what each alone has."""
+    wanted = []
+    for weights, upto in many:
+        std = weights * np.sqrt(np.maximum(upto * (1.0 - upto), 0.0))
+        there = std > 0
+        wanted.append((int(there.sum()), (std[there], upto[there])))
+    return together(wanted, _of_bridges)
+
+
+def _of_bridges(cells: int, many: list[tuple[Floats, Floats]]) -> list[NullTable]:
+    """Of weighted deviations and where they are, each (cells,)."""
+    if cells == 0:
+        return [NullTable(np.linspace(0.0, 1e-9, len(TAILS)))] * len(many)
+    std, upto = (np.array([one[i] for one in many]) for i in range(2))
+    odds = np.sqrt(upto / (1.0 - upto))
+    r = odds[:, :, None] / odds[:, None, :]
+    r = np.minimum(r, r.transpose(0, 2, 1))
+    mean = std.sum(axis=1) * np.sqrt(2.0 / np.pi)
+    together_less = np.sqrt(np.maximum(1.0 - r * r, 0.0)) + r * np.arcsin(r) - 1.0
+    variance, widest = ((std[:, None, :] @ of @ std[:, :, None])[:, 0, 0] for of in (2.0 / np.pi * together_less, r))
     square = (mean * mean + variance) / (2.0 * widest)  # E W^2, where the gamma's scale is 1
-    able = _SHAPES <= square  # W^2 is not below 0
-    roots = np.sqrt(square - _SHAPES[able, None] + _gammas()[able]).mean(axis=1)  # E W falls as the shape grows
-    shape = float(np.exp(np.interp(-mean / np.sqrt(2.0 * widest), -roots, np.log(_SHAPES[able]))))
-    values = square - shape + gammainccinv(shape, np.minimum(TAILS, 1.0 - 1e-9))
-    return NullTable(np.sqrt(np.maximum(2.0 * widest * values, 0.0)))
+    shape = _shapes(square, mean / np.sqrt(2.0 * widest))
+    values = (square - shape)[:, None] + gammainccinv(shape[:, None], np.minimum(TAILS, 1.0 - 1e-9))
+    return [NullTable(one) for one in np.sqrt(np.maximum(2.0 * widest[:, None] * values, 0.0))]
+
+
+def _shapes(square: Floats, mean: Floats) -> Floats:
+    """Of the gamma laws G for which 2 G + c has this mean, and its root that one, as near as they can; all (laws,)."""
+
+    def means(of: Ints) -> Floats:
+        return np.asarray(np.sqrt((square - _SHAPES[of])[:, None] + _gammas()[of]).mean(axis=1))
+
+    low, high = np.zeros(len(square), dtype=np.int64), np.searchsorted(_SHAPES, square, side="right") - 1  # W^2 is not below 0
+    least, most = means(high), means(low)  # E W falls as the shape grows
+    for _ in range(len(_SHAPES).bit_length()):
+        middle = (low + high) // 2
+        found = means(middle)
+        up, down = (found >= mean) & (middle > low), (found < mean) & (middle > low)
+        low, most = np.where(up, middle, low), np.where(up, found, most)
+        high, least = np.where(down, middle, high), np.where(down, found, least)
+    part = np.clip(np.divide(most - mean, most - least, out=np.zeros(len(mean)), where=most > least), 0.0, 1.0)
+    return np.asarray(np.exp(np.log(_SHAPES[low]) + part * np.log(_SHAPES[high] / _SHAPES[low])))
 
 
 @lru_cache(maxsize=1)

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import betaln, fdtrc, fdtri, gammaln, ndtr, ndtri, ndtri_exp, stdtr, stdtrit
@@ -33,8 +33,7 @@ LEAST_LOG = -100.0  # of a chance that is left out
 LONGEST = 20_000  # rows of new categories that are counted one by one
 
 
-@dataclass(frozen=True, slots=True)
-class Move:
+class Move(NamedTuple):
     """out: how far out, on the table's scale. back: a place on it as a value of the score. unsure: why nothing can be said."""
 
     out: float

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -21,11 +21,22 @@ _FALL = [-float(log) for log in _LOG]  # ascending
 _HALF, _SIGMA = 3, 5  # places of the probabilities 0.5 and 0.1587 (one standard deviation) in TAILS
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class NullTable:
-    """values: ascending, shape of TAILS. What a score is where window and reference are of one source."""
+    """What a score is where window and reference are of one source.
+
+    values: ascending, shape of TAILS. centre: the median. spread: from there to the value that is passed with probability 0.159: one
+    standard deviation, were it normal.
+    """
 
     values: Floats
+    centre: float = field(init=False)
+    spread: float = field(init=False)
+    _root: NullTable | None = field(init=False, default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        self.centre = self.values.item(_HALF)
+        self.spread = max(self.values.item(_SIGMA) - self.centre, 1e-12)
 
     @staticmethod
     def from_survival(values: Floats, log_survival: Floats) -> NullTable:
@@ -40,18 +51,14 @@ class NullTable:
             inside[beyond] = last_value * np.sqrt(_LOG[beyond] / last_log)
         return NullTable(np.maximum.accumulate(inside))
 
-    @property
-    def centre(self) -> float:
-        """The median."""
-        return float(self.values.item(_HALF))
-
-    @property
-    def spread(self) -> float:
-        """From the median to the value that is passed with probability 0.159: one standard deviation, were it normal."""
-        return max(float(self.values.item(_SIGMA)) - self.centre, 1e-12)
-
     def scaled(self, by: float) -> NullTable:
         return NullTable(self.values * by)
+
+    def root(self) -> NullTable:
+        """Of the root of the score, made once; what is below 0 is 0."""
+        if self._root is None:
+            self._root = NullTable(np.sqrt(np.maximum(self.values, 0.0)))
+        return self._root
 
     def survival(self, value: float) -> float:
         """The probability of this value or a greater one; NaN for NaN."""

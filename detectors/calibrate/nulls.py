@@ -51,9 +51,18 @@ def pair_null(name: str, pair: Pair) -> NullTable | None:
         return constant_null(name, pair.n, pair.m) if name in OVER_BINS or isinstance(pair, NumericPair) else None
     table = found[0](found[1])
     if name == "cramers_v":  # the root of chi-square over the rows: a distance by their sum, not by their harmonic mean
-        return NullTable(np.sqrt(np.maximum(table.values, 0.0) / (pair.n + pair.m)))
+        return table.root().scaled(1.0 / np.sqrt(pair.n + pair.m))
     scale = _rows(pair)[1]
     return table.scaled(scale ** OVER_BINS[name].power if name in OVER_BINS else scale)
+
+
+def root_null(name: str, pair: Pair) -> NullTable | None:
+    """The null of the root of a statistic of OVER_BINS. None as for pair_null."""
+    found = _kept(name, pair) if pair.n and pair.m else None
+    if found is None:
+        table = pair_null(name, pair)
+        return None if table is None else table.root()
+    return found[0](found[1]).root().scaled(_rows(pair)[1] ** (OVER_BINS[name].power / 2.0))
 
 
 def prepare(wanted: Iterable[tuple[str, Pair]]) -> None:
@@ -72,14 +81,19 @@ def _kept(name: str, pair: Pair) -> tuple[Kept[Any], Any] | None:
     near = _rows(pair)[0]
     if name in OVER_BINS:
         shape = _shape(pair)
-        return (_of_shares, ("chi2" if name == "cramers_v" else name, shape, *near)) if len(shape) > 1 else None
+        return (_of_shares, ("chi2" if name == "cramers_v" else name, shape, *near)) if shape else None
     if not isinstance(pair, NumericPair) or _places(pair)[0] < 2:
         return None
     if name == "rank_shift":
         return _ranks, (_rank_shares(pair), *near)
     if name == "kuiper":  # with ties it is passed less often
         return _kuiper, near
-    return (_ks, near) if _places(pair)[1] < FINE * pair.n else (_ks_of_ties, (_rank_shares(pair), *near))
+    return (_ks_of_ties, (_rank_shares(pair), *near)) if has_ties(pair) else (_ks, near)
+
+
+def has_ties(pair: NumericPair) -> bool:
+    """Whether the reference has ties to speak of."""
+    return _places(pair)[1] >= FINE * pair.n
 
 
 @once
@@ -90,7 +104,7 @@ def _rows(pair: Pair) -> tuple[tuple[int, int], float]:
 
 
 @once
-def _shape(pair: Pair) -> tuple[int, ...]:
+def _shape(pair: Pair) -> bytes:
     return _steps(_bytes(pair.bins[0]))
 
 
@@ -100,7 +114,7 @@ def _places(pair: NumericPair) -> tuple[int, int]:
 
 
 @once
-def _rank_shares(pair: NumericPair) -> tuple[float, ...]:
+def _rank_shares(pair: NumericPair) -> bytes:
     return _rank_cells(_bytes(pair.ref.counts))
 
 
@@ -109,14 +123,14 @@ def _bytes(counts: Ints) -> bytes:
 
 
 @lru_cache(maxsize=4096)
-def _steps(bins: bytes) -> tuple[int, ...]:
-    """Logarithms of the shares of the bins that have rows, or may have, greatest first, in steps of STEP_SHARES."""
+def _steps(bins: bytes) -> bytes:
+    """Logarithms of the shares of the bins that have rows, or may have, greatest first, in steps of STEP_SHARES; empty of one bin."""
     counts: Ints = np.frombuffer(bins, dtype=np.int64)
     filled = _with_unseen(np.sort(counts[counts > 0])[::-1])
     total = int(counts.sum())
     if len(filled) > CATEGORIES:
         filled = np.append(filled[: CATEGORIES - 1], filled[CATEGORIES - 1 :].sum())
-    return tuple(np.round(np.log(filled / max(total, 1)) / np.log(STEP_SHARES)).astype(np.int64).tolist())
+    return np.round(np.log(filled / max(total, 1)) / np.log(STEP_SHARES)).astype(np.int64).tobytes() if len(filled) > 1 else b""
 
 
 def _with_unseen(counts: Ints) -> Floats:
@@ -136,7 +150,7 @@ def _with_unseen(counts: Ints) -> Floats:
     return np.asarray(out * (counts.sum() / out.sum()))
 
 
-Shape = tuple[str, tuple[int, ...], int, int]  # statistic, steps of shares, rows of reference and window
+Shape = tuple[str, bytes, int, int]  # statistic, steps of shares (int64), rows of reference and window; bytes keep their hash
 
 
 def _tables_of_shares(keys: Sequence[Shape]) -> list[NullTable]:
@@ -149,20 +163,22 @@ def _tables_of_shares(keys: Sequence[Shape]) -> list[NullTable]:
     return together([((name, n, m), _as_shares(steps)) for name, steps, n, m in keys], make)
 
 
-def _as_shares(steps: tuple[int, ...]) -> Floats:
-    shares = STEP_SHARES ** np.array(steps, dtype=np.float64)
+def _as_shares(steps: bytes) -> Floats:
+    shares = STEP_SHARES ** np.frombuffer(steps, dtype=np.int64).astype(np.float64)
     return np.asarray(shares / shares.sum())
 
 
-def _tables_of_ranks(keys: Sequence[tuple[tuple[float, ...], int, int]]) -> list[NullTable]:
-    return [closed.rank_shift(np.array(shares), *rows) for shares, *rows in keys]
+def _tables_of_ranks(keys: Sequence[Ranks]) -> list[NullTable]:
+    return [closed.rank_shift(np.frombuffer(shares), *rows) for shares, *rows in keys]
 
 
 def _tables_of_ties(keys: Sequence[Ranks]) -> list[NullTable]:
-    return together([((n, m), np.array(shares)) for shares, n, m in keys], lambda rows, many: greatest_running_sums(many, *rows))
+    return together(
+        [((n, m), np.frombuffer(shares)) for shares, n, m in keys], lambda rows, many: greatest_running_sums(many, *rows)
+    )
 
 
-Ranks = tuple[tuple[float, ...], int, int]  # shares of cells in order, rows of reference and window
+Ranks = tuple[bytes, int, int]  # shares of cells in order (float64), rows of reference and window
 _of_shares: Kept[Shape] = Kept(_tables_of_shares, 8192)
 _ranks: Kept[Ranks] = Kept(_tables_of_ranks, 8192)
 _ks_of_ties: Kept[Ranks] = Kept(_tables_of_ties, 8192)
@@ -178,13 +194,13 @@ def filled_places(counts: bytes) -> tuple[int, int]:
 
 
 @lru_cache(maxsize=2048)
-def _rank_cells(counts: bytes) -> tuple[float, ...]:
+def _rank_cells(counts: bytes) -> bytes:
     """Shares of at most about RANK_CELLS cells, joined from counts; equal ones where there are no ties to speak of."""
     filled: Ints = np.frombuffer(counts, dtype=np.int64)
     filled = filled[filled > 0]
     total = int(filled.sum())
     if int(filled.max()) < FINE * total:
-        return (1.0 / RANK_CELLS,) * RANK_CELLS
+        return np.full(RANK_CELLS, 1.0 / RANK_CELLS).tobytes()
     upto = np.cumsum(filled)
     starts = np.unique(np.concatenate([[0], np.searchsorted(upto, np.arange(1, RANK_CELLS) * (total / RANK_CELLS)) + 1]))
     shares = np.add.reduceat(filled, starts[starts < len(filled)]) / total
@@ -193,7 +209,7 @@ def _rank_cells(counts: bytes) -> tuple[float, ...]:
         sides = np.array([filled[:most].sum(), filled[most], filled[most + 1 :].sum()]) / total
         shares = sides[sides > 0.0]
     rounded = np.maximum(np.round(shares, 3), 1e-4)
-    return tuple((rounded / rounded.sum()).tolist())
+    return np.asarray(rounded / rounded.sum(), dtype=np.float64).tobytes()
 
 
 def rounded(reference_rows: int, rows: int) -> tuple[int, int]:

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.special import gammainc, gammainccinv, gammaln, ndtr, ndtri
 
 from detectors.calibrate.cell_laws import COARSE, COUNTED, FAR_MORE, FINE, nodes, parts
-from detectors.calibrate.null import NullTable
+from detectors.calibrate.null import TAILS, NullTable
 from detectors.columns import Bools, Floats, Ints
 
 SYMMETRIC = 0.02  # less skew than this is none
@@ -28,7 +28,7 @@ LEAST_OVER = -1.0 + 1e-9
 
 def convolved(name: str, sides: Sequence[tuple[Floats, Bools]], moments: Floats, n: int, m: int) -> list[NullTable]:
     """sides: of each feature its shares (cells,) and which are rare. moments: (3, features). The law of each sum."""
-    out: list[NullTable] = [NullTable(np.zeros(0))] * len(sides)
+    out: list[NullTable] = [NullTable(TAILS)] * len(sides)
     for grid in (GRID, OF_TWO):
         mine = [i for i, (shares, _) in enumerate(sides) if (len(shares) == 2) == (grid == OF_TWO)]
         if mine:

@@ -1,0 +1,189 @@
+"""Distances of two distribution functions over ordered cells, against what they do where nothing has changed.
+
+    cramer_von_mises, anderson_darling           quadratic forms of a bridge over the reference's cells (quadratic.py)
+    energy, wasserstein                          the same, and a sum of absolute differences (absolute.py), within the reference's
+                                                 quantiles beyond which a window has few rows
+
+What lies beyond the outer quantiles is known from few rows or none: a window of 500 holds values that 20,000 rows of Student's
+t with 2.5 degrees never had. So two distances in the values' own units are judged between the quantiles beyond which
+OUTSIDE rows are expected; what is added outside of them is added to the limit, and range_shift and outlier_share look there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+from detectors import ordered, pvalues
+from detectors.calibrate.absolute import absolute_nulls
+from detectors.calibrate.closed import effective_rows
+from detectors.calibrate.kept import Kept
+from detectors.calibrate.moves import Move
+from detectors.calibrate.nulls import rounded
+from detectors.calibrate.quadratic import quadratic_nulls, squares_null
+from detectors.columns import Floats
+from detectors.pairs import NumericPair, Pair, once
+
+OUTSIDE = 10.0  # rows of the window that are expected beyond each of the outer quantiles
+WIDEST = 0.25  # the most that is left out on either side
+NARROW = 1e-9  # of the spread: a width of no account
+ONE_PLACE = "between the reference's outer quantiles all rows lie in one place: js and rank_shift say whether they moved"
+GROUPS = 32  # cells that are looked at, joined from the reference's
+_GROUPS = np.arange(GROUPS) / GROUPS
+Key = tuple[bytes, ...]  # floats of weights and of where the bridge is, and of jumps
+
+_squares: Kept[Key] = Kept(lambda keys: quadratic_nulls([_floats(key) for key in keys]), 4096)
+_absolutes: Kept[Key] = Kept(lambda keys: absolute_nulls([_floats(key)[:2] for key in keys]), 4096)
+
+
+def _floats(key: Key) -> tuple[Any, ...]:
+    found = [np.frombuffer(of) for of in key]
+    return tuple(found if len(found) == 3 else [*found, np.zeros(len(found[0]))])
+
+
+def distance(name: str, pair: NumericPair, value: float) -> Move | None:
+    """A finite value of a statistic of DISTANCES. None where the reference has one place only."""
+    return DISTANCES[name][1](pair, value) if _places(pair) > 1 else None
+
+
+def prepare(wanted: Iterable[tuple[str, Pair]]) -> None:
+    """Make the tables that `distance` will be asked for, those of all features at once."""
+    of: dict[Kept[Key], list[Key]] = {_squares: [], _absolutes: []}
+    for name, pair in wanted:
+        if name in DISTANCES and isinstance(pair, NumericPair) and pair.n > 1 and pair.m > 1 and _places(pair) > 1:
+            key = DISTANCES[name][0](pair)
+            if key is not None:
+                of[_absolutes if name == "wasserstein" else _squares].append(key)
+    for kept, keys in of.items():
+        kept.prepare(keys)
+
+
+@once
+def _places(pair: NumericPair) -> int:
+    return int(np.count_nonzero(pair.ref.counts))
+
+
+@once
+def _of_cramer_von_mises(pair: NumericPair) -> Key:
+    share, upto, jump = _joined(pair)
+    return share.tobytes(), (upto + jump / 2.0).tobytes()  # after a jump
+
+
+def _cramer_von_mises(pair: NumericPair, value: float) -> Move:
+    return Move(value, _squares(_of_cramer_von_mises(pair)), lambda place: place)
+
+
+@once
+def _of_anderson_darling(pair: NumericPair) -> Key:
+    share, upto, jump = _joined(pair)
+    return (share / (upto * (1.0 - upto) - jump / 4.0)).tobytes(), upto.tobytes(), jump.tobytes()
+
+
+def _anderson_darling(pair: NumericPair, value: float) -> Move:
+    std = pvalues.anderson_darling_std(pair.n, pair.m)
+    return Move(value * std + 1.0, _squares(_of_anderson_darling(pair)), lambda place: (place - 1.0) / std)
+
+
+@once
+def _of_energy(pair: NumericPair) -> Key | None:
+    return _moving(*_grouped(pair, np.sqrt))
+
+
+def _energy(pair: NumericPair, value: float) -> Move:
+    inner = _between(pair)
+    square = 2.0 * float((pair.widths * ordered.gap_square(pair))[inner].sum()) / pair.spread
+    outer = max(0.0, value * value - square)
+    key = _of_energy(pair)
+    if key is None:
+        return _one_place()
+    table = _squares(key).scaled(2.0 / (pair.spread * effective_rows(pair.n, pair.m)))
+    return Move(square, table, lambda place: math.sqrt(max(0.0, place) + outer))
+
+
+@once
+def _of_wasserstein(pair: NumericPair) -> Key | None:
+    return _moving(*_grouped(pair, lambda width: width))
+
+
+def _wasserstein(pair: NumericPair, value: float) -> Move:
+    inner = _between(pair)
+    found = float(np.abs(ordered.gap_areas(pair))[inner].sum()) / pair.spread
+    outer = max(0.0, value - found)
+    key = _of_wasserstein(pair)
+    if key is None:
+        return _one_place()
+    table = _absolutes(key).scaled(1.0 / (pair.spread * math.sqrt(effective_rows(pair.n, pair.m))))
+    return Move(found, table, lambda place: place + outer)
+
+
+def _moving(weights: Floats, upto: Floats) -> Key | None:
+    """None where no row between the outer quantiles can lie elsewhere: there is no law to hold a distance against."""
+    moves = np.isfinite(weights).all() and bool((weights * upto * (1.0 - upto) > 0.0).any())
+    return (weights.tobytes(), upto.tobytes()) if moves else None
+
+
+def _one_place() -> Move:
+    return Move(0.0, squares_null(np.ones(1)), lambda place: place, ONE_PLACE)
+
+
+DISTANCES: dict[str, tuple[Callable[[NumericPair], Key | None], Callable[[NumericPair, float], Move]]] = {
+    "cramer_von_mises": (_of_cramer_von_mises, _cramer_von_mises),
+    "anderson_darling": (_of_anderson_darling, _anderson_darling),
+    "energy": (_of_energy, _energy),
+    "wasserstein": (_of_wasserstein, _wasserstein),
+}
+
+
+@once
+def _joined(pair: NumericPair) -> tuple[Floats, Floats, Floats]:
+    """Of the reference's cells, joined to about GROUPS: shares, the distribution function in their middle, and the share of those
+    that are one value; all of shape (groups,)."""
+    filled = np.flatnonzero(pair.ref.counts)
+    counts = pair.ref.counts[filled]
+    starts = (pair.upto[filled] / pair.n).searchsorted(_GROUPS, side="right")
+    starts = np.array(sorted({start for start in starts.tolist() if start < len(counts)}))
+    share = np.add.reduceat(counts, starts) / pair.n
+    alone = pair.atoms[filled[starts]]
+    alone[:-1] &= starts[1:] - starts[:-1] == 1
+    alone[-1] &= starts[-1] == len(counts) - 1
+    middle = np.cumsum(share) - share / 2.0
+    return share, np.minimum(np.maximum(middle, 0.5 / pair.n), 1.0 - 0.5 / pair.n), np.where(alone, share, 0.0)
+
+
+@once
+def _between(pair: NumericPair) -> np.ndarray:
+    """The cells between the outer quantiles, (k,)."""
+    n, m = rounded(pair.n, pair.m)
+    least = min(WIDEST, max(OUTSIDE / m, OUTSIDE / n)) * pair.n
+    known = np.isfinite(pair.ref.edges)
+    return np.asarray((pair.upto >= least) & (pair.upto - pair.ref.counts <= pair.n - least) & known[:-1] & known[1:])
+
+
+@once
+def _wide(pair: NumericPair) -> tuple[Floats, Floats, Floats]:
+    """Of the inner cells that have a width: it, the distribution function in them, and its deviation; all (cells,)."""
+    after = pair.upto / pair.n
+    at = np.where(pair.atoms, after, after - pair.p / 2.0)
+    there = _between(pair) & (at > 0) & (at < 1) & (pair.widths > NARROW * pair.spread)
+    at = at[there]
+    return pair.widths[there], at, np.sqrt(at * (1.0 - at))
+
+
+def _grouped(pair: NumericPair, norm: Callable[[Floats], Floats]) -> tuple[Floats, Floats]:
+    """Widths of the inner cells, joined to about GROUPS of like weight, and the distribution function in them; both (groups,).
+
+    norm: of width (a distance adds widths, a root of squares adds their roots): only what is joined depends on it.
+    """
+    width, at, std = _wide(pair)
+    if not len(width):
+        return np.zeros(1), np.full(1, 0.5)
+    parts = np.cumsum(norm(width) * std)
+    group = np.minimum((parts / parts[-1] * GROUPS).astype(np.int64), GROUPS - 1)
+    wide = width * std
+    sums, first = np.bincount(group, wide, GROUPS), np.bincount(group, wide * at, GROUPS)
+    kept = sums > 0.0
+    middle = first[kept] / sums[kept]
+    return sums[kept] / np.sqrt(middle * (1.0 - middle)), middle
