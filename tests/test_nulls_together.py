@@ -117,7 +117,7 @@ def test_what_was_prepared_is_what_a_pair_has_by_itself():
 @settings(max_examples=20, deadline=None)
 @given(features())
 def test_distances_of_many_features_at_once_have_the_tables_of_each_alone(many):
-    bridges = [(shares[1:] / (shares[:-1].cumsum() + 0.1), shares.cumsum()[:-1], shares[1:] * 0.1) for shares in many]
+    bridges = [(np.arange(1.0, len(shares) + 1.0), shares.cumsum() - shares / 2.0, shares) for shares in many]
     for one, table in zip(bridges, quadratic_nulls(bridges), strict=True):
         assert np.array_equal(table.values, quadratic_null(*one).values)
     for (weights, upto, _), table in zip(bridges, absolute_nulls([one[:2] for one in bridges]), strict=True):
@@ -145,7 +145,7 @@ def test_the_gamma_law_of_a_sum_of_absolutes_has_the_mean_of_resampled_bridges()
     walk = steps.cumsum(axis=1)
     sums = np.abs(walk[:, :-1] - upto * walk[:, -1:]) @ weights
     table = absolute_null(weights, upto)
-    for probability, within in ((0.5, 1.02), (0.1, 1.05), (0.01, 1.15), (1e-3, 1.6)):
+    for probability, within in ((0.5, 1.2), (0.1, 1.2), (0.01, 1.3), (1e-3, 1.7)):
         assert 1 / within < float((sums >= table.value_at(probability)).mean()) / probability < within
 
 
