@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
+from operator import itemgetter
 from typing import Any
 
 import orjson
@@ -68,11 +70,12 @@ class AlertBook:
         self._newest_ms = max(self._newest_ms, window_start_ms)
         alerts = self._groups.setdefault(window.group, {})
         out = drop_removed(alerts, rules, window)
-        coverage = next((f.score.value for f in findings if f.score.name == "coverage" and f.score.subject == "labels"), None)
+        by_score = _by_score(findings)
+        coverage = next((f.score.value for _, f in by_score.get("coverage", ()) if f.score.subject == "labels"), None)
         for rule in rules:
             if rule.judges_findings and rule.covers(model, segment) and _awake(rule, window_end_ms):
                 shown: set[Name] = set()
-                out.extend(self._step_rule(alerts, rule, findings, coverage, window, shown))
+                out.extend(self._step_rule(alerts, rule, _heard(rule, by_score), coverage, window, shown))
                 if not newest:
                     out.extend(self._take_back(alerts, rule, shown, window))
         out.extend(self._combine(rules, window))
@@ -116,21 +119,14 @@ class AlertBook:
         self,
         alerts: dict[Name, Record],
         rule: Rule,
-        findings: list[Finding],
+        heard: Iterable[Finding],
         coverage: float | None,
         window: Shown,
         shown: set[Name],
     ) -> Iterator[Transition]:
         by_level = rule.above is None and rule.below is None and not rule.relative
-        wanted: dict[str, bool] = {}  # by the score's name: there are few of these, and many findings
-        every_subject = "*" in rule.subjects
-        for finding in findings:
-            score = finding.score
-            if score.name not in wanted:
-                wanted[score.name] = matches_any(rule.scores, score.name)
-            if not wanted[score.name] or not (every_subject or matches_any(rule.subjects, score.subject)):
-                continue
-            name = (rule.name, score.subject, score.name)
+        for finding in heard:
+            name = (rule.name, finding.score.subject, finding.score.name)
             record = alerts.get(name)
             if record is None:
                 if by_level and finding.threshold is None and finding.level in (UNJUDGED, "ok"):
@@ -359,6 +355,22 @@ class AlertBook:
                 for record in alerts.values():
                     record.rebase()
         return book
+
+
+def _by_score(findings: list[Finding]) -> dict[str, list[tuple[int, Finding]]]:
+    """Findings by the score's name, with their place: of these there are few, and many findings."""
+    out: dict[str, list[tuple[int, Finding]]] = {}
+    for placed in enumerate(findings):
+        out.setdefault(placed[1].score.name, []).append(placed)
+    return out
+
+
+def _heard(rule: Rule, by_score: dict[str, list[tuple[int, Finding]]]) -> Iterator[Finding]:
+    """The findings that a rule hears, in their order."""
+    found = (placed for score, placed in by_score.items() if matches_any(rule.scores, score))
+    placed = sorted(chain.from_iterable(found), key=itemgetter(0))
+    every_subject = "*" in rule.subjects
+    return (finding for _, finding in placed if every_subject or matches_any(rule.subjects, finding.score.subject))
 
 
 def _by_name(item: tuple[Name, Record]) -> Name:

@@ -30,7 +30,7 @@ def moved(
     return Transition(
         record.mark, rule.name, rule.severity, *window.group, score.subject, score.name, status, reason, finite(score.value),
         finite(verdict.threshold), score.rows, start_ms, end_ms, record.since_ms if since_ms is None else since_ms, window.revision,
-        window.now_ms, verdict.level, score.reference, plain(score.evidence) if status == "firing" else {}, record.trigger_ms, corrects,
+        window.now_ms, verdict.level, score.reference, plain(score.explained) if status == "firing" else {}, record.trigger_ms, corrects,
     )  # fmt: skip
 
 

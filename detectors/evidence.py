@@ -1,6 +1,6 @@
 """What moved, so that a person can read it: the bins or categories whose share changed most, before and after.
 
-Small and plain (JSON): at most SHOWN bins, and a handful of figures.
+Small and plain (JSON): at most SHOWN bins, and a handful of figures. Made of what is alarming alone: of thousands of features few are.
 """
 
 from __future__ import annotations
@@ -10,10 +10,31 @@ import math
 import numpy as np
 
 from detectors.pairs import CategoryPair, NumericPair, Pair
+from detectors.score import NUMERIC_ERRORS
 
+UNEXPLAINED = "unexplained"  # why it cannot be said what moved
 TOP = 5  # bins that are said to have moved
 SHOWN = 12  # bins whose shares are told, in their own order
 TEXT_CHARS = 60  # of a category's name
+
+
+class Moved:
+    """`moved` of a pair, when it is first asked for. It holds the columns, not the pair, which is ten times as large."""
+
+    __slots__ = ("_made", "_pair", "_sides")
+
+    def __init__(self, pair: Pair) -> None:
+        self._pair, self._sides = type(pair), (pair.reference, pair.current)
+        self._made: dict[str, object] | None = None
+
+    def __call__(self) -> dict[str, object]:
+        """What raises on odd values costs the explanation, not the finding."""
+        if self._made is None:
+            try:
+                self._made = moved(self._pair(*self._sides))  # type: ignore[arg-type]
+            except NUMERIC_ERRORS as error:
+                self._made = {UNEXPLAINED: f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"}
+        return self._made
 
 
 def moved(pair: Pair) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 NUMERIC_ERRORS = (ValueError, ArithmeticError, IndexError)  # what arithmetic on odd values raises
@@ -25,6 +26,12 @@ class Score:
     reference: str = ""
     evidence: dict[str, object] = field(default_factory=dict)
     least_rows: int | None = None  # rows that a verdict needs, where these are no events; None: the model's min_rows
+    more: Callable[[], dict[str, object]] | None = field(default=None, compare=False, repr=False)  # evidence that few ask for
+
+    @property
+    def explained(self) -> dict[str, object]:
+        """All of its evidence, with what is made only where somebody reads it."""
+        return self.evidence if self.more is None else {**self.evidence, **self.more()}
 
 
 def why_failed(error: Exception) -> dict[str, object]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from detectors.category import CategorySummary
 from detectors.choice import P_VALUE_OF, Choice, headline, trouble
-from detectors.evidence import moved
+from detectors.evidence import Moved
 from detectors.pairs import CategoryPair, Numeric, NumericPair, Pair
 from detectors.registry import STATISTICS
 from detectors.score import NUMERIC_ERRORS, Score, why_failed
@@ -42,7 +42,7 @@ def pair_drift(subject: str, pair: Pair, kind: str, name: str, choice: Choice) -
     if why:
         yield nothing_to_say(subject, pair.m, name, why)
         return
-    evidence = moved(pair)
+    more = Moved(pair)
     values: dict[str, float] = {}
     failures: dict[str, dict[str, object]] = {}
     for statistic in choice.statistics(subject, kind):
@@ -50,7 +50,7 @@ def pair_drift(subject: str, pair: Pair, kind: str, name: str, choice: Choice) -
         values |= found
         failures |= dict.fromkeys(found, failed) if failed else {}
         for score_name, value in found.items():
-            yield Score(subject, score_name, value, pair.m, name, {**failed, **evidence} if failed else evidence)
+            yield Score(subject, score_name, value, pair.m, name, failed, more=more)
     chosen, because = headline(pair, choice.named(subject, kind))
     if chosen not in values:
         found, failed = _values(pair, chosen)
@@ -61,7 +61,7 @@ def pair_drift(subject: str, pair: Pair, kind: str, name: str, choice: Choice) -
         said["p_value"] = float(f"{p_value:.4g}")
     if not math.isfinite(values[chosen]):
         said |= failures.get(chosen) or {"reason": f"{chosen} is not defined for these values"}
-    yield Score(subject, "drift", values[chosen], pair.m, name, {**said, **evidence})
+    yield Score(subject, "drift", values[chosen], pair.m, name, said, more=more)
 
 
 def _values(pair: Pair, name: str) -> tuple[dict[str, float], dict[str, object]]:

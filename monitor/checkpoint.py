@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -186,9 +187,8 @@ class WindowRow:
     published_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class ScoreRow:
-    """One row of the `score` table and of `driftd export scores`."""
+class ScoreRow(NamedTuple):
+    """One row of the `score` table and of `driftd export scores`: a tuple, as a window of many features has a hundred thousand."""
 
     model: str
     version: str  # "" for all versions

@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, dataclass
 
 from detectors.compare import (
     KEEP_WAITING,
@@ -160,7 +160,7 @@ class _Pieces:
                         mark(self.memory, [start])
                     value = score.value if math.isfinite(score.value) else None
                     shown = kept_evidence(finding, self.model.min_rows)
-                    out.append(replace(row, value=value, rows=score.rows, level=finding.level, evidence=shown))
+                    out.append(row._replace(value=value, rows=score.rows, level=finding.level, evidence=shown))
         self.memory.rewrite_scores(out)
         self.memory.save_state(_DIRTY, json.dumps(dirty).encode())
 

@@ -23,7 +23,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import replace
 
 from detectors.error_cells import PART as ERROR_CELLS
 from detectors.limits import judge
@@ -162,7 +161,7 @@ class _Entries:
                         if row.level != finding.level:
                             mark(self._memory, [start])  # its alerts move with it
                         shown = kept_evidence(finding, self._model.min_rows)
-                        rows.append(replace(row, value=score.value, rows=score.rows, level=finding.level, evidence=shown))
+                        rows.append(row._replace(value=score.value, rows=score.rows, level=finding.level, evidence=shown))
         self._memory.rewrite_scores(rows)
 
     def _mark(self, epoch: int, start: int) -> None:

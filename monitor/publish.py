@@ -11,6 +11,7 @@ Any replica may do it: the result is a function of the stored partials, whoever 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -298,21 +299,21 @@ def _why_none(baseline: Baseline, start: int) -> str:
 def _rows(model: Model, version: str, segment: str, start: int, end: int, revision: int, findings: list[Finding]) -> list[ScoreRow]:
     return [
         ScoreRow(
-            model=model.name,
-            version=version,
-            segment=segment,
-            window_start_ms=start,
-            window_end_ms=end,
-            revision=revision,
-            subject=f.score.subject,
-            score=f.score.name,
-            value=f.score.value if f.score.value == f.score.value and abs(f.score.value) != float("inf") else None,
-            rows=f.score.rows,
-            reference=f.score.reference,
-            threshold=f.threshold,
-            level=f.level,
-            rule=f.rule,
-            evidence=kept_evidence(f, model.min_rows),
+            model.name,
+            version,
+            segment,
+            start,
+            end,
+            revision,
+            f.score.subject,
+            f.score.name,
+            f.score.value if math.isfinite(f.score.value) else None,
+            f.score.rows,
+            f.score.reference,
+            f.threshold,
+            f.level,
+            f.rule,
+            kept_evidence(f, model.min_rows),
         )
         for f in findings
     ]

@@ -97,8 +97,8 @@ def headlines(found: list[Finding]) -> list[Finding]:
 def _spoken_for(headline: Finding, by: list[Finding]) -> Finding:
     worst = max(by, key=lambda f: (LEVELS.index(f.level), f.score.value / f.threshold if f.threshold else 0.0))
     limit = "" if worst.threshold is None else f" {worst.score.value:.3g} of {worst.threshold:.3g}"
-    evidence = {**headline.score.evidence, "by": f"{worst.score.name}{limit}"}
-    score = replace(headline.score, evidence=evidence) if worst.level in ("warn", "breach") else headline.score
+    evidence = {**headline.score.explained, "by": f"{worst.score.name}{limit}"}
+    score = replace(headline.score, evidence=evidence, more=None) if worst.level in ("warn", "breach") else headline.score
     return Finding(score, worst.level, None, f"{worst.rule}{limit}")
 
 
@@ -174,8 +174,8 @@ def _finding(member: _Member, breach: float, warn: float) -> Finding:
         level = "breach" if chance <= breach else "warn" if chance <= warn and not member.at_warn else "ok"
     if level == "ok":
         return Finding(item.score, level, limit, rule)
-    evidence = {**item.score.evidence, "probability": _digits(member.probability), "needed": _digits(breach)}
-    return Finding(replace(item.score, evidence=evidence), level, limit, rule)
+    evidence = {**item.score.explained, "probability": _digits(member.probability), "needed": _digits(breach)}
+    return Finding(replace(item.score, evidence=evidence, more=None), level, limit, rule)
 
 
 def _digits(value: float) -> float:

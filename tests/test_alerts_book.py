@@ -56,6 +56,13 @@ def test_a_rule_at_warn_hears_both_warn_and_breach():
     assert loud(play([(0, W), (1, B)], rule(level="warn"))) == [(1, "firing")]
 
 
+def test_a_rule_hears_the_scores_and_subjects_that_it_names_in_the_order_of_the_findings():
+    findings = [Finding(Score(s, n, 0.5, 100), B, 0.25) for s in ("b", "a", "age") for n in ("psi", "mean", "ks")]
+    heard = rule(scores=("ks", "p*"), subjects=("a*",), for_windows=1)
+    moves = AlertBook.empty().step([heard], "m", "1", "", 0, 10, 1, findings, 0)
+    assert [(t.subject, t.score) for t in moves] == [("a", "psi"), ("a", "ks"), ("age", "psi"), ("age", "ks")]
+
+
 def test_a_late_revision_replaces_its_own_window_and_can_fire():
     moves = play([(0, B), (1, O), (2, B), (1, B, 2)], rule())
     assert moves[-1] == (1, "firing", "revised_crossed")

@@ -40,3 +40,15 @@ def test_all_of_it_is_kept_of_what_is_bad():
     assert _kept(score, "breach") == {"moved": [1, 2], "statistic": "psi"}
     assert _kept(score) == {"statistic": "psi"}
     assert _kept(Score("fairness", "demographic_parity", 0.1, 100, evidence={"rows": {"a": 60, "b": 40}, "of": "a"})) == {}
+
+
+def test_what_moved_is_made_for_what_is_bad_alone():
+    asked = []
+
+    def more() -> dict[str, object]:
+        asked.append(1)
+        return {"moved": ["a"]}
+
+    calm = Score("age", "psi", 0.4, 100, evidence={"statistic": "psi"}, more=more)
+    assert _kept(calm, "ok") == {"statistic": "psi"} and not asked
+    assert _kept(calm, "warn") == {"statistic": "psi", "moved": ["a"]} and asked == [1]

@@ -147,7 +147,7 @@ def test_a_bad_column_has_a_clear_verdict_and_is_never_ok_by_default(case: str, 
             assert finding.level == "breach" and finding.score.evidence["statistic"] == "ks"
         if not math.isfinite(finding.score.value):
             assert finding.score.evidence["reason"]
-        json.dumps([s.evidence for s in scores], allow_nan=False)
+        json.dumps([s.explained for s in scores], allow_nan=False)
 
 
 def test_a_category_a_row_is_unsure_and_says_what_to_do():

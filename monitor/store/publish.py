@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict
-from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, text, update
@@ -23,8 +21,7 @@ _STATE = text(
     """INSERT INTO model_state (model, name, blob) VALUES (:model, :name, :blob)
     ON CONFLICT (model, name) DO UPDATE SET blob = excluded.blob"""
 )
-_SCORE_FIELDS = tuple(ScoreRow.__dataclass_fields__)
-_fields_of = attrgetter(*_SCORE_FIELDS)
+_DESCRIBED = tuple(ReferenceScore.__dataclass_fields__)
 
 
 def enqueue(conn: Connection, rows: list[OutboxRow]) -> None:
@@ -104,14 +101,14 @@ class PublishingTransaction(AlertWrites):
 
     def _insert_scores(self, scores: list[ScoreRow]) -> None:
         if self._conn.dialect.name != "postgresql":
-            places = ", ".join("?" * len(_SCORE_FIELDS))
-            statement = f"INSERT INTO score ({', '.join(_SCORE_FIELDS)}) VALUES ({places})"
-            self._conn.exec_driver_sql(statement, [_fields_of(s) for s in scores])
+            places = ", ".join("?" * len(ScoreRow._fields))
+            statement = f"INSERT INTO score ({', '.join(ScoreRow._fields)}) VALUES ({places})"
+            self._conn.exec_driver_sql(statement, scores)
             return
         raw: Any = self._conn.connection.driver_connection
-        with raw.cursor() as cur, cur.copy(f"COPY score ({', '.join(_SCORE_FIELDS)}) FROM STDIN") as copy:
+        with raw.cursor() as cur, cur.copy(f"COPY score ({', '.join(ScoreRow._fields)}) FROM STDIN") as copy:
             for s in scores:
-                copy.write_row(_fields_of(s))
+                copy.write_row(s)
 
     def is_described(self, name: str) -> bool:
         c = reference_score.c
@@ -122,8 +119,9 @@ class PublishingTransaction(AlertWrites):
         """Replace what a reference is described by."""
         c = reference_score.c
         self._conn.execute(delete(reference_score).where(c.model == self._model, c.reference == name))
+        of = {"model": self._model, "reference": name}
         if rows:
-            self._conn.execute(insert(reference_score), [{"model": self._model, "reference": name, **asdict(r)} for r in rows])
+            self._conn.execute(insert(reference_score), [{**of, **{f: getattr(r, f) for f in _DESCRIBED}} for r in rows])
 
     def load_state(self, name: str) -> bytes | None:
         c = model_state.c
