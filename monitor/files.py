@@ -15,17 +15,19 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from detectors.columns import DictColumn, Ids
+from detectors.columns import Bools, DictColumn, Ids, Ints
 from detectors.ragged import Ragged
 from monitor.config import Config
 from monitor.config.model import ModelSettings
-from monitor.decode.ids import hash_column, hash_texts
+from monitor.decode.ids import hash_texts
 from monitor.decode.settings import DecodeSettings
+from monitor.decode.values import Refused
 from monitor.decode.vectors import label_pairs
 from monitor.events import DeadLetter, Decoded, EventBatch, LabelBatch, PartitionKey, RawBatch
 from monitor.replay import ReplayBatch
-from monitor.tabular import Reader, find, names_of, read_batches, texts_of, times_of
+from monitor.tabular import Reader, find, is_typed, names_of, read_batches, times_in
 from monitor.tabular_lists import FileProblem
+from monitor.tabular_values import NO_TIME, Refusals, floats_of, ids_of, note, texts_of
 
 LINES = 20_000
 SOURCE = "replay"
@@ -50,7 +52,7 @@ def replay_batches(
     chosen = _model(cfg, model, path)
     names_in_file = names_of(path)
     spec = settings.models[chosen.name]
-    reader = Reader(path, names_in_file, spec.schema, spec.segments, chosen.columns)
+    reader = Reader(path, names_in_file, spec.schema, spec.segments, chosen.columns, lenient=spec.missing_ok)
     wanted = [*reader.wanted]
     own_label = None
     if labels is None:
@@ -159,24 +161,49 @@ def _table(
         if not rows:
             continue
         offsets = np.arange(at, at + rows, dtype=np.int64)
-        ts = reader.times(batch)
-        ids = _ids(batch, reader.fixed["event_id"], offsets, path.name)
-        columns, version, segments = reader.columns(batch), reader.version(batch), reader.segments(batch)
-        decoded = Decoded()
-        keep = (ts >= 0) & (ts <= latest_ms)
-        if not keep.all():
-            for row in np.flatnonzero(~keep).tolist():
-                reason = "missing_field" if ts[row] < 0 else "future"
-                detail = "ts is missing or before 1970" if ts[row] < 0 else f"ts is {ts[row]}, later than now and limits.future"
-                decoded.dead.append(DeadLetter(at + row, 0, reason, detail, b"", int(ts[row])))
+        refused: Refusals = {}
+        ts = reader.times(batch, refused)
+        _check_times(ts, latest_ms, refused)
+        nameless: Refusals = {}
+        ids = _ids(batch, reader.fixed["event_id"], offsets, path.name, nameless)
+        refused = nameless | refused
+        columns, version, segments = reader.read(batch, refused)
+        decoded = Decoded(dead=_dead(refused, at, ts, model.name))
+        keep = _kept(rows, refused)
+        if refused:
             columns, version = columns.take(keep), version.take(keep)
             segments = {s: c.take(keep) for s, c in segments.items()}
-        decoded.events.append(EventBatch(model.name, offsets[keep], ts[keep], ids[keep], version, segments, columns))
+        if columns.rows:
+            decoded.events.append(EventBatch(model.name, offsets[keep], ts[keep], ids[keep], version, segments, columns))
         raw = RawBatch(key, offsets, np.empty(0, dtype=np.int64), [None] * rows, at + rows)
         yield ReplayBatch("events", raw, decoded)
         if label_columns is not None:
-            yield _labels_of(batch, label_columns, names, ids, ts, offsets, path)
+            yield _labels_of(batch, label_columns, names, ids, ts, offsets, path, nameless)
         at += rows
+
+
+def _check_times(ts: Ints, latest_ms: int, refused: Refusals) -> None:
+    """Note the rows whose time no event may have."""
+    for row in np.flatnonzero((ts < 0) | (ts > latest_ms)).tolist():
+        at = int(ts[row])
+        if at == NO_TIME:
+            refused.setdefault(row, Refused("missing_field", "ts is missing; write ISO 8601 or milliseconds since 1970"))
+        elif at < 0:
+            refused.setdefault(row, Refused("wrong_type", f"ts is {at} ms, must lie between 1970 and the year 9999"))
+        else:
+            refused.setdefault(row, Refused("future", f"ts is {at}, later than now and limits.future"))
+
+
+def _kept(rows: int, refused: Refusals) -> Bools:
+    keep = np.ones(rows, dtype=np.bool_)
+    keep[list(refused)] = False
+    return keep
+
+
+def _dead(refused: Refusals, at: int, ts: Ints, model: str) -> list[DeadLetter]:
+    """The rows refused as dead letters. at: the number of the batch's first row."""
+    found = sorted(refused.items())
+    return [DeadLetter(at + row, 0, why.reason, why.detail, b"", int(ts[row]), model) for row, why in found]
 
 
 def _labels_of(
@@ -184,44 +211,44 @@ def _labels_of(
     mapping: dict[str, str],
     names: object,
     ids: Ids,
-    ts: np.ndarray,
-    offsets: np.ndarray,
+    ts: Ints,
+    offsets: Ints,
     path: Path,
+    refused: Refusals,
 ) -> ReplayBatch:
-    """The labels that stand beside the events, known at label_ts or else at once."""
+    """The labels that stand beside the events, known at label_ts or else at once. refused: rows whose id is none."""
     column, time_column = find(names, "label", mapping), find(names, "label_ts", mapping)
     assert column is not None
-    label_ts = ts if time_column is None else times_of(batch.column(time_column), path, time_column)
+    label_ts = ts if time_column is None else times_in(batch, time_column, "label_ts", path, refused)
     label_ts = np.where(label_ts < 0, ts, label_ts)
-    labels = _label_batch(batch.column(column), offsets, ids, label_ts)
+    labels = _label_batch(batch.column(column), offsets, ids, label_ts, refused, is_typed(path))
     key = PartitionKey(SOURCE, f"{path.name}#labels", 0)
     raw = RawBatch(key, offsets, np.empty(0, dtype=np.int64), [None] * len(offsets), int(offsets[-1]) + 1)
-    return ReplayBatch("labels", raw, Decoded(labels=[labels] if len(labels.label_ts_ms) else []))
+    dead = _dead(refused, int(offsets[0]), label_ts, "")
+    return ReplayBatch("labels", raw, Decoded(labels=[labels] if labels.rows else [], dead=dead))
 
 
-def _label_batch(array: pa.Array, offsets: np.ndarray, ids: Ids, ts: np.ndarray) -> LabelBatch:
-    if pa.types.is_list(array.type) or pa.types.is_large_list(array.type):
-        several = [None if v is None else label_pairs(v) for v in array.to_pylist()]
-        there = np.array([v is not None for v in several], dtype=np.bool_)
-        rows = int(there.sum())
-        payload = Ragged.of_bytes([v for v in several if v is not None])
-        return LabelBatch(offsets[there], ids[there], DictColumn.missing(rows), np.full(rows, np.nan), ts[there], payload)
-    text = texts_of(array)
-    is_number = pa.types.is_floating(array.type) or pa.types.is_integer(array.type)
-    value = array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False) if is_number else np.full(len(ids), np.nan)
-    keep = text.codes >= 0
+def _label_batch(array: pa.Array, offsets: Ints, ids: Ids, ts: Ints, refused: Refusals, typed: bool) -> LabelBatch:
+    """The labels of a column; a row without one has none yet. What is no label is noted."""
+    rows = len(ids)
+    if pa.types.is_nested(array.type):
+        found = [note(refused, row, label_pairs, v) if v is not None else None for row, v in enumerate(array.to_pylist())]
+        there = np.array([v is not None for v in found], dtype=np.bool_) & _kept(rows, refused)
+        payload = Ragged.of_bytes([v for v, kept in zip(found, there.tolist(), strict=True) if kept])
+        count = int(there.sum())
+        return LabelBatch(offsets[there], ids[there], DictColumn.missing(count), np.full(count, np.nan), ts[there], payload)
+    text = texts_of(array, rows, "label", refused, typed=typed)
+    kind = array.type
+    is_number = pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_decimal(kind)
+    value = floats_of(array, rows, "label", refused) if is_number else np.full(rows, np.nan)
+    keep = (text.codes >= 0) & (ts >= 0) & _kept(rows, refused)
     return LabelBatch(offsets[keep], ids[keep], text.take(keep), value[keep], ts[keep])
 
 
-def _ids(batch: pa.RecordBatch, column: str | None, offsets: np.ndarray, name: str) -> Ids:
+def _ids(batch: pa.RecordBatch, column: str | None, offsets: Ints, name: str, refused: Refusals) -> Ids:
     if column is None:  # a file without ids: a row's number is its identity
         return hash_texts([f"{name}:{n}" for n in offsets.tolist()])
-    array = batch.column(column)
-    if pa.types.is_dictionary(array.type):
-        array = array.dictionary_decode()
-    if not pa.types.is_string(array.type):
-        array = array.cast(pa.string())
-    return hash_column(array.fill_null("") if array.null_count else array)
+    return ids_of(batch.column(column), refused)
 
 
 def _label_file(path: Path) -> Pieces:
@@ -237,8 +264,12 @@ def _label_file(path: Path) -> Pieces:
             if needed not in batch.schema.names:
                 raise FileProblem(f"{path}: no column {needed!r}; a label file needs event_id, label and label_ts")
         offsets = np.arange(at, at + batch.num_rows, dtype=np.int64)
-        ids = _ids(batch, "event_id", offsets, path.name)
-        labels = _label_batch(batch.column("label"), offsets, ids, times_of(batch.column("label_ts"), path, "label_ts"))
+        refused: Refusals = {}
+        ids, ts = _ids(batch, "event_id", offsets, path.name, refused), times_in(batch, "label_ts", "label_ts", path, refused)
+        labels = _label_batch(batch.column("label"), offsets, ids, ts, refused, is_typed(path))
+        for row in np.flatnonzero(np.isin(offsets, labels.offsets, invert=True)).tolist():
+            lacking = "label_ts" if ts[row] < 0 else "label"
+            refused.setdefault(row, Refused("missing_field", f"{lacking} is missing; each row of a label file needs one"))
+        raw = RawBatch(key, offsets, np.empty(0, dtype=np.int64), [None] * batch.num_rows, at + batch.num_rows)
+        yield ReplayBatch("labels", raw, Decoded(labels=[labels] if labels.rows else [], dead=_dead(refused, at, ts, "")))
         at += batch.num_rows
-        raw = RawBatch(key, offsets, np.empty(0, dtype=np.int64), [None] * batch.num_rows, at)
-        yield ReplayBatch("labels", raw, Decoded(labels=[labels]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from rich.progress import Progress
 
 from detectors.catalogue import PART as ITEMS
@@ -33,7 +35,10 @@ from monitor.parts import parts_of
 from monitor.runtime import schema_of
 from monitor.segments import derived_segments, with_derived
 from monitor.store import StoredReference
-from monitor.tabular import Reader, infer_schema, names_of, read_batches
+from monitor.tabular import Read, Reader, infer_schema, names_of, read_batches
+from monitor.tabular_values import Refusals
+
+MOST_REASONS = 100  # why rows of a file were left out, told apart
 
 
 def build_reference(
@@ -50,7 +55,8 @@ def build_reference(
         yield f"{feature}: {kind} ({origin})"
     numeric, categorical, derived = schema_columns(kinds)
     schema = replace(schema_of(settings, None), numeric=numeric, categorical=categorical, kinds=derived, parts=parts_of(settings))
-    columns, outcomes, performance, segments = _read(path, schema, settings, rows, cfg.limits.segments)
+    columns, outcomes, performance, segments, said = _read(path, schema, settings, rows, cfg.limits.segments)
+    yield from said
     texts = {}
     if derived:
         columns, vocabulary = derive_reference(columns, schema)
@@ -109,37 +115,73 @@ def _kinds(settings: ModelSettings, path: Path, types: tuple[str, ...]) -> tuple
 
 def _read(
     path: Path, schema: Schema, settings: ModelSettings, rows: int, segment_limit: int
-) -> tuple[Columns, Outcomes | None, dict[str, PerformanceSummary], dict[str, DictColumn]]:
-    """The rows, the labels beside them, the performance on those that have one (of all, and of each segment), and the segments."""
-    reader = Reader(path, names_of(path), raw_schema(schema), settings.segment_keys, settings.columns, events=False)
+) -> tuple[Columns, Outcomes | None, dict[str, PerformanceSummary], dict[str, DictColumn], list[str]]:
+    """The rows, the labels beside them, the performance on those that have one (of all, and of each segment), the segments, and
+    what is to be said of rows that were left out."""
+    lenient = settings.non_finite == "missing"
+    reader = Reader(
+        path, names_of(path), raw_schema(schema), settings.segment_keys, settings.columns, events=False, lenient=lenient
+    )
     if reader.missing:
         raise ValueError(f"{path}: no column for {', '.join(reader.missing)}; name it in the model's `columns`")
     derived = derived_segments(settings, schema)
     parts, labels, dimensions = [], [], []
+    unusable, unlabelled = Counter[str](), Counter[str]()
     found: dict[str, PerformanceSummary] = {}
     with Progress(transient=True) as bar:
         task = bar.add_task("reading", total=rows)
         for batch in read_batches(path, reader.wanted)[0]:
-            columns = reader.columns(batch)
+            bar.advance(task, batch.num_rows)
+            batch, (columns, version, of_rows) = _usable(reader, batch, unusable)
             if schema.kinds and reader.fixed["ts"] is not None:
-                columns = replace(columns, ts_ms=reader.times(batch))
+                columns = replace(columns, ts_ms=reader.times(batch, {}))
             parts.append(columns)
-            segments = with_derived(derived, columns, reader.segments(batch), reader.version(batch))
+            segments = with_derived(derived, columns, of_rows, version)
             dimensions.append(segments)
             if reader.label is not None and schema.task != "none":
-                labels.append(reader.outcomes(batch, columns))
+                refused: Refusals = {}
+                labels.append(reader.outcomes(batch, columns, refused))
+                _tell(unlabelled, refused)
                 _count(found, schema, labels[-1], segments, segment_limit)
-            bar.advance(task, batch.num_rows)
+    if not sum(part.rows for part in parts):
+        why = _listed(unusable) or "the file has none"
+        raise ValueError(f"{path}: no row can be used: {why}. Correct the file, the config's `features`, or override with --type")
+    said = [f"left out, as events like them are refused: {_listed(unusable)}"] if unusable else []
+    said += [f"taken as unlabelled: {_listed(unlabelled)}"] if unlabelled else []
     joined = {name: DictColumn.concat([part[name] for part in dimensions]) for name in dimensions[0]} if dimensions else {}
     labelled = found[""].rows if "" in found else 0
     if not labelled:
-        return Columns.concat(parts), None, {}, joined
+        return Columns.concat(parts), None, {}, joined, said
     return (
         Columns.concat(parts),
         Outcomes.concat(labels),
         {name: summary for name, summary in found.items() if summary.rows},
         joined,
+        said,
     )
+
+
+def _usable(reader: Reader, batch: pa.RecordBatch, unusable: Counter[str]) -> tuple[pa.RecordBatch, Read]:
+    """The rows whose like the stream would take, and what they hold; the others are counted by what is wrong with them."""
+    refused: Refusals = {}
+    read = reader.read(batch, refused)
+    if not refused:
+        return batch, read
+    _tell(unusable, refused)
+    keep = np.ones(batch.num_rows, dtype=np.bool_)
+    keep[list(refused)] = False
+    batch = batch.filter(pa.array(keep))
+    return batch, reader.read(batch, {})
+
+
+def _tell(counts: Counter[str], refused: Refusals) -> None:
+    for _, why in sorted(refused.items()):
+        detail = str(why)
+        counts[detail if detail in counts or len(counts) < MOST_REASONS else "other reasons"] += 1
+
+
+def _listed(counts: Counter[str]) -> str:
+    return "; ".join(f"{detail} ({count} rows)" for detail, count in counts.most_common(5))
 
 
 def _rows_of(dimensions: dict[str, DictColumn]) -> dict[str, Ints]:

@@ -7,9 +7,10 @@ for under its own name (`ts`, `prediction.score`, `income`), with dots or unders
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,34 +21,81 @@ import pyarrow.csv as pacsv
 import pyarrow.json as pajson
 import pyarrow.parquet as pq
 
-from detectors.columns import Bools, Columns, DictColumn, Floats, Ints, Matrix, Outcomes, Schema
+from detectors.columns import Columns, DictColumn, Floats, Ints, Matrix, Outcomes, Schema
 from detectors.ragged import Ragged
+from monitor.decode.settings import LABEL_CHARS, TEXT_CHARS
 from monitor.decode.vectors import derive, label_pairs
 from monitor.payload import has_payload, pack, unpack
 from monitor.tabular_lists import FileProblem, ListReader
+from monitor.tabular_values import Refusals, errors_of, floats_of, note, reads_as_time, texts_of, times_of
 
 BATCH_ROWS = 131_072
+CSV = pacsv.ReadOptions(block_size=8 << 20)
+FILE_ERRORS = (pa.ArrowException, OSError)
+Read = tuple[Columns, DictColumn, dict[str, DictColumn]]  # columns, versions, segments
 KINDS = (".parquet", ".csv", ".jsonl", ".ndjson", ".json")
 
 
+def is_typed(path: Path) -> bool:
+    """Whether the format tells a number from a text that reads as one."""
+    return path.suffix.lower() != ".csv"
+
+
 def read_batches(path: Path, columns: list[str] | None = None) -> tuple[Iterator[pa.RecordBatch], int | None]:
-    """Batches of a file, and its number of rows where the format knows it. Raises FileProblem."""
+    """Batches of a file, and its number of rows where the format knows it. Raises FileProblem, batches as they are read too."""
     suffix = path.suffix.lower()
     try:
         if suffix == ".parquet":
             file = pq.ParquetFile(path)
-            there = set(file.schema_arrow.names)  # made anew whenever it is asked for
+            there = flat_names(file.schema_arrow)  # made anew whenever it is asked for
             wanted = None if columns is None else [c for c in columns if c in there]
-            return _ahead(file.iter_batches(BATCH_ROWS, columns=wanted, use_threads=True)), file.metadata.num_rows
+            batches = _ahead(file.iter_batches(BATCH_ROWS, columns=wanted, use_threads=True))
+            nested = any(pa.types.is_struct(kind) for kind in file.schema_arrow.types)
+            return _said(path, (_flat_batch(b) for b in batches) if nested else batches), file.metadata.num_rows
         if suffix == ".csv":
-            options = pacsv.ReadOptions(block_size=8 << 20)
-            return iter(pacsv.open_csv(path, read_options=options)), None
+            pacsv.open_csv(path, read_options=CSV).close()
+            return _said(path, _csv(path)), None
         if suffix in KINDS:
             table = pajson.read_json(path)
             return iter(_flatten(table).to_batches(BATCH_ROWS)), table.num_rows
-    except (pa.ArrowInvalid, OSError) as error:
-        raise FileProblem(f"{path}: {' '.join(str(error).split())[:300]}") from error
+    except FILE_ERRORS as error:
+        raise _problem(path, error) from error
     raise FileProblem(f"{path}: {suffix or 'no suffix'} is not supported; allowed: {', '.join(KINDS)}")
+
+
+def _problem(path: Path, error: Exception) -> FileProblem:
+    return FileProblem(f"{path}: {' '.join(str(error).split())[:300]}")
+
+
+def _said(path: Path, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The same batches; what cannot be read on is a FileProblem."""
+    try:
+        yield from batches
+    except FILE_ERRORS as error:
+        raise _problem(path, error) from error
+
+
+def _csv(path: Path) -> Iterator[pa.RecordBatch]:
+    """The type of a column is that of its first block; where a later one is of another, it is read on as text."""
+    types: dict[str, pa.DataType] = {}
+    done = 0
+    while True:
+        at, names = 0, list[str]()
+        try:
+            with pacsv.open_csv(path, read_options=CSV, convert_options=pacsv.ConvertOptions(column_types=types)) as reader:
+                names = reader.schema.names
+                for batch in reader:
+                    at += batch.num_rows
+                    if at > done:
+                        yield batch.slice(max(0, batch.num_rows - (at - done)))
+                        done = at
+            return
+        except pa.ArrowInvalid as error:
+            found = re.search(r"CSV column #(\d+):.* conversion error", str(error))
+            name = names[int(found[1])] if found and int(found[1]) < len(names) else None
+            if name is None or name in types:
+                raise
+            types[name] = pa.string()
 
 
 def _ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -60,15 +108,31 @@ def _ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 
 
 def names_of(path: Path) -> dict[str, pa.DataType]:
-    """The columns of a file and their types."""
+    """The columns of a file and their types, those of objects as `outer.inner`. Raises FileProblem, also for two of one name."""
     if path.suffix.lower() == ".parquet":
-        schema = pq.read_schema(path)
-        return dict(zip(schema.names, schema.types, strict=True))
-    batches, _ = read_batches(path)
-    first = next(batches, None)
-    if first is None:
-        raise FileProblem(f"{path}: no rows")
-    return dict(zip(first.schema.names, first.schema.types, strict=True))
+        try:
+            schema = pq.read_schema(path)
+        except FILE_ERRORS as error:
+            raise _problem(path, error) from error
+    else:
+        batches, _ = read_batches(path)
+        first = next(batches, None)
+        if first is None:
+            raise FileProblem(f"{path}: no rows")
+        schema = first.schema
+    twice = [name for name, count in Counter(schema.names).items() if count > 1]
+    if twice:
+        raise FileProblem(f"{path}: column {twice[0]!r} stands twice; give each column a name of its own")
+    return flat_names(schema)
+
+
+def flat_names(schema: pa.Schema) -> dict[str, pa.DataType]:
+    """Names and types of the columns, structs as `outer.inner`."""
+    out: dict[str, pa.DataType] = {}
+    for name, kind in zip(schema.names, schema.types, strict=True):
+        inside = flat_names(pa.schema(list(kind))) if pa.types.is_struct(kind) else None
+        out |= {name: kind} if inside is None else {f"{name}.{inner}": t for inner, t in inside.items()}
+    return out
 
 
 def _flatten(table: pa.Table) -> pa.Table:
@@ -76,6 +140,12 @@ def _flatten(table: pa.Table) -> pa.Table:
     while any(pa.types.is_struct(f.type) for f in table.schema):
         table = table.flatten()
     return table
+
+
+def _flat_batch(batch: pa.RecordBatch) -> pa.RecordBatch:
+    flat = _flatten(pa.Table.from_batches([batch])).combine_chunks()
+    arrays = [c.chunk(0) if c.num_chunks else pa.array([], c.type) for c in flat.columns]
+    return pa.RecordBatch.from_arrays(arrays, schema=flat.schema)
 
 
 def find(names: Any, field: str, mapping: dict[str, str]) -> str | None:
@@ -108,15 +178,23 @@ class Reader:
     """Turns batches of one file into the columns of one model."""
 
     def __init__(
-        self, path: Path, names: Any, schema: Schema, segments: tuple[str, ...], mapping: dict[str, str], events: bool = True
+        self,
+        path: Path,
+        names: Any,
+        schema: Schema,
+        segments: tuple[str, ...],
+        mapping: dict[str, str],
+        events: bool = True,
+        lenient: bool = False,
     ) -> None:
-        """events: the rows are events, so that every mapped column must be there; a reference needs features only."""
+        """events: the rows are events, so that every mapped column must be there; a reference needs features only.
+        lenient: the model's `non_finite` is `missing`."""
         for field, column in mapping.items():
             needed = field.startswith("features.") or (events and field.partition(".")[0] not in ("label", "label_ts"))
             if column not in names and needed:
                 listed = ", ".join(sorted(names)[:40])
                 raise FileProblem(f"{path}: columns.{field} names column {column!r}, the file has {listed}")
-        self._path, self._schema, self._segments = path, schema, segments
+        self._path, self._schema, self._lenient, self._typed = path, schema, lenient, is_typed(path)
         self._numeric = {f: find(names, f"features.{f}", mapping) for f in schema.numeric}
         self._categorical = {f: find(names, f"features.{f}", mapping) for f in schema.categorical}
         self._segment = {s: find(names, f"segment.{s}", mapping) for s in segments}
@@ -126,7 +204,7 @@ class Reader:
         }
         self.label = None if events else find(names, "label", mapping)
         self._numbers = {n: find(names, n, mapping) for n in schema.numbers}
-        self._lists = ListReader(names, schema, lambda field: find(names, field, mapping), path)
+        self._lists = ListReader(names, schema, lambda field: find(names, field, mapping), path, lenient, self._typed)
         self.missing = [f for f, c in {**self._numeric, **self._categorical}.items() if c is None]
 
     @property
@@ -136,138 +214,89 @@ class Reader:
         return sorted(c for c in found if c is not None)
 
     def columns(self, batch: pa.RecordBatch) -> Columns:
-        rows = batch.num_rows
-        status = self._array(batch, self.fixed["status"])
-        vectors, lists = self._lists.read(batch)
-        label, score = self._texts(batch, self.fixed["prediction.label"]), self._floats(batch, self.fixed["prediction.score"])
+        """What the rows hold, less what an event may not hold."""
+        return self.read(batch, {})[0]
+
+    def read(self, batch: pa.RecordBatch, refused: Refusals) -> Read:
+        """Columns, versions and segments; rows that an event's decoder would refuse are noted in refused, in its order of fields."""
+        rows, fixed = batch.num_rows, self.fixed
+        numeric = {f: self._floats(batch, c, f"features.{f}", refused) for f, c in self._numeric.items()}
+        categorical = {f: self._texts(batch, c, f"features.{f}", refused) for f, c in self._categorical.items()}
+        segments = {s: self._texts(batch, c, f"segment.{s}", refused) for s, c in self._segment.items()}
+        version = self._texts(batch, fixed["version"], "version", refused)
+        label = self._texts(batch, fixed["prediction.label"], "prediction.label", refused)
+        score = self._floats(batch, fixed["prediction.score"], "prediction.score", refused)
+        latency = self._floats(batch, fixed["latency_ms"], "latency_ms", refused)
+        error = errors_of(self._array(batch, fixed["status"]), rows, "status", refused, self._typed)
+        numbers = {n: self._floats(batch, c, n, refused) for n, c in self._numbers.items()}
+        vectors, lists = self._lists.read(batch, refused)
         label, score, vectors = derive(self._schema, label, score, vectors)
-        return Columns(
+        columns = Columns(
             rows=rows,
-            numeric={f: self._floats(batch, c) for f, c in self._numeric.items()},
-            categorical={f: self._texts(batch, c) for f, c in self._categorical.items()},
+            numeric=numeric,
+            categorical=categorical,
             score=score,
             label=label,
-            latency_ms=self._floats(batch, self.fixed["latency_ms"]),
-            error=_errors(status, rows),
-            numbers={n: self._floats(batch, c) for n, c in self._numbers.items()},
+            latency_ms=latency,
+            error=error,
+            numbers=numbers,
             vectors=vectors,
             lists=lists,
         )
+        return columns, version, segments
 
-    def outcomes(self, batch: pa.RecordBatch, columns: Columns) -> Outcomes:
+    def outcomes(self, batch: pa.RecordBatch, columns: Columns, refused: Refusals) -> Outcomes:
         """The labels that stand beside the rows of a reference; missing ones where it has no column for them."""
         regression = self._schema.task in ("regression", "quantile")
         rows = batch.num_rows
         array = self._array(batch, self.label)
         several = array is not None and (pa.types.is_list(array.type) or pa.types.is_large_list(array.type))
-        label = DictColumn.missing(rows) if regression or several else self._texts(batch, self.label)
+        label = DictColumn.missing(rows) if regression or several else self._texts(batch, self.label, "label", refused)
         return Outcomes(
             predicted_label=columns.label,
             predicted_score=columns.score,
             true_label=label,
-            true_value=self._floats(batch, self.label) if regression else np.full(rows, np.nan),
+            true_value=self._floats(batch, self.label, "label", refused) if regression else np.full(rows, np.nan),
             weight=np.ones(rows, dtype=np.int64),
-            vectors=self._label_vectors(columns, array if several else None, label),
+            vectors=self._label_vectors(columns, array if several else None, label, refused),
         )
 
-    def _label_vectors(self, columns: Columns, several: pa.Array | None, label: DictColumn) -> dict[str, Matrix]:
+    def _label_vectors(self, columns: Columns, several: pa.Array | None, label: DictColumn, refused: Refusals) -> dict[str, Matrix]:
         if not has_payload(self._schema):
             return {}
         none = Ragged.missing(columns.rows, np.uint8)
-        truth = None if several is None else Ragged.of_bytes([None if v is None else label_pairs(v) for v in several.to_pylist()])
+        found = [] if several is None else several.to_pylist()
+        pairs = [None if v is None else note(refused, row, label_pairs, v) for row, v in enumerate(found)]
+        truth = None if several is None else Ragged.of_bytes(pairs)
         return unpack(self._schema, pack(self._schema, columns) or none, truth or none, label)
 
-    def version(self, batch: pa.RecordBatch) -> DictColumn:
-        return self._texts(batch, self.fixed["version"])
-
-    def segments(self, batch: pa.RecordBatch) -> dict[str, DictColumn]:
-        return {s: self._texts(batch, c) for s, c in self._segment.items()}
-
-    def times(self, batch: pa.RecordBatch) -> Ints:
-        """ts in ms; -1 where it is missing."""
+    def times(self, batch: pa.RecordBatch, refused: Refusals) -> Ints:
+        """ts in ms; NO_TIME where it is missing or refused."""
         column = self.fixed["ts"]
         if column is None:
             raise FileProblem(f"{self._path}: no column for ts; name it in the model's `columns`, as in {{ts: time}}")
-        return times_of(batch.column(column), self._path, column)
+        return times_in(batch, column, "ts", self._path, refused)
 
     def _array(self, batch: pa.RecordBatch, column: str | None) -> pa.Array | None:
         at = -1 if column is None else batch.schema.get_field_index(column)  # a list of all names would be made for each
         return None if at < 0 else batch.column(at)
 
-    def _floats(self, batch: pa.RecordBatch, column: str | None) -> Floats:
-        array = self._array(batch, column)
-        if array is None or pa.types.is_null(array.type):
-            return np.full(batch.num_rows, np.nan)
-        if pa.types.is_dictionary(array.type):
-            array = array.dictionary_decode()
-        try:
-            if not pa.types.is_float64(array.type):
-                array = array.cast(pa.float64(), safe=False)
-        except pa.ArrowInvalid as error:
-            raise FileProblem(f"{self._path}: column {column!r} is {array.type}, must be numbers: {error}") from error
-        values: Floats = array.to_numpy(zero_copy_only=False)
-        if np.isinf(values).any():
-            values = np.where(np.isinf(values), np.nan, values)
-        return values
+    def _floats(self, batch: pa.RecordBatch, column: str | None, field: str, refused: Refusals) -> Floats:
+        return floats_of(self._array(batch, column), batch.num_rows, field, refused, self._lenient, self._typed)
 
-    def _texts(self, batch: pa.RecordBatch, column: str | None) -> DictColumn:
-        array = self._array(batch, column)
-        return DictColumn.missing(batch.num_rows) if array is None else texts_of(array)
+    def _texts(self, batch: pa.RecordBatch, column: str | None, field: str, refused: Refusals) -> DictColumn:
+        most = TEXT_CHARS if self._schema.kinds.get(field.removeprefix("features.")) == "text" else LABEL_CHARS
+        return texts_of(self._array(batch, column), batch.num_rows, field, refused, most, self._typed)
 
 
-def texts_of(array: pa.Array) -> DictColumn:
-    """A column of any scalar type as strings, written as the event decoder writes them."""
-    if pa.types.is_null(array.type):
-        return DictColumn.missing(len(array))
-    if not pa.types.is_dictionary(array.type):
-        array = array.dictionary_encode()
-    values = [_text(v) for v in array.dictionary.to_pylist()]
-    codes = array.indices.cast(pa.int32())
-    numbers = (codes.fill_null(-1) if codes.null_count else codes).to_numpy(zero_copy_only=False)
-    if len(set(values)) == len(values):
-        return DictColumn(numbers, values)
-    merged = DictColumn.from_list(list(values))
-    return DictColumn(np.where(numbers < 0, -1, merged.codes[numbers]).astype(np.int32), merged.values)
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float):
-        return str(int(value)) if value == int(value) and abs(value) < 1e15 else repr(value)
-    return str(value)
-
-
-def times_of(array: pa.Array, path: Path, column: str) -> Ints:
-    """Timestamps, ISO 8601 strings or ms as ms; -1 where missing."""
-    kind = array.type
+def times_in(batch: pa.RecordBatch, column: str, field: str, path: Path, refused: Refusals) -> Ints:
+    """A column's times. Raises FileProblem where its type is none of times."""
     try:
-        if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-            array = pc.cast(array, pa.timestamp("us", tz="UTC"))
-            kind = array.type
-        if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-            array = array.cast(pa.timestamp("ms"), safe=False).cast(pa.int64())
-        elif pa.types.is_floating(kind):
-            array = array.cast(pa.int64(), safe=False)
-        elif not pa.types.is_integer(kind):
-            raise FileProblem(f"{path}: column {column!r} is {kind}, must be a time: timestamp, ISO 8601 text, or ms")
-    except pa.ArrowInvalid as error:
-        raise FileProblem(f"{path}: column {column!r}: {' '.join(str(error).split())[:200]}") from error
-    filled = array.fill_null(-1) if array.null_count else array
-    return np.asarray(filled.to_numpy(zero_copy_only=False), dtype=np.int64)
-
-
-def _errors(status: pa.Array | None, rows: int) -> Bools:
-    if status is None or pa.types.is_null(status.type):
-        return np.zeros(rows, dtype=np.bool_)
-    if pa.types.is_integer(status.type):
-        codes = status.fill_null(0).to_numpy(zero_copy_only=False)
-        return np.asarray(codes >= 400)
-    if pa.types.is_boolean(status.type):
-        return np.asarray(~status.fill_null(True).to_numpy(zero_copy_only=False))
-    column = texts_of(status)
-    good = np.array([v == "ok" for v in column.values] + [True])
-    return np.asarray(~good[column.codes])
+        return times_of(batch.column(column), field, refused)
+    except TypeError as error:
+        raise FileProblem(
+            f"{path}: column {column!r} {error}; name another one in the model's `columns`, as in {{{field}: time}}"
+        ) from error
 
 
 def infer_schema(path: Path, mapping: dict[str, str], skip: set[str]) -> tuple[dict[str, str], int]:
@@ -309,15 +338,7 @@ def _kind_of_texts(array: pa.Array) -> str:
     some = [v for v in array.slice(0, 1000).to_pylist() if isinstance(v, str)]
     if not some:
         return "category"
-    if all(_reads_as_time(v) for v in some):
+    if all(reads_as_time(v) for v in some):
         return "datetime"
     words = sum(len(v.split()) for v in some) / len(some)
     return "text" if len(set(some)) > len(some) / 2 and words >= 3 else "category"
-
-
-def _reads_as_time(value: str) -> bool:
-    try:
-        datetime.fromisoformat(value)
-    except ValueError:
-        return False
-    return len(value) >= 10 and value[4:5] == "-"

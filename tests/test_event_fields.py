@@ -178,9 +178,6 @@ def test_ragged_columns_are_lists(rows, order, longest):
     )
     order = [i for i in order if i < len(rows)]
 
-    def plain(c):
-        return [None if (r := c.row(i)) is None else r.tolist() for i in range(c.rows)]
-
     assert plain(column) == rows
     assert plain(column.take(np.array(order, dtype=np.int64))) == [rows[i] for i in order]
     assert plain(Ragged.concat([column, column])) == rows + rows
@@ -221,9 +218,63 @@ def test_a_file_with_a_class_too_few_is_refused(tmp_path):
     pq.write_table(pa.table({"proba_cat": [0.5], "proba_dog": [0.5]}), path)
     with pytest.raises(FileProblem, match="prediction.probabilities.bird"):
         Reader(path, names_of(path), SCHEMAS["pets"], (), {})
-    pq.write_table(pa.table({"items": [5]}), path)
-    with pytest.raises(FileProblem, match="must hold lists of strings"):
-        Reader(path, names_of(path), SCHEMAS["search"], (), {}).columns(next(read_batches(path)[0]))
+
+
+@pytest.mark.parametrize("lenient", [False, True], ids=["reject", "missing"])
+@pytest.mark.parametrize("model", ["pets", "tags", "search", "scored", "sales"])
+def test_lists_in_files_are_read_as_the_events_that_hold_them(model, lenient, tmp_path):
+    """A file a kind of column, one row an event: the decoder is the oracle, for what is refused and why as well."""
+    schema = SCHEMAS[model]
+    kinds = {}
+    for e in GOOD + ODD + TEXT:
+        e = e if isinstance(e, dict) else json.loads(e)
+        held = {**(e.get("prediction") or {}), "embedding": e.get("embedding")}
+        held = {n: v for n, v in held.items() if n in (*schema.vectors, *LISTS.get(model, ())) and v is not None}
+        if e["model"] == model and held and all(fits(v) for v in held.values()):
+            kinds.setdefault(tuple((n, kind_of(v)) for n, v in sorted(held.items())), []).append(held)
+    assert sum(len(rows) for rows in kinds.values()) >= 2
+    for rows in kinds.values():
+        settings = DecodeSettings(models={model: ModelSchema(schema, (), lenient)})
+        events = [{n: v for n, v in row.items() if n != "embedding"} for row in rows]
+        lines = [
+            json.dumps(event(model, prediction=p, embedding=r.get("embedding"))).encode() for p, r in zip(events, rows, strict=True)
+        ]
+        expected = NativeDecoder(settings).events(raw(lines))
+        path = tmp_path / "f.parquet"
+        pq.write_table(pa.table({name: pa.array([row[name] for row in rows]) for name in rows[0]}), path)
+        refused = {}
+        reader = Reader(path, names_of(path), schema, (), {}, lenient=lenient)
+        columns = reader.read(next(read_batches(path, reader.wanted)[0]), refused)[0]
+        assert {row: (why.reason, str(why)) for row, why in refused.items()} == {
+            d.offset: (d.reason, d.detail) for d in expected.dead
+        }
+        for batch in expected.events:
+            kept = columns.take(batch.offsets)
+            for name in schema.vectors:
+                np.testing.assert_array_equal(kept.vectors[name], batch.columns.vectors[name])
+            for name in LISTS.get(model, ()):
+                assert plain(kept.lists[name]) == plain(batch.columns.lists[name])
+
+
+def plain(column):
+    """A ragged column as lists."""
+    return [None if (r := column.row(i)) is None else r.tolist() for i in range(column.rows)]
+
+
+LISTS = {"search": ("items",), "scored": ("items", "item_scores")}
+
+
+def fits(value):
+    """Whether a column can hold it, and not as columns of its own, as it does objects."""
+    of = {str if isinstance(v, str) else float for v in value if v is not None} if isinstance(value, list) else ()
+    return not isinstance(value, dict) and len(of) <= 1
+
+
+def kind_of(value):
+    """What a column can hold together: the type, and that of the elements."""
+    if isinstance(value, list):
+        return "list", *sorted({type(v).__name__ for v in value})
+    return "number" if isinstance(value, int | float) else type(value).__name__
 
 
 def cloud(side, data):

@@ -12,9 +12,7 @@ from detectors.columns import Bools, Ints, Matrix, Schema
 from detectors.ragged import Ragged
 from monitor.decode.ids import hash_column
 from monitor.decode.settings import ITEMS, LABEL_CHARS, SUM_TOLERANCE, ModelSchema
-from monitor.decode.vectors import RANGE_TOLERANCE, lists_of, place_of, quantile_names
-
-_GREATEST = float(np.finfo(np.float32).max)
+from monitor.decode.vectors import GREATEST, RANGE_TOLERANCE, lists_of, place_of, quantile_names
 
 
 class FastVectors:
@@ -107,8 +105,8 @@ def listed(array: pa.ListArray, length: int, bad: Bools) -> Matrix:
 
 
 def _finished(found: Any, there: Bools, bad: Bools) -> Matrix:
-    if not np.isfinite(found.sum()) or np.abs(found).max(initial=0.0) > _GREATEST:
-        bad |= there & ~(np.abs(found) <= _GREATEST).all(axis=1)
+    if not np.isfinite(found.sum()) or np.abs(found).max(initial=0.0) > GREATEST:
+        bad |= there & ~(np.abs(found) <= GREATEST).all(axis=1)
         found[bad] = 0.0
     out: Matrix = found.astype(np.float32)
     if not there.all():
@@ -159,7 +157,7 @@ def numbers_in(array: pa.ListArray, bad: Bools) -> Ragged:
     owners = np.repeat(np.arange(len(lengths)), np.maximum(lengths, 0))
     flat = array.flatten()
     numbers = flat.fill_null(np.nan).to_numpy(zero_copy_only=False)
-    bad[owners[~(np.abs(numbers) <= _GREATEST)]] = True
+    bad[owners[~(np.abs(numbers) <= GREATEST)]] = True
     return Ragged(lengths, np.array(numbers, dtype=np.float64)).head(ITEMS + 1)
 
 

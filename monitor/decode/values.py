@@ -40,7 +40,7 @@ def time_ms(value: Any, name: str) -> int:
     """Milliseconds since 1970 as a number, or ISO 8601 (UTC where it names no zone)."""
     if isinstance(value, int) and not isinstance(value, bool):
         ms = value
-    elif isinstance(value, float) and value == math.floor(value) and abs(value) < 1e18:
+    elif isinstance(value, float) and abs(value) < 1e18 and value == math.floor(value):  # neither NaN nor infinite
         ms = int(value)
     elif isinstance(value, str):
         try:

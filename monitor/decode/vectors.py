@@ -22,7 +22,7 @@ from monitor.decode.settings import ITEMS, LABEL_ITEMS, LIST_FIELDS, SUM_TOLERAN
 from monitor.decode.values import Refused
 
 RANGE_TOLERANCE = 1e-6  # a probability may be so far below 0 or above 1
-_GREATEST = float(np.finfo(np.float32).max)
+GREATEST = float(np.finfo(np.float32).max)
 PAIR = np.dtype([("item", "<u8"), ("gain", "<f4")])
 
 
@@ -98,8 +98,8 @@ def vector(value: Any, length: int, name: str, lenient: bool) -> list[float] | N
     if None in value:
         raise Refused("wrong_type", f"{name} holds null, must hold numbers only")
     out = [values.number(v, name, lenient) for v in value]
-    if any(abs(v) > _GREATEST for v in out):
-        raise Refused("non_finite", f"{name} holds a number beyond {_GREATEST:.3g}")
+    if any(abs(v) > GREATEST for v in out):
+        raise Refused("non_finite", f"{name} holds a number beyond {GREATEST:.3g}")
     return None if any(math.isnan(v) for v in out) else out
 
 
@@ -143,7 +143,7 @@ def label_pairs(value: Any) -> bytes:
     if isinstance(value, dict):
         names = strings(list(value), "label")
         gains = [values.number(v, f"label.{k[:100]}") for k, v in value.items()]
-        if any(not 0.0 <= g <= _GREATEST for g in gains):
+        if any(not 0.0 <= g <= GREATEST for g in gains):
             raise Refused("wrong_type", "label: the relevance of an item must be a number from 0 up")
     else:
         names = sorted(set(strings(value, "label")))
