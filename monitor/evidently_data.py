@@ -53,13 +53,33 @@ class Samples:
     texts: tuple[Described, Described] = (Described(), Described())  # their descriptors, row by row
     items: Catalogue | None = None  # what the reference knows of the items of ranked lists
 
-    def plain(self, without: set[str] | frozenset[str] = frozenset()) -> list[Any]:
-        """Of all rows, without some of their texts."""
-        out: list[Any] = []
-        for side, texts in zip(self.rows, self.texts, strict=True):
-            kept = None if side is None else replace(side, raw={f: c for f, c in side.raw.items() if f not in without})
-            out.append(None if kept is None else _dataset(kept, self.schema, texts))
-        return out
+    def plain(self, named: set[str] | frozenset[str] = frozenset(), without: set[str] | frozenset[str] = frozenset()) -> list[Any]:
+        """Of all rows, without some of their texts, and without the columns that one side alone has.
+
+        named: columns that the metric names. Where the reference has one of these not, there is no reference.
+        """
+        frames: list[Any] = [
+            None if side is None else _frame(replace(side, raw={f: c for f, c in side.raw.items() if f not in without}), texts)
+            for side, texts in zip(self.rows, self.texts, strict=True)
+        ]
+        if frames[1] is not None and named & set(frames[0]) - set(frames[1]):
+            frames[1] = None
+        return self._datasets(frames)
+
+    def alone(self) -> dict[str, str]:
+        """The columns that `plain` leaves out because one side alone has values of them, and which side has none."""
+        window, reference = (None if side is None else _frame(side, t) for side, t in zip(self.rows, self.texts, strict=True))
+        if window is None or reference is None:
+            return {}
+        lacking = {"reference": set(window) - set(reference), "window": set(reference) - set(window)}
+        return {column: f"no row of the {side} has one" for side, columns in lacking.items() for column in sorted(columns)}
+
+    def _datasets(self, frames: list[Any]) -> list[Any]:
+        """Evidently takes no column that only one of two data sets has."""
+        there = [frame for frame in frames if frame is not None]
+        common = [column for column in there[0] if all(column in frame for frame in there)]
+        sides = zip(frames, self.texts, strict=True)
+        return [None if frame is None else _dataset(frame[common], self.schema, self.rows, texts) for frame, texts in sides]
 
     def groups(self, column: str, most: int) -> Iterator[tuple[str, Samples]]:
         """The rows of each value of a feature, of kind category or of few numbers, or of the prediction. Raises Refused."""
@@ -99,8 +119,8 @@ class Samples:
             if rows is None or not len(there):
                 anew = ": build it anew, with this metric in the config" if name == "reference" else ""
                 raise Refused(f"{metric}: the {name}'s sample has no embedding{anew}")
-            out.append(_dataset(rows.take(there), self.schema, embedded=True))
-        return out
+            out.append(_frame(rows.take(there), embedded=True))
+        return self._datasets(out)
 
 
 def values_of(rows: Columns, texts: Described, column: str) -> list[str | None] | None:
@@ -129,25 +149,35 @@ def none_came(rows: Columns) -> str:
     return f"no label of the window's {rows.rows} sampled rows has come"
 
 
-def _dataset(rows: Columns, schema: Schema, described: Described | None = None, embedded: bool = False) -> Any:
-    """An Evidently data set. Columns without any value are left out: its statistics refuse them."""
+def _frame(rows: Columns, described: Described | None = None, embedded: bool = False) -> Any:
+    """Rows as a data frame. Columns without any value are left out: Evidently's statistics refuse them."""
     import pandas as pd
-    from evidently import DataDefinition, Dataset
 
-    numbers = {**rows.numeric, **rows.numbers, "score": rows.score, "latency_ms": rows.latency_ms}
     texts = {**{f: c.to_list() for f, c in rows.categorical.items()}, "prediction": rows.label.to_list()}
     prose = {f: c.to_list() for f, c in rows.raw.items()}
     wide = rows.vectors[EMBEDDING] if embedded else np.empty((rows.rows, 0), dtype=np.float32)
     vectors = {f"{EMBEDDING}_{i}": wide[:, i].astype(np.float64) for i in range(wide.shape[1])}
-    own = described or Described()
-    data = pd.DataFrame({**numbers, **texts, **prose, **vectors, **own.values()}).dropna(axis="columns", how="all")
-    numeric, categorical, text, counts, flags = (
-        [c for c in kind if c in data] for kind in (numbers, texts, prose, own.numeric, own.categorical)
-    )
+    values = {} if described is None else described.values()
+    return pd.DataFrame({**_numbers(rows), **texts, **prose, **vectors, **values}).dropna(axis="columns", how="all")
+
+
+def _numbers(rows: Columns) -> dict[str, Any]:
+    return {**rows.numeric, **rows.numbers, "score": rows.score, "latency_ms": rows.latency_ms}
+
+
+def _dataset(data: Any, schema: Schema, sides: tuple[Columns, Columns | None], own: Described) -> Any:
+    """An Evidently data set of a frame of either side's rows, with the kinds of its columns."""
+    from evidently import DataDefinition, Dataset
+
+    rows = sides[0]
+    kinds = (_numbers(rows), (*rows.categorical, "prediction"), rows.raw, own.numeric, own.categorical)
+    numeric, categorical, text, counts, flags = ([c for c in kind if c in data] for kind in kinds)
+    known = {*numeric, *categorical, *text, *counts, *flags}
+    vectors = [c for c in data if c not in known]
     descriptors = [c for c in numeric if schema.kinds.get(c.rpartition(".")[0]) == "text"]
     definition = DataDefinition(
         numerical_columns=numeric, categorical_columns=categorical, text_columns=text, numerical_descriptors=[*descriptors, *counts],
-        categorical_descriptors=flags, embeddings={EMBEDDING: list(vectors)} if vectors else None,
+        categorical_descriptors=flags, embeddings={EMBEDDING: vectors} if vectors else None,
     )  # fmt: skip
     return Dataset.from_pandas(data, data_definition=definition)
 

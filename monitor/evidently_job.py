@@ -83,13 +83,15 @@ def _results(samples: Samples, metric: str, options: dict[str, Any], user: str |
     for alias in sorted(named & set(failed)):
         raise Refused(f"{alias}: {failed[alias]}")
     lost = [] if named & _columns(samples) else [f"{alias}: {reason}" for alias, reason in sorted(failed.items())]
+    if not named & _columns(samples):
+        lost += [f"{column}: {reason}" for column, reason in samples.alone().items()]
     texts = set(samples.rows[0].raw) - named
     try:
-        return Found(Report([made]).run(*samples.plain()).dict()["metrics"], lost)
+        return Found(Report([made]).run(*samples.plain(named)).dict()["metrics"], lost)
     except Exception:
         if not texts:
             raise
-        return Found(Report([made]).run(*samples.plain(texts)).dict()["metrics"], sorted(texts) + lost)
+        return Found(Report([made]).run(*samples.plain(named, texts)).dict()["metrics"], sorted(texts) + lost)
 
 
 def _columns(samples: Samples) -> set[str]:
@@ -168,8 +170,8 @@ def _room(kind: type) -> str:
     return kind.__module__.rsplit(".", 1)[-1]
 
 
-def write_report(schema: Schema, window: Columns, reference: Columns | None, path: str) -> None:
-    """Evidently's drift and summary presets as one HTML file."""
+def write_report(schema: Schema, window: Columns, reference: Columns | None, path: str) -> dict[str, str]:
+    """Evidently's drift and summary presets as one HTML file; the columns that are left out, and why."""
     from evidently import Report
     from evidently.presets import DataDriftPreset, DataSummaryPreset
 
@@ -180,5 +182,6 @@ def write_report(schema: Schema, window: Columns, reference: Columns | None, pat
     except ValueError:  # texts that say nothing
         if not window.raw:
             raise
-        snapshot = Report(presets).run(*samples.plain(set(window.raw)))
+        snapshot = Report(presets).run(*samples.plain(without=set(window.raw)))
     snapshot.save_html(path)
+    return samples.alone()

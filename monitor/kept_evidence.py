@@ -16,13 +16,13 @@ from monitor.logs import log_event
 logger = logging.getLogger("driftd.analysis")
 
 WHOLE = frozenset({"reason", "where", "cases"})  # with one of these all of it is kept, whatever the level
-KEPT = ("statistic", "because", CURVE)
+KEPT = ("statistic", "because", "left_out", "cut_texts", "answer", CURVE)
 KEPT_OF_ONE = (*KEPT, "interval_95")  # of a class or a quantile: other metrics have rows NAME_low and NAME_high
 
 
 def kept_evidence(finding: Finding, min_rows: int) -> str:
-    """All of it as JSON for what is bad; for the rest only which statistic was chosen, the reliability curve, the interval of a
-    metric of one class or quantile, or why nothing can be said."""
+    """All of it as JSON for what is bad; for the rest only which statistic was chosen, what was left out, the answer of a comparison,
+    the reliability curve, the interval of a metric of one class or quantile, or why nothing can be said."""
     evidence = finding.score.evidence
     if finding.level in ("warn", "breach") or not WHOLE.isdisjoint(evidence):
         evidence = finding.score.explained

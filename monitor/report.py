@@ -44,4 +44,5 @@ def make_report(cfg: Config, store: Any, name: str, at: str, version: str | None
     rows = "no sample of rows: the reference was built before `sample` was in the config"
     if "sample" in profile.extras:
         rows = f"a sample of reference {profile.name}"
-    return f"{path}: {sample.rows} rows of {inputs.rows}, against {rows}"
+    left_out = "".join(f"; without {column}: {why}" for column, why in answer["scores"][0][4].items())
+    return f"{path}: {sample.rows} rows of {inputs.rows}, against {rows}{left_out}"

@@ -145,8 +145,8 @@ def report(job: Job) -> list[Score]:
     """Evidently's report as HTML, written to options["out"]."""
     from monitor.evidently_job import write_report
 
-    write_report(job.schema, job.window, job.reference, job.options["out"])
-    return []
+    left_out = write_report(job.schema, job.window, job.reference, job.options["out"])
+    return [Score("report", "left_out", len(left_out), job.window.rows, evidence=dict(left_out))]
 
 
 # name -> function, and the packages that it needs

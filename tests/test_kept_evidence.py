@@ -52,3 +52,10 @@ def test_what_moved_is_made_for_what_is_bad_alone():
     calm = Score("age", "psi", 0.4, 100, evidence={"statistic": "psi"}, more=more)
     assert _kept(calm, "ok") == {"statistic": "psi"} and not asked
     assert _kept(calm, "warn") == {"statistic": "psi", "moved": ["a"]} and asked == [1]
+
+
+def test_what_a_comparison_answers_while_it_waits_and_what_was_left_out_are_kept():
+    waiting = Score("compare:2/1:error", "promote", 0.0, 100, evidence={"answer": "keep waiting", "alpha": 0.05})
+    assert _kept(waiting, "ok") == {"answer": "keep waiting"}
+    preset = Score("evidently", "evidently_mean_value", 1.0, 100, evidence={"left_out": ["latency_ms: ..."], "cut_texts": 2})
+    assert _kept(preset) == {"left_out": ["latency_ms: ..."], "cut_texts": 2}

@@ -27,7 +27,7 @@ from monitor.slow_worker import Job, run
 from monitor.store import open_store
 from monitor.store.sample_labels import labels_of
 from monitor.store.schema import model_state, score
-from tests.slow_world import START_MS, build, found, plain, replayed, write_config
+from tests.slow_world import START_MS, build, drive, found, plain, replayed, write_config
 
 pytestmark = pytest.mark.timeout(600)  # children import heavy packages, seconds each on a busy machine
 BINARY = """
@@ -109,6 +109,33 @@ def test_evidentlys_metrics_are_scores_equal_to_its_own(world):
     assert found(store, "evidently", "evidently_drifted_columns_count_share")[1]["value"] > 0
     failed = found(store, "evidently", "evidently_no_such_thing")
     assert all(r["value"] is None and "has no metric 'NoSuchThing'" in json.loads(r["evidence"])["reason"] for r in failed)
+
+
+BESIDE = f"""{BINARY}
+numbers: [queue_ms]
+evidently:
+  - {{metric: DataDriftPreset}}
+  - {{metric: MeanValue, options: {{column: latency_ms}}}}
+"""
+
+
+def test_what_events_have_and_a_reference_of_training_rows_lacks_costs_no_metric_and_no_report(tmp_path):
+    """Latency and queue delay are on no training row: Evidently takes no column that one side alone has."""
+    rng = np.random.default_rng(4)
+    config = write_config(tmp_path, BESIDE)
+    build(tmp_path, config, rows(rng, 600))
+    served = rows(rng, 400).assign(latency_ms=np.arange(400.0), queue_ms=1.0)
+    replayed(tmp_path, config, served)
+    store = open_store(f"sqlite:///{tmp_path}/d.db")
+    (share,) = found(store, "evidently", "evidently_drifted_columns_count_share")
+    (mean,) = found(store, "latency_ms", "evidently_mean_value")
+    store.close()
+    assert 0.0 <= share["value"] <= 1.0
+    left_out = json.loads(share["evidence"])["left_out"]
+    assert left_out == ["latency_ms: no row of the reference has one", "queue_ms: no row of the reference has one"]
+    assert mean["value"] == pytest.approx(199.5)
+    (said,) = drive(["report", *config, "--model", "m", "--window", "latest", "--out", tmp_path / "r.html"])
+    assert "without latency_ms: no row of the reference has one" in said and "town" in (tmp_path / "r.html").read_text()
 
 
 TEXTS = """
