@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from detectors.calibrate.closed import share_root, two_sided
 from detectors.category import CategorySummary
 from detectors.labelled.folding import by_label
 from detectors.performance import PerformanceSummary
@@ -25,6 +26,7 @@ from detectors.score import Score
 SUBJECT = "target_estimated"
 SINGULAR_ERRORS = 3.0  # standard errors of C's least singular value that it must lie from 0
 GREATEST_ERROR = 0.25  # of a share
+LEAST_EXPECTED = 5.0  # rows of a predicted label, of the smaller side
 CLASSES = 50  # of more classes nothing is estimated: a matrix of that size rests on too few rows a cell
 
 
@@ -86,7 +88,11 @@ def _singular(joint: np.ndarray, rows: int) -> bool:
 
 
 def shift_p(confusion: dict[tuple[str, str], int], predicted: dict[str, int]) -> float:
-    """p-value of the shift: chi-square of the window's predicted labels against the reference's. NaN where there are no two."""
+    """p-value of the shift: chi-square of the window's predicted labels against the reference's. NaN where there are no two.
+
+    Labels of which fewer than LEAST_EXPECTED rows are to be expected count as one, for chi-square's tail is far too thin there; of two
+    it is Fisher's exact test, half of the observed point left out.
+    """
     from scipy.special import chdtrc
 
     known = by_label(confusion, 0)
@@ -94,8 +100,23 @@ def shift_p(confusion: dict[tuple[str, str], int], predicted: dict[str, int]) ->
     table = table[table.sum(axis=1) > 0] if len(table) else np.zeros((0, 2))
     if len(table) < 2 or not table.sum(axis=0).all():
         return math.nan
+    table = _joined(table)
     expected = np.outer(table.sum(axis=1), table.sum(axis=0)) / table.sum()
+    if len(table) == 2 and expected.min() < LEAST_EXPECTED:
+        (y, x), (n, m) = table[0], table.sum(axis=0)
+        return float(two_sided(share_root(*(np.array([v]) for v in (x, m, y, n))))[0])
     return float(chdtrc(len(table) - 1, float(((table - expected) ** 2 / expected).sum())))
+
+
+def _joined(table: np.ndarray) -> np.ndarray:
+    """Rows by label and side, shape (labels, 2), the rare labels as one; at least two are left."""
+    table = table[np.argsort(table.sum(axis=1), kind="stable")]
+    expected = table.sum(axis=1) * table.sum(axis=0).min() / table.sum()
+    few = int((expected < LEAST_EXPECTED).sum())
+    if few and expected[:few].sum() < LEAST_EXPECTED:
+        few += 1  # all of them together are rare too
+    few = min(few, len(table) - 1)
+    return table if few < 2 else np.concatenate([table[:few].sum(axis=0)[None], table[few:]])
 
 
 def score_label_shift(

@@ -18,13 +18,16 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from detectors.calibrate.closed import share_root, two_sided
 from detectors.columns import Floats, Ints
 from detectors.error_cells import ErrorCells
 from detectors.feature_errors import Groups
+from detectors.rare_events import count_p
 
 REST = "the rest"
 LEAST_ROWS = 50  # of the reference in a group of cells
 LEAST_EXPECTED = 20  # rows of either side in a group whose rates are compared
+LEAST_OF_CLASS = 5.0  # rows of a class that are to be expected there, of the smaller side
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,7 @@ class Split:
     realised: float
     by_inputs_se: float
     by_concept_se: float
+    count_p: float = math.nan  # of errors that are 0 or 1: how likely the window's number of them is at the reference's rates
 
     @property
     def by_inputs(self) -> float:
@@ -47,7 +51,9 @@ class Split:
 
     @property
     def concept_p(self) -> float:
-        """Two-sided p-value of no change of the relation, by the normal distribution."""
+        """Two-sided p-value of no change of the relation: of the number of errors, else by the normal distribution."""
+        if math.isfinite(self.count_p):
+            return self.count_p
         if self.by_concept_se <= 0.0:
             return 1.0 if self.by_concept == 0.0 else math.nan
         return math.erfc(abs(self.by_concept) / self.by_concept_se / math.sqrt(2.0))
@@ -64,12 +70,28 @@ def split_change(reference: ErrorCells, window: ErrorCells) -> Split | None:
     cur = [np.add.reduceat(_on(keys, window.keys, a), starts) for a in (window.rows, window.errors, window.squares)]
     q, p = ref[0] / m, cur[0] / n
     e = ref[1] / np.maximum(ref[0], 1)
-    e_var, f_var = _variance(*ref) / np.maximum(ref[0], 1), _variance(*cur) / np.maximum(cur[0], 1)
+    of_reference, of_window = _variance(*ref), _variance(*cur)
+    # the greater of both scatters: few rows that hold none of the rare great errors look as if they hardly varied
+    e_var, f_var = of_reference / np.maximum(ref[0], 1), np.maximum(of_window, of_reference) / np.maximum(cur[0], 1)
     base, expected = float(q @ e), float(p @ e)
     spread = (float(p @ (e * e)) - expected**2) / n + (float(q @ (e * e)) - base**2) / m
     by_inputs = max(0.0, spread) + float(((p - q) ** 2) @ e_var)
     by_concept = float((p * p) @ (e_var + f_var))
-    return Split(base, expected, float(window.errors.sum()) / n, math.sqrt(by_inputs), math.sqrt(by_concept))
+    found = _count_p(ref, cur) if all(np.array_equal(side.errors, side.squares) for side in (reference, window)) else math.nan
+    return Split(base, expected, float(window.errors.sum()) / n, math.sqrt(by_inputs), math.sqrt(by_concept), found)
+
+
+def _count_p(reference: list[Floats], window: list[Floats]) -> float:
+    """Of the window's number of errors, each 0 or 1, at the rates of the reference's groups. Both: rows and errors by group.
+
+    Half an error is added to the reference's (Jeffreys), so that one without any does not make the first error impossible.
+    """
+    (m, wrong, _), (n, seen, _) = reference, window
+    rate = wrong / np.maximum(m, 1.0)
+    some = 0.5 * float(n.sum() / m.sum())
+    mean = float(n @ rate) + some
+    of_rows, of_rates = float(n @ (rate * (1.0 - rate))) + some, float((n * n) @ (rate * (1.0 - rate) / np.maximum(m, 1.0)))
+    return count_p(float(seen.sum()), mean, of_rows + of_rates + some * float(n.sum() / m.sum()))
 
 
 def grouped(rows: Floats | Ints, least: float) -> Ints:
@@ -104,12 +126,12 @@ def calibration_shift(reference: npt.NDArray[np.int64], window: npt.NDArray[np.i
     """How far the share of positives at a score lies from the reference's, its p-value, and the groups of scores.
 
     Both have shape (2, k): rows of the negative and of the positive class in cells of the score. The shift is the mean
-    distance over the window's rows; the p-value is that of the chi-square statistic of the groups' differences.
+    distance over the window's rows; the p-value is that of the chi-square statistic of the groups' differences (Cochran
+    1954, Mantel, Haenszel 1959); of one group that is expected to hold few of a class Fisher's exact one.
     """
     from scipy.special import chdtrc
 
-    least = np.minimum(reference.sum(axis=0), window.sum(axis=0))
-    starts = grouped(least, LEAST_EXPECTED)
+    starts = _comparable(reference, window)
     ref, cur = np.add.reduceat(reference, starts, axis=1), np.add.reduceat(window, starts, axis=1)
     m, n = ref.sum(axis=0).astype(np.float64), cur.sum(axis=0).astype(np.float64)
     used = (m >= LEAST_EXPECTED) & (n >= LEAST_EXPECTED)
@@ -118,11 +140,32 @@ def calibration_shift(reference: npt.NDArray[np.int64], window: npt.NDArray[np.i
     m, n, ref, cur = m[used], n[used], ref[:, used], cur[:, used]
     gap = cur[1] / n - ref[1] / m
     pooled = (cur[1] + ref[1]) / (n + m)
-    variance = pooled * (1.0 - pooled) * (1.0 / n + 1.0 / m)
+    variance = pooled * (1.0 - pooled) * (1.0 / n + 1.0 / m) * (n + m) / (n + m - 1.0)  # of the hypergeometric law
     certain = variance <= 0.0
-    statistic = float((gap[~certain] ** 2 / variance[~certain]).sum())
     shift = float((n / n.sum()) @ np.abs(gap))
+    rare = float(np.minimum(pooled, 1.0 - pooled)[0] * min(n[0], m[0]))
+    if len(n) == 1 and 0.0 < rare < LEAST_OF_CLASS:
+        return shift, float(two_sided(share_root(cur[1].astype(np.float64), n, ref[1].astype(np.float64), m))[0]), 1
+    statistic = float((gap[~certain] ** 2 / variance[~certain]).sum())
     return shift, float(chdtrc(max(1, int((~certain).sum())), statistic)), len(n)
+
+
+def _comparable(reference: npt.NDArray[np.int64], window: npt.NDArray[np.int64]) -> Ints:
+    """Where groups of neighbouring cells begin in which both sides have LEAST_EXPECTED rows, and of each class LEAST_OF_CLASS are to
+    be expected of the smaller side: else chi-square's tail is far too thin. The last takes what remains."""
+    rows = np.stack([reference.sum(axis=0), window.sum(axis=0)]).astype(np.float64)
+    smaller = rows.sum(axis=1).min() / max(1.0, rows.sum())
+    classes = (reference + window).astype(np.float64) * smaller
+    starts, held = [0], np.zeros(4)
+    least = np.array([LEAST_EXPECTED, LEAST_EXPECTED, LEAST_OF_CLASS, LEAST_OF_CLASS])
+    for i, cell in enumerate(np.concatenate([rows, classes]).T):
+        if (held >= least).all():
+            starts.append(i)
+            held = np.zeros(4)
+        held = held + cell
+    if not (held >= least).all() and len(starts) > 1:
+        starts.pop()
+    return np.array(starts, dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True)

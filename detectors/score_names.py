@@ -266,11 +266,11 @@ CONCEPT = {
     "performance_change_by_inputs_se": Doc("its standard error", ""),
     "performance_change_by_concept": Doc("accuracy, or mae, less the expected at the mix: what a changed relation changed", ""),
     "performance_change_by_concept_se": Doc("its standard error", ""),
-    "performance_change_by_concept_p": Doc("its p-value (two-sided, normal)", "below"),
+    "performance_change_by_concept_p": Doc("its p-value (two-sided: of the number of errors, of a regression normal)", "below"),
     "calibration_shift": Doc(
         "mean distance from the reference's of the positives' share at a score (binary), of the right rows' at a confidence (multiclass)"
     ),
-    "calibration_shift_p": Doc("its p-value (chi-square over groups of scores)", "below"),
+    "calibration_shift_p": Doc("its p-value (chi-square over groups of scores that hold enough of each class)", "below"),
     **{name: Doc(f"firings of the stream detector {name} on the errors, as labels come") for name in STREAM_DETECTORS},
     "errors_rose": Doc("detectors that fired in the window, 0 where its errors do not lie above those of the windows before"),
 }

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import chi2, chi2_contingency
+from scipy.stats import binom, chi2, chi2_contingency, nbinom, poisson
 from statsmodels.stats.oaxaca import OaxacaBlinder
 from statsmodels.stats.proportion import proportions_ztest
 
@@ -17,6 +17,7 @@ from detectors.columns import DictColumn, Outcomes, Schema
 from detectors.error_cells import ErrorCells, cells_of
 from detectors.mix import calibration_shift, feature_share, grouped, segment_shares, split_change
 from detectors.performance import PerformanceSummary
+from detectors.rare_events import count_p
 from monitor.change import _calibration, _classes
 from monitor.references import build_reference
 from tests.replayed import START, open_replay, replay_events, scores_of
@@ -89,6 +90,59 @@ def test_the_standard_errors_are_those_of_repeated_draws_and_the_p_value_keeps_i
     assert 0.02 <= np.mean([s.concept_p <= 0.05 for s in splits]) <= 0.09
 
 
+@pytest.mark.parametrize(("rows", "reference_rows"), [(60, 20_000), (200, 2000), (1000, 20_000)])
+def test_where_few_errors_or_positives_are_expected_the_p_values_keep_their_level_far_out(rows, reference_rows):
+    """Scores of a rare class, one row of a hundred: half of all windows hold none."""
+    rng = np.random.default_rng(rows)
+
+    def draw_rare(n, lift=1.0):
+        score = rng.beta(0.2, 20.0, n)
+        return score, rng.random(n) < np.minimum(score * lift, 1.0)
+
+    def by_cell(score, positive):
+        cell = np.minimum(511, (score * 512).astype(int))
+        return np.array([np.bincount(cell[~positive], minlength=512), np.bincount(cell[positive], minlength=512)])
+
+    concept, shift = [], []
+    for i in range(1000):
+        if i % 20 == 0:
+            known = draw_rare(reference_rows)
+            reference, before = cells(*known), by_cell(*known)
+        drawn_rows = draw_rare(rows)
+        concept.append(split_change(reference, cells(*drawn_rows)).concept_p)
+        shift.append(calibration_shift(before, by_cell(*drawn_rows))[1])
+    for found in (np.array(concept), np.array(shift)):
+        assert np.mean(found <= 0.05) <= 0.07 and np.mean(found <= 0.001) <= 0.005 and found.min() > 1e-6
+    worse = draw_rare(rows, 30.0)
+    assert split_change(reference, cells(*worse)).concept_p < 1e-4 and calibration_shift(before, by_cell(*worse))[1] < 1e-4
+
+
+def test_the_errors_of_a_regression_whose_great_ones_are_rare_are_no_change():
+    rng = np.random.default_rng(6)
+
+    def drawn_errors(n, times=1.0):
+        out = ErrorCells("regression")
+        errors = times * np.exp(1.2 * rng.normal(size=n))
+        out._take(cells_of(3.0 * rng.normal(size=n), "regression"), np.ones(n, dtype=np.int64), errors, errors**2)
+        return out
+
+    reference = drawn_errors(20_000)
+    found = np.array([split_change(reference, drawn_errors(60)).concept_p for _ in range(600)])
+    assert np.mean(found <= 0.05) <= 0.06 and np.mean(found <= 0.001) <= 0.005
+    assert split_change(reference, drawn_errors(60, 5.0)).concept_p < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("law", "mean", "variance"),
+    [(poisson(0.6), 0.6, 0.6), (poisson(40), 40.0, 40.0), (binom(60, 0.1), 6.0, 5.4), (nbinom(3, 0.5), 3.0, 6.0)],
+)
+def test_the_p_value_of_a_count_is_scipys_law(law, mean, variance):
+    for found in (0, 1, 3, 9, 60):
+        upper, lower = law.sf(found) + law.pmf(found) / 2, law.cdf(found) - law.pmf(found) / 2
+        assert count_p(found, mean, variance) == pytest.approx(min(1.0, 2 * min(upper, lower)), rel=1e-4)
+    assert count_p(61, 6.0, 5.4) < 1e-60
+
+
 def test_a_regressions_cells_follow_the_predicted_value():
     values = np.array([-1e30, -5.0, -0.1, 0.0, 1e-9, 0.5, 3.0, 1e300, np.nan])
     found = cells_of(values, "regression")
@@ -106,7 +160,8 @@ def test_the_calibration_shift_of_one_group_is_the_two_proportions_test():
     reference, window = np.array([[60], [40]]), np.array([[30], [50]])
     shift, p, groups = calibration_shift(reference, window)
     assert shift == pytest.approx(0.625 - 0.4) and groups == 1
-    assert p == pytest.approx(proportions_ztest([50, 40], [80, 100])[1], rel=1e-9)
+    z = proportions_ztest([50, 40], [80, 100])[0]
+    assert p == pytest.approx(chi2.sf(z * z * 179 / 180, 1), rel=1e-9)  # of all tables with these margins
     assert calibration_shift(np.array([[3], [2]]), window) is None
 
 

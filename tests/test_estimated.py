@@ -407,6 +407,17 @@ def test_a_shift_of_labels_is_as_likely_as_its_test_says():
     assert stats.kstest(values, "uniform").pvalue > 0.01
 
 
+@pytest.mark.parametrize("prior", [[0.99, 0.01], [0.3, 0.2, 0.2, 0.1, 0.1, 0.05, 0.03, 0.015, 0.004, 0.001]])
+def test_a_shift_of_rare_labels_in_few_rows_is_no_likelier_than_its_test_says(prior):
+    rng, names = np.random.default_rng(14), [str(i) for i in range(len(prior))]
+    values = []
+    for _ in range(2000):
+        joint = {(v, v): int(rows) for v, rows in zip(names, rng.multinomial(5000, prior), strict=True)}
+        values.append(shift_p(joint, dict(zip(names, rng.multinomial(50, prior).tolist(), strict=True))))
+    assert np.mean(np.array(values) <= 0.05) <= 0.065 and np.mean(np.array(values) <= 0.001) <= 0.003
+    assert shift_p(joint, {names[0]: 20, names[-1]: 30}) < 1e-9
+
+
 @pytest.mark.parametrize("task", ["binary", "multiclass"])
 def test_cells_are_found_as_a_search_finds_them(task):
     from detectors.score_cells import edges_of, find_cells
