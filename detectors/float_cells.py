@@ -6,6 +6,8 @@ less than 1 % of the value. Numbers below 2**-LEAST in size share the middle cel
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from detectors.columns import Floats, Ints
@@ -47,8 +49,16 @@ def quantile(counts: Ints, level: float) -> float:
     total = int(counts.sum())
     if total <= 0:
         return float("nan")
-    rank = level * (total - 1)
+    return _at(counts, np.cumsum(counts), level * (total - 1))
+
+
+def at_ranks(counts: Ints, ranks: Iterable[int]) -> list[float]:
+    """The counted values of these ranks, 1 the least, within their cells; as `quantile` gives them."""
     upto = np.cumsum(counts)
+    return [_at(counts, upto, rank - 1) for rank in ranks]
+
+
+def _at(counts: Ints, upto: Ints, rank: float) -> float:
     i = min(int(np.searchsorted(upto, rank, side="right")), CELLS - 1)
     if i in (0, CELLS - 1):
         return float("nan")

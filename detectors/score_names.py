@@ -102,6 +102,11 @@ _METRICS = {
     "interval_coverage": Doc("truths between the outermost quantiles / rows (quantile)", ""),
     "interval_coverage_error": Doc("distance of that from what the levels promise (quantile)"),
     "interval_width": Doc("mean distance of the outermost quantiles (quantile)", "above", "the label's"),
+    "quantile_coverage": Doc("quantile_coverage:Q: truths at or below the quantile of level Q / rows (quantile)", ""),
+    "quantile_calibration_error": Doc(
+        "mean distance of these shares from their levels; evidence: the reliability curve (quantile)"
+    ),
+    "quantile_crossing_share": Doc("forecasts of which a quantile lies below one of a lower level / rows (quantile)"),
 }
 PERFORMANCE = {
     **_METRICS,

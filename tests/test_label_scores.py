@@ -154,7 +154,7 @@ def test_what_predictions_are_worth(tmp_path):
     assert performance["value_total"] == pytest.approx(money.sum()) and performance["value_per_event"] == pytest.approx(
         money.mean()
     )
-    half = 1.959964 * money.std(ddof=1) / np.sqrt(len(money))
+    half = stats.t.ppf(0.975, len(money) - 1) * money.std(ddof=1) / np.sqrt(len(money))
     assert performance["value_per_event_low"] == pytest.approx(money.mean() - half, rel=1e-5)
     assert performance["value_total_high"] == pytest.approx((money.mean() + half) * len(money), rel=1e-5)
     assert value(Tally(None, {}), worth) == [] and value(Tally(None, {("a", "b"): 1}), {}) == []

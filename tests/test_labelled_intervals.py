@@ -7,11 +7,12 @@ The population's value is that of a large sample of it. Between 91 and 99.5 % of
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 import pytest
 from scipy import stats
-from statsmodels.stats.proportion import proportion_confint
+from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
 from detectors.columns import Schema
 from detectors.labelled import curves, intervals
@@ -26,9 +27,16 @@ ALWAYS = {
     "macro_f1",
     "interval_coverage_error",
     "cut_list_share",  # no list is: 0 of all rows
+    "quantile_crossing_share",  # nor do these cross
 }  # multiclass and multilabel: see their files
 CLASSWISE = {"classwise_ece", "ece", "brier_reliability", "brier_resolution", "brier_uncertainty"}  # as if classes erred together
-OF_GAPS = {"ece", "mce", "brier_reliability"}  # hold at least as often: by the triangle inequality
+OF_GAPS = {
+    "ece",
+    "mce",
+    "brier_reliability",
+    "score_ks",
+    "quantile_calibration_error",
+}  # hold at least as often: by the triangle inequality
 
 
 def binary(rng, n):
@@ -68,6 +76,12 @@ def quantile(rng, n):
     return outcomes(n, value=middle + rng.normal(0, 1.2, n), quantiles=middle[:, None] + stats.norm.ppf([0.1, 0.5, 0.9]))
 
 
+@lru_cache
+def true_values(task):
+    schema, sample = CASES[task]
+    return {name: m.value for name, m in metrics_of(schema, sample(np.random.default_rng(1), 400_000)).items()}
+
+
 CASES = {
     "binary": (Schema((), (), "binary", "yes"), binary),
     "multiclass": (MULTI, multiclass),
@@ -84,21 +98,25 @@ def metrics_of(schema, rows):
     return {m.name: m for m in summary.metrics()}
 
 
+@pytest.mark.parametrize("rows", [50, 400])
 @pytest.mark.parametrize("task", CASES)
-def test_intervals_hold_the_value_as_often_as_they_say(task):
+def test_intervals_hold_the_value_as_often_as_they_say(task, rows):
+    """Of 50 rows some are wider, for few rows of a class can hide more, and Wilson's own holds in 92 to 97 %, as the share may be."""
     schema, sample = CASES[task]
-    rng = np.random.default_rng(42)
-    truth = metrics_of(schema, sample(rng, 200_000))
-    held = dict.fromkeys(truth, 0)
-    for _ in range(REPEATS):
-        for name, m in metrics_of(schema, sample(rng, 400)).items():
-            assert m.low <= m.value <= m.high, name
-            held[name] += m.low <= truth[name].value <= m.high
-    for name, count in held.items():
-        share = count / REPEATS
+    rng, repeats = np.random.default_rng(42), REPEATS * 2 if rows == 50 else REPEATS
+    truth = true_values(task)
+    held: dict[str, list[bool]] = {}
+    for _ in range(repeats):
+        for name, m in metrics_of(schema, sample(rng, rows)).items():
+            if rows == 400 or math.isfinite(m.low):
+                assert m.low <= m.value <= m.high, name
+                held.setdefault(name, []).append(m.low <= truth[name] <= m.high)
+    assert set(held) == set(truth)
+    for name, found in held.items():
+        share = np.mean(found)
         of_classes = task == "multiclass" and name.partition(":")[0] in CLASSWISE
-        most = 1.0 if of_classes or name in ALWAYS | OF_GAPS or name.startswith("roc_auc:") else 0.995
-        assert 0.91 <= share <= most, (name, share)
+        always = rows == 50 or of_classes or name in ALWAYS | OF_GAPS or name.startswith("roc_auc:")
+        assert (0.9 if rows == 50 else 0.91) <= share <= (1.0 if always else 0.995), (name, share)
 
 
 @pytest.mark.parametrize("rows", [400, 2000])
@@ -112,15 +130,29 @@ def test_intervals_of_calibration_hold_also_where_a_model_is_calibrated_perfectl
         return outcomes(n, names[(score >= 0.5) * 1], score, names[(rng.random(n) < of(score)) * 1])
 
     schema = CASES["binary"][0]
-    truth, held, width = metrics_of(schema, sample(400_000)), dict.fromkeys(OF_GAPS, 0), 0.0
+    truth, held, width = metrics_of(schema, sample(400_000)), dict.fromkeys(OF_GAPS - {"quantile_calibration_error"}, 0), 0.0
     for _ in range(100):
         found = metrics_of(schema, sample(rows))
         width += found["ece"].high - found["ece"].low
-        for name in OF_GAPS:
+        for name in held:
             assert 0.0 <= found[name].low <= found[name].value <= found[name].high <= 1.0, name
             held[name] += found[name].low <= truth[name].value <= found[name].high
     assert min(held.values()) >= 92, held  # 95 less what chance allows of 100
     assert width / 100 < 0.2 * math.sqrt(400 / rows)
+
+
+@pytest.mark.parametrize("rows", [50, 2000])
+def test_the_interval_of_the_quantiles_calibration_holds_also_where_they_are_calibrated_perfectly(rows):
+    schema = CASES["quantile"][0]
+    rng, held, width = np.random.default_rng(21), 0, 0.0
+    for _ in range(300):
+        middle = rng.normal(0, 5, rows)
+        forecast = middle[:, None] + stats.norm.ppf([0.1, 0.5, 0.9])
+        found = metrics_of(schema, outcomes(rows, value=rng.normal(middle, 1.0), quantiles=forecast))["quantile_calibration_error"]
+        held += found.low <= 0.0 <= found.high
+        width += found.high - found.low
+    assert 0.95 <= held / 300 <= 0.995, held
+    assert width / 300 < 0.16 * math.sqrt(50 / rows)
 
 
 @pytest.mark.parametrize(("hits", "rows"), [(0, 5), (1, 7), (50, 100), (998, 1000), (20, 20)])
@@ -134,7 +166,7 @@ def test_the_error_of_an_area_is_delongs_and_near_the_bootstraps():
     negative, positive = rng.normal(0, 1, 150), rng.normal(1, 1.3, 90)
     edges = np.sort(np.concatenate([negative, positive]))
     counts = [np.histogram(v, np.append(edges, np.inf))[0] for v in (negative, positive)]
-    area, error = curves.roc_auc(*counts)
+    area, error, freedom = curves.roc_auc(*counts)
     placed = (negative[:, None] < positive[None, :]).mean(axis=0), (negative[:, None] < positive[None, :]).mean(axis=1)
     exact = math.sqrt(placed[0].var(ddof=1) / 90 + placed[1].var(ddof=1) / 150)
     assert area == pytest.approx(stats.mannwhitneyu(positive, negative).statistic / (90 * 150)) and error == pytest.approx(exact)
@@ -143,6 +175,42 @@ def test_the_error_of_an_area_is_delongs_and_near_the_bootstraps():
         n_resamples=400, random_state=1, method="percentile",
     )  # fmt: skip
     assert error == pytest.approx(drawn.standard_error, rel=0.15)
+    theirs = stats.brunnermunzel(negative, positive)
+    assert 2 * stats.t.sf(abs(area - 0.5) / error, freedom) == pytest.approx(theirs.pvalue, rel=1e-6)
+
+
+@pytest.mark.parametrize("counts", [(20, 25, 8, 30), (5, 5, 0, 40), (1, 3, 7, 900)])
+def test_the_interval_of_balanced_accuracy_is_newcombes_of_a_difference(counts):
+    """Of statsmodels: the mean of two recalls is a difference of shares, halved and moved."""
+    hit, positives, false, negatives = counts
+    y = np.repeat(["yes", "no"], [positives, negatives])
+    p = np.concatenate([np.repeat(["yes", "no"], [hit, positives - hit]), np.repeat(["yes", "no"], [false, negatives - false])])
+    schema = CASES["binary"][0]
+    found = metrics_of(schema, outcomes(len(y), p, None, y))["balanced_accuracy"]
+    theirs = confint_proportions_2indep(hit, positives, false, negatives, method="newcomb")
+    assert (2 * found.low - 1, 2 * found.high - 1) == pytest.approx(theirs, abs=1e-12)
+
+
+@pytest.mark.parametrize("rows", [2, 7, 50, 100, 3000, 1_000_000])
+@pytest.mark.parametrize("q", [0.05, 0.5, 0.95])
+def test_ranks_of_a_quantiles_interval_hold_it_as_the_beta_distribution_says(q, rows):
+    low, high = intervals.quantile_ranks(q, rows)
+    assert stats.beta.sf(q, low, rows + 1 - low) == pytest.approx(0.025, abs=1e-6)
+    assert stats.beta.cdf(q, high, rows + 1 - high) == pytest.approx(0.025, abs=1e-6)
+    if rows >= 100:  # scipy's are whole ranks, one farther out than they have to be
+        theirs = stats.quantile_test(np.arange(1, min(rows, 10**5) + 1), p=q).confidence_interval(0.95)
+        assert rows > 10**5 or (theirs.low - 1e-9 <= low <= theirs.low + 1 and theirs.high - 1 <= high <= theirs.high + 1e-9)
+
+
+def test_quantiles_of_a_few_errors_reach_beyond_the_rows_as_an_exponential_tail_does():
+    """Twenty rows do not reach the 5 % quantile in 36 of 100 windows."""
+    rng, truth, held = np.random.default_rng(12), -math.log(20), 0
+    for _ in range(600):
+        error = -rng.exponential(1.0, 20)
+        found = metrics_of(CASES["regression"][0], outcomes(20, None, 100 + error, value=np.full(20, 100.0)))["error_p05"]
+        assert math.isfinite(found.low)
+        held += found.low <= truth <= found.high
+    assert 0.92 <= held / 600 <= 0.985, held
 
 
 @pytest.mark.parametrize("rows", [50, 500, 5000])
@@ -169,3 +237,12 @@ def test_the_interval_of_the_resolution_holds_and_is_no_wider_than_it_has_to_be(
 def test_a_perfect_order_is_not_certain(area):
     low, high = intervals.logit(area, 0.0, 20)
     assert (low, high) == intervals.wilson(20 * area, 20) and high - low > 0.1
+
+
+@pytest.mark.parametrize("names", [("no", "yes"), ("yes", "no")], ids=["all right", "all wrong"])
+def test_mcc_of_rows_that_are_all_alike_is_not_certain(names):
+    """Where all are right and labels are equally frequent it is 2 x accuracy - 1, whose interval is Wilson's."""
+    y = np.repeat(["no", "yes"], 10)
+    found = metrics_of(CASES["binary"][0], outcomes(20, np.repeat(names, 10), None, y))["mcc"]
+    low, high = (2 * end - 1 for end in intervals.wilson(20.0 * (names[0] == "no"), 20))
+    assert abs(found.value) == 1.0 and (found.low, found.high) == pytest.approx((low, high))

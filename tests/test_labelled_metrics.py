@@ -229,7 +229,51 @@ def test_quantile_forecasts():
     each = {f"pinball:{q:g}": metrics.mean_pinball_loss(y, f[:, i], alpha=q) for i, q in enumerate(levels)}
     near(found, {**each, "pinball": np.mean(list(each.values())), "interval_width": (f[:, -1] - f[:, 0]).mean()})
     inside = ((f[:, 0] <= y) & (y <= f[:, -1])).mean()
-    near(found, {"interval_coverage": inside, "interval_coverage_error": abs(inside - 0.8)})
+    near(found, {"interval_coverage": inside, "interval_coverage_error": abs(inside - 0.8), "quantile_crossing_share": 0.0})
+    observed = [stats.percentileofscore(y - f[:, i], 0.0, "weak") / 100 for i in range(5)]
+    near(found, {f"quantile_coverage:{q:g}": share for q, share in zip(levels, observed, strict=True)})
+    near(found, {"quantile_calibration_error": np.mean(np.abs(np.array(observed) - levels))})
+
+
+def test_each_quantile_has_its_own_reliability_with_wilsons_interval_and_crossing_ones_are_sorted():
+    levels, schema = (0.1, 0.5, 0.9), Schema((), (), "quantile", quantiles=(0.1, 0.5, 0.9), vectors={"quantiles": 3})
+    rng, n = np.random.default_rng(9), 300
+    f = rng.normal(0, 1, (n, 3)).round(1).astype(np.float32)
+    f[: n // 3] = np.sort(f[: n // 3], axis=1)
+    y = rng.normal(0, 1, n).round(1).astype(np.float32).astype(float)  # ties with forecasts count as below
+    summary = PerformanceSummary.empty(schema)
+    summary.add(outcomes(n, value=y, quantiles=f))
+    found = {m.name: m for m in summary.metrics()}
+    crossing = int((np.diff(f, axis=1) < 0).any(axis=1).sum())
+    assert found["quantile_crossing_share"].value == crossing / n > 0.4
+    curve = found["quantile_calibration_error"].evidence["reliability_curve"]
+    for i, q in enumerate(levels):
+        hits = int((y <= np.sort(f, axis=1)[:, i]).sum())
+        own, theirs = found[f"quantile_coverage:{q:g}"], stats.binomtest(hits, n).proportion_ci(method="wilson")
+        assert (own.value, own.low, own.high) == pytest.approx((hits / n, theirs.low, theirs.high))
+        assert own.evidence == {"nominal": q, "difference": pytest.approx(hits / n - q, abs=1e-6)}
+        assert curve["observed_share"][i] == pytest.approx(hits / n, abs=1e-4) and curve["level"][i] == q
+    between = np.bincount((y[:, None] > f).sum(axis=1), minlength=4)
+    assert curve["rows_between"] == between.tolist() and own.rows == n
+    rows = outcomes(n, value=y, quantiles=f)
+    rows.weight[:] = -1
+    summary.add(rows)
+    assert summary.metrics() == [] and not summary.arrays["pit"].any()
+
+
+def test_a_summary_that_did_not_count_rows_between_quantiles_is_read_and_merged():
+    """What earlier releases stored: its rows count for the loss, not for the levels' reliability."""
+    schema = Schema((), (), "quantile", quantiles=(0.5,), vectors={"quantiles": 1})
+    old, new = PerformanceSummary.empty(schema), PerformanceSummary.empty(schema)
+    old.add(outcomes(40, value=np.arange(40), quantiles=np.full((40, 1), 10.0)))
+    del old.arrays["pit"], old.sums["pinball_below:0.5"], old.sums["pinball_below:0.5_sq"]
+    new.add(outcomes(10, value=np.arange(10), quantiles=np.full((10, 1), 3.0)))
+    read = PerformanceSummary.from_bytes(old.to_bytes(), schema)
+    assert {m.name for m in read.metrics()} == {"pinball", "crps", "pinball:0.5"}
+    new.merge(read)
+    found = {m.name: m for m in new.metrics()}
+    assert found["pinball:0.5"].rows == 50 and found["quantile_coverage:0.5"].rows == 10
+    assert found["quantile_coverage:0.5"].value == 0.4 and found["pinball:0.5"].low < found["pinball:0.5"].value
 
 
 def test_crps_of_many_quantiles_is_the_integral():

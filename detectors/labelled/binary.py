@@ -47,13 +47,13 @@ def metrics(tally: Tally) -> Sequence[Metric]:
         return out
     negative, positive = tally.arrays["score"]
     negatives, positives = float(negative.sum()), float(positive.sum())
-    area, error = curves.roc_auc(negative, positive)
-    low, high = curves.roc_auc_interval(area, error, negatives, positives)
-    out.append(Metric("roc_auc", area, low, high, scored))
-    out.append(Metric("gini", 2 * area - 1, 2 * low - 1, 2 * high - 1, scored))
+    area = curves.roc_auc(negative, positive)
+    low, high = curves.roc_auc_interval(area, negatives, positives)
+    out.append(Metric("roc_auc", area.value, low, high, scored))
+    out.append(Metric("gini", 2 * area.value - 1, 2 * low - 1, 2 * high - 1, scored))
     out.append(Metric("pr_auc", *curves.average_precision(negative, positive), scored))
     out.append(Metric("score_ks", *curves.score_ks(negative, positive), scored))
-    out += [Metric(name, *mean_of(tally, name, scored), scored) for name in ("brier", "log_loss")]
+    out += [Metric(name, *mean_of(tally, name, scored, "positive"), scored) for name in ("brier", "log_loss")]
     out += calibration(tally.arrays["score"], SCORE_EDGES)
     return out
 

@@ -8,16 +8,18 @@ those that kept their names, which are drawn by their hashes.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from detectors.columns import Floats, Ints
 from detectors.labelled.folding import ANOTHER, OTHER
-from detectors.labelled.intervals import NONE, around, delta_error, share_error, wilson
+from detectors.labelled.intervals import NONE, around, delta_error, recovered, student, wilson, wilsons
 from detectors.labelled.tally import Metric, Tally, undefined
 
 SHOWN = 5  # labels, where some are told
+ROUNDING = 1e-12
 FOLDED = "there are more pairs of labels than are counted: of some classes only the rows that are right are known"
 
 
@@ -68,7 +70,11 @@ def accuracy(m: Matrix) -> Metric:
 
 
 def mcc(m: Matrix) -> Metric:
-    """Matthews' correlation coefficient (Gorodkin's R_K for many classes), by the delta method; 0 where undefined."""
+    """Matthews' correlation coefficient (Gorodkin's R_K for many classes), 0 where undefined.
+
+    Its interval is the delta method's on Fisher's scale; of rows that are all right (or wrong) that of as many as Wilson's lower end
+    of the accuracy leaves, by kappa's formula, which is R_K's where predicted and true labels are equally frequent.
+    """
     n = m.rows
     if m.folded:
         return undefined(("mcc",), int(n), FOLDED)[0]
@@ -81,7 +87,13 @@ def mcc(m: Matrix) -> Metric:
     of_root = top / root**3
     by_predicted, by_true = -true / root + of_root * b * predicted, -predicted / root + of_root * a * true
     error = m.error(np.full(len(m.labels), 1.0 / root), by_predicted, by_true)
-    return Metric("mcc", top / root, *around(top / root, error, -1.0, 1.0), int(n))
+    value = max(-1.0, min(1.0, top / root))
+    if abs(value) > 1.0 - ROUNDING:
+        left = (1.0 - wilson(n, n)[0]) / b
+        ends = (max(-1.0, value - left), value) if value > 0 else (value, min(1.0, value + left))
+        return Metric("mcc", value, *ends, int(n))
+    low, high = around(math.atanh(value), error / (1.0 - value**2), quantile=student(n - 1))
+    return Metric("mcc", value, math.tanh(low), math.tanh(high), int(n))
 
 
 def _ratio(top: Floats, bottom: Floats) -> Floats:
@@ -89,29 +101,53 @@ def _ratio(top: Floats, bottom: Floats) -> Floats:
 
 
 def macro(m: Matrix) -> list[Metric]:
-    """Means over classes of precision, recall and F1, and balanced accuracy: the mean recall of classes that occur."""
+    """Means over classes of precision, recall and F1, and balanced accuracy: the mean recall of classes that occur.
+
+    Of each class Wilson's interval, added up as those of independent shares, which precisions are given the predicted labels and recalls
+    given the true ones (Zou and Donner 2008); F1s hang together, by as much as the delta method says.
+    """
     n, k = m.rows, len(m.whole)
-    counted = np.zeros(len(m.labels))
-    counted[m.whole] = 1.0
-    hit, predicted, true = (counted * margin / n for margin in (m.hit, m.predicted, m.true))
-    precision, recall, f1 = _ratio(hit, predicted), _ratio(hit, true), _ratio(2 * hit, predicted + true)
-    by_predicted, by_true, by_both = _ratio(counted, predicted), _ratio(counted, true), _ratio(counted, predicted + true)
-    zero = np.zeros(len(m.labels))
-    occurring = int((true > 0).sum())
+    if k == 0:
+        return undefined(("precision", "recall", "f1", "balanced_accuracy"), int(n), FOLDED)
+    hit, predicted, true = m.hit[m.whole], m.predicted[m.whole], m.true[m.whole]
+    occurring = true > 0
     evidence = {"classes": f"{k}, drawn from more"} if m.folded else {}
     out = []
-    for name, values, own, first, second, over in (
-        ("precision", precision, by_predicted, -precision * by_predicted, zero, k),
-        ("recall", recall, by_true, zero, -recall * by_true, k),
-        ("f1", f1, 2 * by_both, -f1 * by_both, -f1 * by_both, k),
-        ("balanced_accuracy", recall, by_true, zero, -recall * by_true, occurring),
-    ):
-        if over == 0:
-            out += undefined((name,), int(n), FOLDED)
-            continue
-        value = float(values.sum()) / over
-        out.append(Metric(name, value, *around(value, m.error(own, first, second) / over, 0.0, 1.0), int(n), evidence))
-    return out
+    for name, hits, rows in (("precision", hit, predicted), ("recall", hit, true)):
+        out.append(_mean(name, _ratio(hits, rows), wilsons(hits, rows), n, evidence))
+    both = predicted + true
+    ends = tuple(2 * end / (1 + end) for end in wilsons(hit, both - hit))
+    out.append(_mean("f1", _ratio(2 * hit, both), ends, n, evidence, _together(m)))
+    if not occurring.any():
+        return [*out, *undefined(("balanced_accuracy",), int(n), FOLDED)]
+    recalls, ends = _ratio(hit, true)[occurring], wilsons(hit[occurring], true[occurring])
+    return [*out, _mean("balanced_accuracy", recalls, ends, n, evidence)]
+
+
+def _mean(
+    name: str, values: Floats, ends: tuple[Floats, ...], n: float, evidence: Mapping[str, object], together: float = 1.0
+) -> Metric:
+    """Of classes' values and their ends, shapes (classes,)."""
+    below, above = (off / len(values) for off in recovered(values, ends[0], ends[1], together))
+    value = float(values.mean())
+    return Metric(name, value, max(0.0, value - below), min(1.0, value + above), int(n), evidence)
+
+
+def _together(m: Matrix) -> float:
+    """The standard error of the mean F1 over that of as many F1s that do not hang together, by the delta method."""
+    counted = np.zeros(len(m.labels))
+    counted[m.whole] = 1.0
+    shares = m.cells[2] / m.rows
+    by_both = _ratio(counted, (m.predicted + m.true) / m.rows)
+    f1 = _ratio(2 * counted * m.hit, m.predicted + m.true)
+    i, j, _ = m.cells
+    same = i == j
+    # of each class, E[gradient^2], which has mean 0: 2 - 2 f1 a row that is right, -f1 one that is wrong and has the label on one side
+    alone = np.bincount(i[same], shares[same], len(counted)) * (2 - 2 * f1) ** 2
+    alone += (np.bincount(i[~same], shares[~same], len(counted)) + np.bincount(j[~same], shares[~same], len(counted))) * f1**2
+    apart = float((alone * by_both**2).sum())
+    error = m.error(2 * by_both, -f1 * by_both, -f1 * by_both)
+    return max(1.0, error * math.sqrt(m.rows / apart)) if apart > 0 else 1.0
 
 
 def each_class(m: Matrix, most: int) -> list[Metric]:
@@ -148,10 +184,9 @@ def positive_class(m: Matrix, positive: str | None) -> list[Metric]:
     out = _of_class(n, (hit, predicted, true))
     specificity = rejected / negatives if negatives else 0.0
     out.append(Metric("specificity", specificity, *wilson(rejected, negatives), int(negatives)))
-    shares = [(h, t) for h, t in ((hit, true), (rejected, negatives)) if t > 0]
-    balanced = sum(h / t for h, t in shares) / len(shares)
-    error = math.sqrt(sum(share_error(h, t) ** 2 for h, t in shares)) / len(shares)
-    out.append(Metric("balanced_accuracy", balanced, *around(balanced, error, 0.0, 1.0), int(n)))
+    hits, rows = np.array([hit, rejected]), np.array([true, negatives])
+    there = rows > 0
+    out.append(_mean("balanced_accuracy", hits[there] / rows[there], wilsons(hits[there], rows[there]), n, {}))
     return out
 
 

@@ -6,34 +6,50 @@ Rows of one cell count as ties: with the cells of detectors/score_cells.py that 
 from __future__ import annotations
 
 import math
+from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 
-from detectors.columns import Ints
-from detectors.labelled.intervals import NONE, Interval, around, logit
+from detectors.columns import Floats, Ints
+from detectors.labelled.intervals import NONE, REPLICATES, SEED, Interval, Z, logit, student
+
+PLACES = 128  # of a distribution function, where draws look
 
 
-def roc_auc(negative: Ints, positive: Ints) -> tuple[float, float]:
-    """Area under the ROC curve, ties counted half, and its standard error (DeLong, DeLong and Clarke-Pearson 1988).
+class Area(NamedTuple):
+    """An area under the ROC curve, its standard error, and the degrees of freedom that this is known with."""
+
+    value: float
+    error: float
+    freedom: float
+
+
+def roc_auc(negative: Ints, positive: Ints) -> Area:
+    """Ties counted half, with DeLong's standard error (DeLong, DeLong and Clarke-Pearson 1988) and Satterthwaite's degrees of freedom,
+    as Brunner and Munzel (2000) have them.
 
     Shapes (cells,). NaN where a class is missing.
     """
     neg, pos = negative.astype(np.float64), positive.astype(np.float64)
     m, n = float(neg.sum()), float(pos.sum())
     if m <= 0 or n <= 0:
-        return math.nan, math.nan
+        return Area(math.nan, math.nan, math.nan)
     of_positive = (np.cumsum(neg) - neg / 2.0) / m  # share of negatives below a positive of that cell
     of_negative = (n - np.cumsum(pos) + pos / 2.0) / n
     area = float((pos * of_positive).sum() / n)
-    variance = 0.0
+    variance, uncertain = 0.0, 0.0
     for counts, placement, rows in ((pos, of_positive, n), (neg, of_negative, m)):
-        spread = float((counts * (placement - area) ** 2).sum())
-        variance += spread / (max(1.0, rows - 1) * rows)
-    return area, math.sqrt(variance)
+        spread = float((counts * (placement - area) ** 2).sum()) / (max(1.0, rows - 1) * rows)
+        variance += spread
+        uncertain += spread**2 / max(1.0, rows - 1)
+    return Area(area, math.sqrt(variance), variance**2 / uncertain if uncertain > 0 else m + n - 2)
 
 
-def roc_auc_interval(area: float, error: float, negatives: float, positives: float) -> Interval:
-    return logit(area, error, min(negatives, positives))
+def roc_auc_interval(area: Area, negatives: float, positives: float) -> Interval:
+    """On the logit. Of a class with one row nothing is known of how rows scatter: it is that of a share of one."""
+    fewer = min(negatives, positives)
+    return logit(area.value, area.error if fewer > 1 else 0.0, fewer, student(area.freedom))
 
 
 def average_precision(negative: Ints, positive: Ints) -> tuple[float, float, float]:
@@ -51,7 +67,8 @@ def average_precision(negative: Ints, positive: Ints) -> tuple[float, float, flo
 def score_ks(negative: Ints, positive: Ints) -> tuple[float, float, float]:
     """The greatest distance between the two classes' score distributions: the best true less false positive rate.
 
-    The interval takes the cell where it lies as given.
+    A greatest distance is found where chance has added to it: the true one may be less by the greatest that chance adds anywhere (triangle
+    inequality; 97.5 % of draws), and more by what it takes off at the place where it was found, for it is no less than there.
     """
     m, n = float(negative.sum()), float(positive.sum())
     if m <= 0 or n <= 0:
@@ -59,5 +76,26 @@ def score_ks(negative: Ints, positive: Ints) -> tuple[float, float, float]:
     below_negative, below_positive = np.cumsum(negative) / m, np.cumsum(positive) / n
     at = int(np.argmax(np.abs(below_negative - below_positive)))
     f, t = float(below_negative[at]), float(below_positive[at])
-    distance = abs(f - t)
-    return distance, *around(distance, math.sqrt(f * (1 - f) / m + t * (1 - t) / n), 0.0, 1.0)
+    distance, error = abs(f - t), math.sqrt(f * (1 - f) / m + t * (1 - t) / n)
+    low = max(0.0, distance - _greatest_noise(below_negative, below_positive, m, n))
+    return distance, low, min(1.0, distance + Z * error)
+
+
+def _greatest_noise(below_negative: Floats, below_positive: Floats, m: float, n: float) -> float:
+    """The 97.5 % quantile of the greatest distance between what chance adds to two distribution functions of m and n rows.
+
+    From Brownian bridges over both, at the ends of PLACES stretches of equal rows or at each row.
+    """
+    pooled = (below_negative + below_positive) / 2.0
+    ends = np.flatnonzero(np.diff(np.floor(pooled * PLACES), prepend=0.0))
+    steps = _steps()[:, :, : len(ends)]
+    out = np.zeros((REPLICATES, len(ends)))
+    for side, below, rows in ((0, below_negative[ends], m), (1, below_positive[ends], n)):
+        walk = np.cumsum(steps[:, side] * np.sqrt(np.diff(below, prepend=0.0)), axis=1)
+        out += (walk - below * walk[:, -1:]) / math.sqrt(rows) * (1 if side else -1)
+    return float(np.quantile(np.abs(out).max(axis=1), 0.975))
+
+
+@cache
+def _steps() -> Floats:
+    return np.random.default_rng(SEED).standard_normal((REPLICATES, 2, PLACES))

@@ -80,7 +80,7 @@ def metrics(tally: Tally) -> Sequence[Metric]:
         out += [*_areas(tally, scored), *_pairs(tally, scored)]
         top = tally.sums["top_k"]
         out.append(Metric("top_k_accuracy", top / scored, *wilson(top, scored), scored, {"k": tally.schema.top_k}))
-        out += [Metric(name, *mean_of(tally, name, scored), scored) for name in ("log_loss", "brier")]
+        out += [Metric(name, *mean_of(tally, name, scored, "positive"), scored) for name in ("log_loss", "brier")]
         chances = tally.arrays["one_vs_rest"]
         out += classwise(chances, class_edges(len(chances)), tally.schema.classes, EACH, mean=False)
     if reason := improbable(tally):
@@ -97,14 +97,14 @@ def _areas(tally: Tally, scored: int) -> list[Metric]:
     """
     areas, errors, weights, own = [], [], [], []
     for name, (rest, mine) in zip(tally.schema.classes, tally.arrays["one_vs_rest"], strict=True):
-        area, error = curves.roc_auc(rest, mine)
-        if math.isnan(area):
+        area = curves.roc_auc(rest, mine)
+        if math.isnan(area.value):
             continue
-        areas.append(area)
-        errors.append(error)
+        areas.append(area.value)
+        errors.append(area.error)
         weights.append(float(mine.sum()))
-        low, high = curves.roc_auc_interval(area, error, float(rest.sum()), float(mine.sum()))
-        own.append((weights[-1], Metric(f"roc_auc:{name}", area, low, high, scored)))
+        low, high = curves.roc_auc_interval(area, float(rest.sum()), float(mine.sum()))
+        own.append((weights[-1], Metric(f"roc_auc:{name}", area.value, low, high, scored)))
     if not areas:
         return [Metric("roc_auc", math.nan, math.nan, math.nan, scored)]
     out = []
@@ -128,7 +128,7 @@ def _pairs(tally: Tally, scored: int) -> list[Metric]:
     found = [curves.roc_auc(counts[i, j], counts[i, i]) for i in there for j in there if i != j]
     if not found:
         return [Metric("roc_auc_ovo", math.nan, math.nan, math.nan, scored)]
-    area, error = (float(v) for v in np.mean(found, axis=0))
+    area, error, _ = (float(v) for v in np.mean(found, axis=0))
     return [Metric("roc_auc_ovo", area, *around(area, error, 0.0, 1.0), scored)]
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from detectors.columns import Bools, Floats, Ints, Matrix, Outcomes, Schema
 from detectors.labelled.classwise import classwise
-from detectors.labelled.intervals import NONE, around, share_error, wilson
+from detectors.labelled.intervals import NONE, around, logit, share_error, student, wilson
 from detectors.labelled.tally import Metric, Tally, Task, mean_of
 from detectors.score_cells import CLASS_EDGES
 
@@ -66,7 +66,7 @@ def _add_chances(tally: Tally, chances: Matrix, true: Bools, weight: Ints) -> No
 def metrics(tally: Tally) -> Sequence[Metric]:
     n, s, counts = tally.rows, tally.sums, tally.arrays["classes"]
     out = [Metric("subset_accuracy", s["exact"] / n, *wilson(s["exact"], n), n)]
-    out += [Metric(name, *mean_of(tally, name, n), n) for name in ("hamming_loss", "jaccard")]
+    out += [Metric(name, *mean_of(tally, name, n, "share"), n) for name in ("hamming_loss", "jaccard")]
     for name, parts in (("micro_precision", (0, 1, 0)), ("micro_recall", (0, 0, 1)), ("micro_f1", (0, 0.5, 0.5))):
         out.append(_micro(tally, n, name, np.array(parts)))
     own = []
@@ -84,7 +84,7 @@ def metrics(tally: Tally) -> Sequence[Metric]:
         out.append(Metric(f"f1:{name}", value, 2 * low / (1 + low), 2 * high / (1 + high), n))
     scored = int(tally.sums["scored"])
     if scored > 0:
-        out.append(Metric("brier", *mean_of(tally, "brier", scored), scored))
+        out.append(Metric("brier", *mean_of(tally, "brier", scored, "positive"), scored))
         out += classwise(tally.arrays["chances"], CLASS_EDGES, tally.schema.classes, EACH, mean=True)
     return out
 
@@ -100,7 +100,7 @@ def _micro(tally: Tally, n: int, name: str, parts: Floats) -> Metric:
     second = np.array([[s[f"{size}_sq"] if size == other else _product(s, size, other) for other in _SIZES] for size in _SIZES])
     gradient = (np.array([1.0, 0.0, 0.0]) - value * parts) / whole
     variance = float(gradient @ (second / n - np.outer(means, means)) @ gradient)
-    return Metric(name, value, *around(value, math.sqrt(max(0.0, variance) / n), 0.0, 1.0), n)
+    return Metric(name, value, *logit(value, math.sqrt(max(0.0, variance) / (n - 1)), n, student(n - 1)), n)
 
 
 def _product(sums: dict[str, float], one: str, other: str) -> float:

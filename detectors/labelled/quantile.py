@@ -1,20 +1,34 @@
 """Probabilistic forecasts: quantiles of what is to come, judged by the number that came.
 
-pinball:Q            mean of max(Q (y - f), (Q - 1)(y - f))                         (Koenker and Bassett 1978)
-crps                 2 x the pinball loss over all levels, each level weighed with the stretch of [0, 1] nearest to it
-interval_coverage    share of truths between the outermost quantiles
-interval_width       mean distance of these two
+pinball:Q                    mean of max(Q (y - f), (Q - 1)(y - f))                         (Koenker and Bassett 1978)
+crps                         2 x the pinball loss over all levels, each level weighed with the stretch of [0, 1] nearest to it
+interval_coverage            share of truths between the outermost quantiles
+interval_width               mean distance of these two: how sharp the forecast is          (Gneiting, Balabdaoui and Raftery 2007)
+quantile_coverage:Q          share of truths at or below the quantile of level Q, which promises Q
+quantile_calibration_error   mean over the levels of |that share - Q|                       (Kuleshov, Fenner and Ermon 2018, p = 1)
+quantile_crossing_share      share of forecasts of which a quantile lies below one of a lower level
+
+Rows are counted by how many of their quantiles lie below the truth: the probability integral transform in the cells between the levels
+(Dawid 1984), a row each, and what both of the last but one are made of. Of quantiles that cross, that is of the sorted ones (Chernozhukov,
+Fernandez-Val and Galichon 2010), as interval_coverage is.
+
+The calibration error is a norm of the levels' gaps: its interval lies as far to either side as 97.5 % of draws of the rows' chance do,
+so that it holds also where a forecast is calibrated perfectly (calibration.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from detectors.columns import Floats, Outcomes, Schema
-from detectors.labelled.intervals import wilson
+from detectors.columns import Floats, Ints, Outcomes, Schema
+from detectors.labelled.calibration import CURVE
+from detectors.labelled.intervals import REPLICATES, SEED, wilson
+from detectors.labelled.pinball import pinball_interval
 from detectors.labelled.tally import Metric, Tally, Task, mean_of
+
+PIT = "pit"
 
 
 def level_weights(levels: tuple[float, ...]) -> Floats:
@@ -36,16 +50,19 @@ def add(tally: Tally, o: Outcomes) -> None:
     loss = np.maximum(q * behind, (q - 1.0) * behind)
     for i, level in enumerate(levels):
         tally.add_values(f"pinball:{level:g}", loss[:, i], weight)
+        tally.add_values(f"pinball_below:{level:g}", np.where(behind[:, i] <= 0.0, loss[:, i], 0.0), weight)
     tally.add_values("pinball", loss.mean(axis=1), weight)
     tally.add_values("crps", 2.0 * loss @ level_weights(levels), weight)
     low, high = f.min(axis=1), f.max(axis=1)
     tally.add_values("interval_width", high - low, weight)
     tally.count_rows(weight[(low <= y) & (y <= high)], "inside")
+    tally.count(PIT, ((behind > 0.0).sum(axis=1),), weight)
+    tally.count_rows(weight[(np.diff(f, axis=1) < 0.0).any(axis=1)], "crossed")
 
 
 def metrics(tally: Tally) -> Sequence[Metric]:
     n, levels = tally.rows, tally.schema.quantiles
-    out = [Metric(name, *mean_of(tally, name, n), n) for name in ("pinball", "crps")]
+    out = [Metric(name, *mean_of(tally, name, n, "positive"), n) for name in ("pinball", "crps")]
     if len(levels) > 1:
         nominal = levels[-1] - levels[0]
         share = tally.sums["inside"] / n
@@ -54,13 +71,54 @@ def metrics(tally: Tally) -> Sequence[Metric]:
         bounds = sorted((abs(low - nominal), abs(high - nominal)))
         least = 0.0 if low <= nominal <= high else bounds[0]
         out.append(Metric("interval_coverage_error", abs(share - nominal), least, bounds[1], n, {"nominal": round(nominal, 6)}))
-        out.append(Metric("interval_width", *mean_of(tally, "interval_width", n), n))
-    out += [Metric(f"pinball:{q:g}", *mean_of(tally, f"pinball:{q:g}", n), n) for q in levels]
+        out.append(Metric("interval_width", *mean_of(tally, "interval_width", n, "positive"), n))
+    return [*out, *_calibration(tally), *(_pinball(tally, i, n) for i in range(len(levels)))]
+
+
+def _calibration(tally: Tally) -> list[Metric]:
+    """Of the rows that were counted by cell, which releases before this one did not do."""
+    cells, levels = tally.arrays[PIT], np.array(tally.schema.quantiles)
+    n = int(cells.sum())
+    if n <= 0:
+        return []
+    upto = np.cumsum(cells)[:-1]
+    gaps = upto / n - levels
+    error, noise = float(np.abs(gaps).mean()), _noise(cells)
+    curve = {"level": levels.tolist(), "observed_share": np.round(upto / n, 4).tolist(), "rows_between": cells.tolist()}
+    out = [
+        Metric("quantile_calibration_error", error, max(0.0, error - noise), min(1.0, error + noise), n, {CURVE: curve}),
+        Metric("quantile_crossing_share", tally.sums["crossed"] / n, *wilson(tally.sums["crossed"], n), n),
+    ]
+    for level, hits, gap in zip(levels.tolist(), upto.tolist(), gaps.tolist(), strict=True):
+        evidence: Mapping[str, object] = {"nominal": level, "difference": round(gap, 6)}
+        out.append(Metric(f"quantile_coverage:{level:g}", hits / n, *wilson(hits, n), n, evidence))
     return out
 
 
+def _noise(cells: Ints) -> float:
+    """The 97.5 % quantile of the mean over levels of what chance adds to the observed shares, in size."""
+    held = np.maximum(cells, 0) + 0.5  # never certain, of few rows
+    shares, n = held / held.sum(), max(1, int(cells.sum()))
+    drawn = np.cumsum(np.random.default_rng(SEED).multinomial(n, shares, size=REPLICATES)[:, :-1], axis=1) / n
+    return float(np.quantile(np.abs(drawn - np.cumsum(shares)[:-1]).mean(axis=1), 0.975))
+
+
+def _pinball(tally: Tally, at: int, n: int) -> Metric:
+    level, cells = tally.schema.quantiles[at], tally.arrays[PIT]
+    name, part = f"pinball:{level:g}", f"pinball_below:{level:g}"
+    value, low, high = mean_of(tally, name, n, "positive")
+    if n > 1 and int(cells.sum()) == n and not tally.sums["crossed"]:
+        below = float(cells[: at + 1].sum())
+        own, own_sq = tally.sums[part], tally.sums[f"{part}_sq"]
+        low, high = pinball_interval(
+            level, (below, own, own_sq), (n - below, tally.sums[name] - own, tally.sums[f"{name}_sq"] - own_sq)
+        )
+    return Metric(name, value, min(low, value), max(high, value), n)
+
+
 def _means(schema: Schema) -> tuple[str, ...]:
-    return ("pinball", "crps", "interval_width", *(f"pinball:{q:g}" for q in schema.quantiles))
+    of_levels = (f"{name}:{q:g}" for q in schema.quantiles for name in ("pinball", "pinball_below"))
+    return ("pinball", "crps", "interval_width", *of_levels)
 
 
-QUANTILE = Task(add, metrics, _means, ("inside",))
+QUANTILE = Task(add, metrics, _means, ("inside", "crossed"), lambda schema: {PIT: (len(schema.quantiles) + 1,)})

@@ -55,7 +55,7 @@ def add(tally: Tally, o: Outcomes) -> None:
 
 def metrics(tally: Tally) -> Sequence[Metric]:
     n, judged, k = tally.rows, tally.sums["judged"], {"k": tally.schema.top_k}
-    out = [Metric(name, *mean_of(tally, name, n), n, k) for name in MEANS]
+    out = [Metric(name, *mean_of(tally, name, n, "share"), n, k) for name in MEANS]
     out.append(Metric("hit_rate_at_k", tally.sums["hit"] / n, *wilson(tally.sums["hit"], n), n, k))
     without, cut = judged - n, tally.sums["cut"]
     out.append(Metric("cut_list_share", cut / judged, *wilson(cut, judged), int(judged)))

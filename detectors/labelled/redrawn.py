@@ -26,10 +26,10 @@ from detectors.performance import PerformanceSummary
 
 REPLICATES = 40  # of a source that matters: the error is then known to a ninth
 PROBES = 3
-SOURCES = 100  # more are too dear to be drawn
+SOURCES = 200  # more are too dear to be drawn
 NUDGE = 1.001  # by which a sum is moved to see whether the function reads it
 # arrays that count a row once, in one of all their cells
-WHOLE = frozenset({"score", "confidence", "errors", "truth"})
+WHOLE = frozenset({"score", "confidence", "errors", "truth", "pit"})
 UNKNOWN = "no interval: it reads sums or parts whose scatter the summary does not hold; write interval: rows"
 Function = Callable[[PerformanceSummary], object]
 Redraw = Callable[[PerformanceSummary, np.random.Generator], None]  # changes one source of a copy

@@ -9,8 +9,9 @@ from fractions import Fraction
 import numpy as np
 
 from detectors.columns import Floats, Ints, Outcomes
-from detectors.float_cells import CELLS, LEAST, MOST, cell_of, folded, quantile
-from detectors.labelled.intervals import NONE, around, quantile_levels
+from detectors.float_cells import CELLS, LEAST, MOST, cell_of, folded
+from detectors.labelled.intervals import NONE, logarithmic, student
+from detectors.labelled.orders import quantile_and_interval
 from detectors.labelled.tally import Metric, Tally, Task, mean_of, undefined
 
 ERROR_LEVELS = {"error_p05": 0.05, "error_p50": 0.5, "error_p95": 0.95}
@@ -68,34 +69,36 @@ def _add_powers(tally: Tally, truth: Floats, squared: Floats, weight: Ints) -> N
 
 def metrics(tally: Tally) -> Sequence[Metric]:
     n = tally.rows
-    out = [Metric("mae", *mean_of(tally, "abs_error", n), n), _rmse(tally, n), _r2(tally, n)]
+    out = [Metric("mae", *mean_of(tally, "abs_error", n, "positive"), n), _rmse(tally, n), _r2(tally, n)]
     out.append(Metric("mean_error", *mean_of(tally, "error", n), n))
     with_percent = int(tally.sums["percent_rows"])
-    out.append(Metric("mape", *mean_of(tally, "percent", with_percent), with_percent))
-    out.append(Metric("smape", *mean_of(tally, "symmetric", n), n))
-    out.append(_quantile("median_absolute_error", folded(tally.arrays["errors"]), 0.5, n))
+    out.append(Metric("mape", *mean_of(tally, "percent", with_percent, "positive"), with_percent))
+    out.append(Metric("smape", *mean_of(tally, "symmetric", n, "positive"), n))
+    out.append(_quantile("median_absolute_error", folded(tally.arrays["errors"]), 0.5, n, 0.0))
     out += [_quantile(name, tally.arrays["errors"], q, n) for name, q in ERROR_LEVELS.items()]
     if beyond := int(tally.sums["beyond"]):
         return undefined((m.name for m in out), n, f"{beyond} labels or predictions lie beyond {MOST:.2g}")
     return out
 
 
-def _quantile(name: str, counts: Ints, q: float, n: int) -> Metric:
-    low, high = quantile_levels(q, n)
-    value = quantile(counts, q)
+def _quantile(name: str, counts: Ints, q: float, n: int, least: float = -math.inf) -> Metric:
+    value, ends = quantile_and_interval(counts, q, n, least)
     if math.isnan(value):
         return undefined((name,), n, f"it lies beyond {2.0**LEAST:.2g}, where errors are not told apart")[0]
-    return Metric(name, value, quantile(counts, low), quantile(counts, high), n)
+    return Metric(name, value, *ends, n)
 
 
 def _rmse(tally: Tally, n: int) -> Metric:
-    mean, low, high = mean_of(tally, "sq_error", n)
+    mean, low, high = mean_of(tally, "sq_error", n, "positive")
     mean = max(0.0, mean)  # what was taken back may leave less than nothing
     return Metric("rmse", math.sqrt(mean), math.sqrt(max(0.0, low)), math.sqrt(high), n)
 
 
 def _r2(tally: Tally, n: int) -> Metric:
-    """1 - E[e^2] / Var(y), with the delta method over the means of e^2 and of the squared distance of y from its mean."""
+    """1 - E[e^2] / Var(y), with the delta method over the means of e^2 and of the squared distance of y from its mean.
+
+    On the logarithm of the ratio, as a correlation has it on Fisher's scale: (1 + r) / (1 - r), too, is a ratio of variances.
+    """
     s = tally.exact
     mean = s["y1"] / n
     spread = float(s["y2"] / n - mean**2)
@@ -107,8 +110,11 @@ def _r2(tally: Tally, n: int) -> Metric:
     of_error, of_spread = -1.0 / spread, a / spread**2
     variance = of_error**2 * (tally.sums["sq_error_sq"] / n - a * a) + of_spread**2 * (fourth - spread**2)
     variance += 2.0 * of_error * of_spread * (both - a * spread)
-    value = 1.0 - a / spread
-    return Metric("r2", value, *around(value, math.sqrt(max(0.0, variance / n)), high=1.0), n)
+    left = a / spread
+    if n < 2 or left <= 0.0:
+        return Metric("r2", 1.0 - left, *NONE, n)
+    low, high = logarithmic(left, math.sqrt(max(0.0, variance) / (n - 1)), student(n - 1))
+    return Metric("r2", 1.0 - left, 1.0 - high, 1.0 - low, n)
 
 
 REGRESSION = Task(

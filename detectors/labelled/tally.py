@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from detectors.columns import Bools, DictColumn, Floats, Ints, Outcomes, Schema
 from detectors.labelled.folding import Pairs, added, keeps_name
+from detectors.labelled.intervals import Range, mean_interval
 
 TOLERANCE = 1e-6  # a probability may be so far below 0 or above 1
 DENSE = 65_536  # pairs of values that are counted in an array of all of them
@@ -146,8 +147,6 @@ def same_label(predicted: DictColumn, true: DictColumn) -> Bools:
     return out
 
 
-def mean_of(tally: Tally, name: str, rows: float) -> tuple[float, float, float]:
+def mean_of(tally: Tally, name: str, rows: float, of: Range = "number") -> tuple[float, float, float]:
     """A mean and its interval, from the sums of Tally.add_values."""
-    from detectors.labelled.intervals import mean_interval
-
-    return mean_interval(tally.sums[name], tally.sums[name + "_sq"], rows)
+    return mean_interval(tally.sums[name], tally.sums[name + "_sq"], rows, of)
