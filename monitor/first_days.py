@@ -4,7 +4,8 @@
                   out of the windows just before it; else it is held: `unsure`, with a rule that says so. Not held: what no
                   hour of a built reference can hold (values out of its range, new categories, a constant), what was
                   called before and has not come back, and windows within SOON_MS of a learned reference
-    later days    a score is held against the same hour of the days before; not where it left its limits then and stayed out
+    later days    a score is held against the same hour of the days before, as far as scores have moved at all; not where it left
+                  its limits then and stayed out
     weekend       the first Saturday and Sunday, in any time zone, and the first days after where they came first: no day of such
                   a kind is known. A score must have jumped out of the windows before as well, else it is held; not what was
                   called just before. A series must lie beyond all hours seen, by a margin
@@ -21,7 +22,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from detectors.calibrate.first_days import LEAST, RECENT, apart, earlier_days, just_before, last_noise, same_hour
+from detectors.calibrate.first_days import LEAST, RECENT, apart, earlier_days, just_before, last_noise, moved, same_hour
 from detectors.calibrate.history import Past
 from detectors.calibrate.weeks import WEEK_DAYS, margins, same_kind, scatter
 from detectors.columns import Bools, Floats, Ints
@@ -145,7 +146,9 @@ def _later_days(items: list[Judged], seen: Seen, same: Bools, start_ms: int, siz
     alike = same & same_kind(seen.starts, start_ms)
     known = bool(alike.any())
     least = 0.0 if series else 1.0
-    days = earlier_days(seen.values, seen.called, seen.held, alike if known else same, least)
+    at = apart(seen.starts, start_ms, size_ms)
+    moves = None if series else moved(seen.values[at], np.atleast_2d(seen.called[at]))
+    days = earlier_days(seen.values, seen.called, seen.held, alike if known else same, least, moves)
     new = None if known else _NewKind(seen, start_ms, size_ms, least)
     for item in items:
         place = seen.places.get(item.key, -1)

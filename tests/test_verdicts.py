@@ -351,9 +351,10 @@ class TestPast:
         assert {n.split(":")[1] for n in memory.state_names("past:")} == {"c"}
 
 
-def test_the_bench_of_false_alarms_judges_all_default_scores_as_the_publisher_does():
+@pytest.mark.parametrize("reference_rows", [0, 1000])
+def test_the_bench_of_false_alarms_judges_all_default_scores_as_the_publisher_does(reference_rows):
     rows = Rows("gaussian", 300, 1)
-    live = Live(model_of_config(rows, 0))
+    live = Live(model_of_config(rows, reference_rows))
     for number in range(7):
         found = live.publish(rows, number)
     judged = {(s.subject, s.score) for s in found if s.rule.startswith("calibrated")}

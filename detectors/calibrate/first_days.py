@@ -7,7 +7,9 @@ season every window differs from it, and all of that is true and none of it is d
                     a break jumps. centre: the median of the last RECENT windows that were not called drift; spread:
                     noise, and how fast the score has been moving
     later days      a window is held against the same hour of the days before, where the score was within its limits then or
-                    has come and gone since; one that left and stayed has no season, and is judged as ever
+                    has come and gone since; one that left and stayed has no season, and is judged as ever. What these days
+                    say counts by how far scores have moved beyond chance since the first window (`moved`), so that
+                    independent rows keep the closed limits from the second day on
 
 Positions are in units of the score's null (0 its median, 1 its standard deviation), or a series' own values.
 """
@@ -30,6 +32,10 @@ AHEAD = 4.0  # times the squared speed of a score that a season may run ahead of
 LEAD = 1.5  # standard deviations that a slow season may have run ahead unseen
 HIGH, LOW = 0.6, 0.5  # of the greatest position: who was above the first and then below the second has come and gone
 HOURS = 24
+LEAST_MOVED = 12  # windows, of which a movement beyond chance is told
+FARTHEST = 5.0  # positions beyond it count as it
+SQUARES = 4.0  # the variance of a squared position by chance: 2 for a normal one, more where the law is skewed
+STANDS_OUT = 2.5  # standard deviations from which on the same hour of earlier days counts whole, whatever the score did else
 
 
 def same_hour(starts: Ints, start_ms: int, days: int = 1) -> Bools:
@@ -65,10 +71,28 @@ def just_before(values: Floats, called: Bools, least_noise: float) -> Past:
     return Past(np.where(rows > 0, centre, 0.0), spread, np.full(len(centre), 1.57 / RECENT), rows)
 
 
-def earlier_days(values: Floats, called: Bools, held: Bools, same: Bools, least_noise: float) -> Past:
+def moved(positions: Floats, called: Bools) -> Floats:
+    """The variance of positions of windows that share no rows, shape (n, m), beyond what chance gives them; of each score, shape (m,).
+
+    What all scores show together, or what the score itself does where that is more than two standard errors (empirical Bayes, as
+    history.py has it). Infinite where there are too few windows to tell.
+    """
+    there = ~np.isnan(positions) & ~called
+    count = there.sum(axis=0)
+    squares = np.where(there, np.clip(positions, -FARTHEST, FARTHEST) ** 2, 0.0).sum(axis=0) / np.maximum(count, 1)
+    enough = count >= LEAST_MOVED
+    common = max(0.0, float((squares[enough] - 1.0).mean())) if enough.any() else 0.0
+    own = np.where(squares - 1.0 > 2.0 * np.sqrt(SQUARES / np.maximum(count, 1)), squares - 1.0, 0.0)
+    return np.where(enough, np.maximum(common, own), np.inf)
+
+
+def earlier_days(
+    values: Floats, called: Bools, held: Bools, same: Bools, least_noise: float, moved_by: Floats | None = None
+) -> Past:
     """From windows as above: what the same hour of earlier days leads to expect. same: shape (n,). rows: 0 where nothing.
 
     Windows in which a score was within its limits count; those in which it was called drift, or held, only where it comes and goes.
+    moved_by: as `moved` has it, shape (m,); without it what these days say counts whole.
     """
     moves = comes_and_goes(values)[None, :]
     at = np.where((called | (held & ~moves))[same], np.nan, values[same])
@@ -76,10 +100,22 @@ def earlier_days(values: Floats, called: Bools, held: Bools, same: Bools, least_
     at = np.where(none & moves, values[same], at)
     there = (~np.isnan(at)).sum(axis=0)
     centre = np.where(there > 0, np.nansum(at, axis=0) / np.maximum(there, 1), 0.0)
+    counts = _counts(centre, there, moved_by)
+    centre = centre * counts
     noise = last_noise(values, called, least_noise)
-    spread = np.sqrt(noise * _farther(centre, least_noise) * (1.0 + 1.0 / np.maximum(there, 1)))  # of the centre too
+    spread = np.sqrt(noise * _farther(centre, least_noise) * (1.0 + counts / np.maximum(there, 1)))  # of the centre too
     rows = (~np.isnan(values)).sum(axis=0)
     return Past(centre, spread, np.zeros(len(centre)), np.where(there > 0, rows, 0))
+
+
+def _counts(centre: Floats, there: Ints, moved_by: Floats | None) -> Floats:
+    """How much the mean of so many positions tells of the hour: what hours differ by, as a share of that and of the mean's noise."""
+    if moved_by is None:
+        return np.ones(len(centre))
+    noise = 1.0 / np.maximum(there, 1)
+    with np.errstate(invalid="ignore"):
+        counts = np.where(np.isinf(moved_by), 1.0, moved_by / (moved_by + noise))
+    return np.where(np.abs(centre) > STANDS_OUT * np.sqrt(noise), 1.0, counts)
 
 
 def comes_and_goes(values: Floats) -> Bools:

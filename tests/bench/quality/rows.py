@@ -144,6 +144,6 @@ class Rows:
         table: dict[str, object] = {n: pa.array(v, from_pandas=True) for n, v in columns.numeric.items()}
         words = np.array(WORDS)
         table |= {name: words[column.codes] for name, column in columns.categorical.items()}
-        table |= {"prediction": np.array(["no", "yes"])[columns.label.codes], "score": columns.score}
+        table |= {"prediction_label": np.array(["no", "yes"])[columns.label.codes], "score": columns.score}
         table["label"] = np.array(["no", "yes"])[truth.codes]
         pq.write_table(pa.table(table), path)

@@ -1,0 +1,88 @@
+"""The first week: what has not moved keeps the limits of independent rows from the second day on, what moves by the hour its wide ones."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from detectors.calibrate.first_days import DAY_MS, LEAST_MOVED, earlier_days, moved, same_hour
+from detectors.calibrate.nulls import NORMAL
+from tests.bench.quality.driftd import Memory, judged_window, model_of
+from tests.bench.quality.null_streams import HOUR_MS, START_MS, Stream
+
+SCORES = 150
+FAR = 4.0  # about where the limit of one of so many scores lies
+
+
+def positions(rng, hours, amplitude=0.0, seasonal=1.0, spike=False):
+    """Of windows of an hour, and the hours' share in them: a part of the scores moves by the hour of the day."""
+    at = np.arange(hours)[:, None] / 24.0 + rng.random(SCORES)
+    season = amplitude * (np.abs(np.sin(np.pi * at)) if not spike else (np.arange(hours)[:, None] % 24 == 9))
+    season = season * (np.arange(SCORES) < seasonal * SCORES)
+    return rng.standard_normal((hours, SCORES)) + season, season
+
+
+def limits(values, hour):
+    """The place on the null's scale at which each score of window `hour` alarms, of a closed limit of FAR."""
+    starts = START_MS + HOUR_MS * np.arange(hour)
+    calm = np.zeros((hour, values.shape[1]), dtype=np.bool_)
+    same = same_hour(starts, START_MS + hour * HOUR_MS)
+    days = earlier_days(values[:hour], calm, calm, same, 1.0, moved(values[:hour], calm))
+    return np.array([days.of(i).value(FAR) for i in range(values.shape[1])])
+
+
+@pytest.mark.parametrize("hour", [24, 30, 47, 110, 160])
+def test_independent_rows_keep_the_closed_limits_from_the_second_day_on(hour):
+    kept = []
+    for seed in range(8):
+        values, _ = positions(np.random.default_rng(seed), hour)
+        chance = np.array([NORMAL.survival(at) for at in limits(values, hour)]) / NORMAL.survival(FAR)
+        kept.append(chance.mean())
+    assert 0.85 < np.mean(kept) <= 1.0
+
+
+@pytest.mark.parametrize(
+    ("amplitude", "seasonal", "spike"), [(1.0, 1.0, False), (3.0, 1.0, False), (3.0, 0.02, False), (6.0, 0.02, True)]
+)
+def test_a_season_of_many_scores_or_of_one_keeps_its_wide_limits(amplitude, seasonal, spike):
+    """The chance that a window alarms on a score that has the season, over the one that is meant: over hours of the second day."""
+    times = []
+    for seed in range(6):
+        values, season = positions(np.random.default_rng(seed), 48, amplitude, seasonal, spike)
+        for hour in range(24, 48):
+            one = np.arange(SCORES) < seasonal * SCORES
+            chance = [NORMAL.survival(at) for at in limits(values, hour)[one] - season[hour, one]]
+            times.append(np.mean(chance) / NORMAL.survival(FAR))
+    assert np.mean(times) < 2.0
+
+
+def test_movement_is_told_of_windows_enough_and_of_none_that_was_called():
+    rng = np.random.default_rng(1)
+    values, _ = positions(rng, 48)
+    called = np.zeros(values.shape, dtype=np.bool_)
+    assert np.isinf(moved(values[: LEAST_MOVED - 1], called[: LEAST_MOVED - 1])).all()
+    found = moved(values, called)
+    assert np.median(found) < 0.1 and np.mean(found > 0.5) < 0.1
+    values[20:, 0] = 9.0  # drift that came and stays
+    assert moved(values, called)[0] > 5.0
+    called[20:, 0] = True
+    assert moved(values, called)[0] == pytest.approx(found[0], abs=0.7)
+    values[:, 1] = np.nan
+    assert np.isinf(moved(values, called)[1])
+
+
+def test_without_a_season_windows_of_the_second_day_alarm_as_often_as_the_budget_says():
+    """20 features, 40 alarms a week asked for: a fifth of the windows may alarm, once a day was seen."""
+    asked, bad, windows = 0.0, 0, 0
+    for seed in range(4):
+        stream, memory = Stream("gaussian", 500, 20_000, seed, features=20), Memory()
+        watched = model_of(stream, false_alarms_per_week=40.0)
+        asked = watched.calibration.window_level(HOUR_MS)
+        for hour in range(38):  # until Friday 14:00
+            found = judged_window(watched, memory, stream.window(hour % 24), START_MS + hour * HOUR_MS)
+            if hour * HOUR_MS >= DAY_MS:
+                bad += any(f.level == "breach" for f in found)
+                windows += 1
+            else:
+                assert not any(f.level == "breach" for f in found)
+    assert 0.4 < bad / windows / asked < 1.7
