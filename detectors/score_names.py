@@ -154,6 +154,9 @@ SCHEMA = {
     "wrong_type_share": Doc(
         "events refused for a field of another type, and values of datetime features that are no times / refused and accepted events; 0.001 warn, 0.01 breach by default"
     ),
+    "non_finite_share": Doc(
+        "events refused for NaN or an infinite value (`non_finite: reject`) / refused and accepted events; 0.001 warn, 0.01 breach by default"
+    ),
     "unnamed_features": Doc("features of sampled events (1 message of 1,024) that the schema does not name", "above", "features"),
 }
 ANALYSIS = {

@@ -193,7 +193,8 @@ class Engine:
             for letter, clock in zip(letters, clocks.tolist(), strict=True):
                 pane = self._open_pane(part, letter.model, letter.ts_ms, clock)
                 if pane is not None:
-                    pane.intake.count(pane.intake.wrong_type, refused_field(letter))
+                    counts = pane.intake.wrong_type if letter.reason == "wrong_type" else pane.intake.non_finite
+                    pane.intake.count(counts, refused_field(letter))
         if self._stateful(part.key) is not None:  # other formats name their features otherwise
             return
         for batch in decoded.events:

@@ -2,10 +2,11 @@
 
     repeats      events whose id was seen before: dropped, counted here
     wrong_type   events refused because a field had another type than the schema's, by field
+    non_finite   events refused because a field was NaN or infinite, by field
     unreadable   values of datetime features that are no times, by feature: their rows are in the summaries, the value missing
     unnamed      features that the schema does not name, in one message of SAMPLE_EVERY (by its offset)
 
-A part of the pane, so that the windows know it and a type that changes shows even where every event is refused.
+A part of the pane, so that the windows know it and what is refused shows even where every event is.
 All of it is a function of the log: a refused event is judged late by the clock that its own message meets.
 """
 
@@ -27,7 +28,8 @@ from monitor.watermark import BEFORE_TIME
 SAMPLE_EVERY = 1024  # messages; one costs 5 microseconds to parse
 NAMES, NAME_CHARS = 200, 100
 OTHER = "__other__"
-DEFAULT_LIMITS = {"wrong_type_share": Limit(warn=0.001, breach=0.01)}
+REFUSED = Limit(warn=0.001, breach=0.01)
+DEFAULT_LIMITS = {"wrong_type_share": REFUSED, "non_finite_share": REFUSED}
 
 
 @dataclass(slots=True)
@@ -39,6 +41,7 @@ class Intake:
     wrong_type: Counter[str] = field(default_factory=Counter)
     unnamed: Counter[str] = field(default_factory=Counter)
     unreadable: Counter[str] = field(default_factory=Counter)
+    non_finite: Counter[str] = field(default_factory=Counter)
 
     def count(self, names: Counter[str], name: str, more: int = 1) -> None:
         """So many more of a name; over the bound, of OTHER."""
@@ -51,9 +54,13 @@ class Intake:
         self.wrong_type.update(other.wrong_type)
         self.unnamed.update(other.unnamed)
         self.unreadable.update(other.unreadable)
+        self.non_finite.update(other.non_finite)
 
     def to_json(self) -> list[object]:
-        names = (self.wrong_type, self.unnamed, *([self.unreadable] if self.unreadable else []))
+        """Counts that are empty are left out at the end, as in what older releases wrote."""
+        names = [self.wrong_type, self.unnamed, self.unreadable, self.non_finite]
+        while len(names) > 2 and not names[-1]:
+            names.pop()
         return [self.repeats, self.sampled, *(sorted(counts.items()) for counts in names)]
 
     @staticmethod
@@ -64,11 +71,10 @@ class Intake:
 
 
 def refused_field(letter: DeadLetter) -> str:
-    """The field whose type is wrong, "" where the letter is of something else. The detail begins with the field."""
-    if letter.reason != "wrong_type" or not letter.model or letter.ts_ms < 0:
+    """The field for which an event was refused, "" where the letter is of something else. The detail begins with the field."""
+    if letter.reason not in ("wrong_type", "non_finite") or not letter.model or letter.ts_ms < 0:
         return ""
-    name, is_, _ = letter.detail.partition(" is ")
-    return name if is_ else ""
+    return letter.detail.partition(" ")[0]
 
 
 def clocks_at(offsets: Ints, batches: list[EventBatch], clock_ms: int | None) -> Ints:
@@ -111,6 +117,10 @@ def score_intake(intake: Intake, rows: int) -> Iterable[Score]:
         if unread:
             evidence["reason"] = f"values of {', '.join(sorted(intake.unreadable)[:20])} are no times; they count as missing"
         yield Score("schema", "wrong_type_share", min(1.0, (wrong + unread) / (rows + wrong)), rows + wrong, evidence=evidence)
+    infinite = sum(intake.non_finite.values())
+    if rows + infinite:
+        found: dict[str, object] = {"events by field": dict(intake.non_finite.most_common(20))}
+        yield Score("schema", "non_finite_share", infinite / (rows + infinite), rows + infinite, evidence=found)
     if intake.sampled:
         seen: dict[str, object] = {"sampled events": intake.sampled, "events by name": dict(intake.unnamed.most_common(20))}
         yield Score("schema", "unnamed_features", float(len(intake.unnamed)), intake.sampled, evidence=seen, least_rows=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from dataclasses import replace
 
 import numpy as np
 import orjson
@@ -249,3 +250,23 @@ def test_kserve_refuses_what_does_not_fit_and_bounds_what_waits(monkeypatch):
 
 def test_nothing_is_not_a_number():
     assert math.isnan(decoder().events(raw([orjson.dumps(event(prediction=None))])).events[0].columns.score[0])
+
+
+@pytest.mark.parametrize("fields", ['"other":NaN,"event_id":"%s"', '"event_id":"e","features":{"region":"%s","income":Infinity}',
+                                    '"event_id":"e","other":1e999,"version":"%s"', '"event_id":"e","segment":{"%s":NaN}'])  # fmt: skip
+@pytest.mark.parametrize("text", ["\\ud800", "\\udfff x", "\\u0000"])
+@pytest.mark.parametrize("role", ["events", "labels"])
+def test_what_is_no_character_is_refused_where_numbers_are_no_json_too(fields, text, role):
+    """Half a surrogate pair in an id, a class or a reason would end the daemon where it is hashed or stored."""
+    message = f'{{"ts":{NOW},"model":"credit","label":1,{fields % text}}}'.encode()
+    settings = DecodeSettings(models={name: replace(spec, missing_ok=True) for name, spec in SETTINGS.models.items()})
+    found = getattr(DECODERS["native"](settings), role)(raw([message]))
+    assert [x.reason for x in found.dead] == ["undecodable"] and not found.events and not found.labels
+    found.dead[0].detail.encode()
+
+
+@pytest.mark.parametrize("number", ["1e999", "-1e999", "9" * 400])
+def test_a_number_beyond_every_float_is_infinite(number):
+    message = f'{{"event_id":"e","ts":{NOW},"model":"credit","features":{{"income":{number}}}}}'.encode()
+    [letter] = decoder().events(raw([message])).dead
+    assert letter.reason == "non_finite" and letter.detail.startswith("features.income is")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import orjson
 import pytest
@@ -14,9 +16,12 @@ from monitor.decode.native import NativeDecoder
 from monitor.decode.settings import DecodeSettings, ModelSchema
 from monitor.engine import Engine
 from monitor.events import PartitionKey, RawBatch
+from monitor.files import replay_batches
 from monitor.intake import NAMES, OTHER, SAMPLE_EVERY, Intake
 from monitor.model import Model
 from monitor.panes import Pane, without_rows
+from monitor.replay import replay
+from monitor.runtime import build_engine, build_models, decode_settings
 from tests.replayed import START, open_replay, replay_events, scored, scores_of, windows_of
 
 SCHEMA = Schema(("income",), ("region",))
@@ -112,6 +117,43 @@ def test_a_type_that_changes_is_a_breach_even_where_every_event_is_refused(tmp_p
     row = found[1, "", "schema", "wrong_type_share"]
     assert (row["value"], row["rows"], row["level"]) == (1.0, 120, "breach")
     assert row["evidence"] == {"events by field": {"features.income": 120}}
+
+
+@pytest.mark.parametrize("value", ["Infinity", "-Infinity", "NaN", "1e999"])
+def test_infinite_values_are_a_breach_even_where_every_event_is_refused(tmp_path, value):
+    """Python's json writes them so; 1e999 is beyond every float."""
+    cfg, store = open_replay(tmp_path, MODEL)
+    lines = [
+        orjson.dumps(event(i, **({"income": "HERE"} if i >= 120 else {}))).replace(b'"HERE"', value.encode()) for i in range(240)
+    ]
+    (tmp_path / "e.jsonl").write_bytes(b"\n".join(lines))
+    models = build_models(cfg, store)
+    pieces, _ = replay_batches(tmp_path / "e.jsonl", None, cfg, decode_settings(cfg, models), None)
+    assert replay(pieces, build_engine(cfg, models, ("replay",)), store, 1).dropped == {"non_finite": 120}
+    found = scores_of(store)
+    store.close()
+    assert found[0, "", "schema", "non_finite_share"]["level"] == "ok"
+    row = found[1, "", "schema", "non_finite_share"]
+    assert (row["value"], row["rows"], row["level"]) == (1.0, 120, "breach")
+    assert row["evidence"] == {"events by field": {"features.income": 120}}
+
+
+def test_an_intake_comes_back_from_its_bytes_and_merges():
+    for fields in ((), ("wrong_type",), ("unreadable",), ("non_finite",), ("wrong_type", "unnamed", "unreadable", "non_finite")):
+        one, two = Intake(1, 2), Intake(3, 4)
+        for name in fields:
+            one.count(getattr(one, name), "a")
+            two.count(getattr(two, name), "a", 2)
+        assert Intake.from_json(orjson.loads(orjson.dumps(one.to_json()))) == one
+        one.merge(two)
+        assert (one.repeats, one.sampled) == (4, 6) and all(getattr(one, name) == {"a": 3} for name in fields)
+    assert Intake.from_json([1, 2, [["a", 1]], []]) == Intake(1, 2, Counter(a=1)), "of an older release"
+
+
+def test_a_text_that_is_too_long_is_of_the_wrong_type(tmp_path):
+    events = [event(i, region="x" * 1001 if i % 2 else "N") for i in range(120)]
+    row = scored(tmp_path, MODEL, events)[0, "", "schema", "wrong_type_share"]
+    assert (row["value"], row["level"]) == (0.5, "breach") and row["evidence"] == {"events by field": {"features.region": 60}}
 
 
 def test_a_new_feature_and_repeats_are_seen(tmp_path):

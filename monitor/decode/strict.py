@@ -25,21 +25,26 @@ def parse(value: bytes | None, settings: DecodeSettings) -> Any:
         parsed = orjson.loads(value)
     except orjson.JSONDecodeError as error:
         return _lenient(value, error)
-    if b"\\u0000" in value or b"\\u" in value:
-        _no_nul(parsed)
+    if b"\\u" in value:
+        _storable(parsed)
     if any(value.count(key) > 1 for key in _KEYS):
         json.loads(value, object_pairs_hook=_unique)
     return parsed
 
 
 def _lenient(value: bytes, error: Exception) -> Any:
-    """NaN and Infinity are no JSON, but Python writes them: let the model's `non_finite` decide."""
-    if b"NaN" not in value and b"Infinity" not in value:
+    """NaN and Infinity are no JSON, but Python writes them, and 1e999 is JSON, but no float: let the model's `non_finite` decide."""
+    if b"NaN" not in value and b"Infinity" not in value and "infinity" not in str(error):
         raise Refused("undecodable", f"not JSON: {error}") from None
     try:
-        return json.loads(value.decode("utf-8"), object_pairs_hook=_unique)
+        parsed = json.loads(value.decode("utf-8"), object_pairs_hook=_unique)
+    except Refused:
+        raise
     except (ValueError, RecursionError):
         raise Refused("undecodable", f"not JSON: {error}") from None
+    if b"\\u" in value:
+        _storable(parsed)
+    return parsed
 
 
 def _depth(value: bytes) -> int:
@@ -73,14 +78,17 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return out
 
 
-def _no_nul(value: Any) -> None:
+def _storable(value: Any) -> None:
+    """Refuse strings that no database stores, and half of a surrogate pair, which is no character."""
     if isinstance(value, str):
         if "\0" in value:
             raise Refused("undecodable", "a string holds a NUL character, which no database stores")
+        if any("\ud800" <= letter <= "\udfff" for letter in value):
+            raise Refused("undecodable", "a string holds half of a surrogate pair, which is no character")
     elif isinstance(value, dict):
         for key, item in value.items():
-            _no_nul(key)
-            _no_nul(item)
+            _storable(key)
+            _storable(item)
     elif isinstance(value, list):
         for item in value:
-            _no_nul(item)
+            _storable(item)
