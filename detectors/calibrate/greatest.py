@@ -27,6 +27,19 @@ AT_ONCE = 8_192  # places that fit in a core's cache
 _NODES, _WEIGHTS = np.polynomial.laguerre.laggauss(10)
 _FROM = _NODES / np.sqrt(2.0 * (np.log(_WEIGHTS) + NO_PART))  # deviates from which on a node has a part, where they are above 1
 _STEPS: Floats = np.arange(1.0, POINTS + 1.0, dtype=np.float64)
+SMOOTH = 60  # rows; with fewer, shares of 0 and 1 lie within the curve, and cut it
+_THIRD = np.append(np.arange(0, POINTS - 1, 3), POINTS - 1)
+
+
+def _cubics() -> list[tuple[Ints, Floats]]:
+    """Lagrange's cubics through the four points of _THIRD about each point: for each of the four which it is, and its part; (points,)."""
+    every = np.arange(POINTS)
+    first = np.clip(_THIRD.searchsorted(every, side="right") - 2, 0, len(_THIRD) - 4)
+    four = [_THIRD[first + i] for i in range(4)]
+    return [(first + i, np.prod([(every - four[j]) / (four[i] - four[j]) for j in range(4) if j != i], axis=0)) for i in range(4)]
+
+
+_CUBICS = _cubics()
 
 
 def greatest_changes(many: Sequence[Floats], reference_rows: int, rows: int) -> list[NullTable]:
@@ -47,14 +60,18 @@ def greatest_running_sums(many: Sequence[Floats], reference_rows: int, rows: int
     upto = [np.cumsum(shares)[:-1] for shares in many]
     at, starts, log = _curves(upto, reference_rows, rows)
     single = np.exp(log)
+    less = np.minimum(single[:-1], single[1:])
     together = np.zeros(log.shape)  # of a place and the next one of its feature
-    together[:-1] = _of_neighbours(np.concatenate(upto), starts, log)
-    out = []
-    for values, start, end in zip(at, starts[:-1].tolist(), starts[1:].tolist(), strict=True):
-        total = single[start:end].sum(axis=0) - together[start : end - 1].sum(axis=0)
-        survival = np.minimum.accumulate(np.clip(np.maximum(total, single[start:end].max(axis=0)), 0.0, 1.0))
-        out.append(NullTable.from_survival(values, np.log(np.maximum(survival, 1e-300))))
-    return out
+    if rows < SMOOTH:
+        together[:-1] = _of_neighbours(np.concatenate(upto), starts, log)
+    else:  # the share of the rarer of both, which hardly bends, from every third point
+        some = np.ascontiguousarray(log[:, _THIRD])
+        found = _of_neighbours(np.concatenate(upto), starts, some)
+        found = np.divide(found, less[:, _THIRD], out=np.zeros(found.shape), where=found > 0.0)
+        together[:-1] = np.clip(sum(found[:, place] * part for place, part in _CUBICS), 0.0, 1.0) * less
+    total = np.maximum(np.add.reduceat(single - together, starts[:-1]), np.maximum.reduceat(single, starts[:-1]))
+    survival = np.minimum.accumulate(np.clip(total, 0.0, 1.0), axis=1)
+    return [NullTable.from_survival(*curve) for curve in zip(at, np.log(np.maximum(survival, 1e-300)), strict=True)]
 
 
 def _curves(many: Sequence[Floats], n: int, m: int) -> tuple[Floats, Ints, Floats]:
@@ -101,15 +118,16 @@ def _of_neighbours(upto: Floats, starts: Ints, log: Floats) -> Floats:
 
 def _both(a: Floats, b: Floats, together: Floats) -> Floats:
     """P(|X| > a, |Y| > b) of normals of a positive correlation, all of shape (n,): both on one side, which is nearly all of it."""
-    order = np.argsort(-a)
+    nodes = np.searchsorted(_FROM, np.maximum(a, 1.0), side="right")  # so many have a part
+    order = np.argsort(-nodes.astype(np.int8), kind="stable")
     out = np.empty(len(a))
     for mine in (order[i : i + AT_ONCE] for i in range(0, len(a), AT_ONCE)):
         far, rho = np.maximum(a[mine], 0.0), together[mine]
         step, within = 1.0 / np.maximum(far, 1.0), np.sqrt(np.maximum(1.0 - rho * rho, 1e-9))
         slope, start, square = rho / within, np.maximum(b[mine], 0.0) / within, far * far
         found = np.zeros(len(mine))
-        for node, weight, least in zip(_NODES.tolist(), _WEIGHTS.tolist(), _FROM.tolist(), strict=True):
-            k = len(mine) if least < 1.0 else len(mine) - int(far[::-1].searchsorted(least))  # the farthest come first
+        used = np.bincount(nodes[mine], minlength=len(_NODES) + 1)[::-1].cumsum()[::-1]  # those with most come first
+        for node, weight, k in zip(_NODES.tolist(), _WEIGHTS.tolist(), used[1:].tolist(), strict=True):
             if k:
                 x = far[:k] + node * step[:k]
                 found[:k] += weight * np.exp((square[:k] - x * x) / 2.0 + node) * step[:k] * ndtr(slope[:k] * x - start[:k])
