@@ -22,6 +22,7 @@ from detectors.calibrate.absolute import absolute_nulls
 from detectors.calibrate.closed import effective_rows
 from detectors.calibrate.kept import Kept
 from detectors.calibrate.moves import Move
+from detectors.calibrate.null import NullTable
 from detectors.calibrate.nulls import rounded
 from detectors.calibrate.quadratic import quadratic_nulls, squares_null
 from detectors.columns import Floats
@@ -35,8 +36,8 @@ GROUPS = 32  # cells that are looked at, joined from the reference's
 _GROUPS = np.arange(GROUPS) / GROUPS
 Key = tuple[bytes, ...]  # floats of weights and of where the bridge is, and of jumps
 
-_squares: Kept[Key] = Kept(lambda keys: quadratic_nulls([_floats(key) for key in keys]), 4096)
-_absolutes: Kept[Key] = Kept(lambda keys: absolute_nulls([_floats(key)[:2] for key in keys]), 4096)
+_squares: Kept[Key, NullTable] = Kept(lambda keys: quadratic_nulls([_floats(key) for key in keys]), 4096)
+_absolutes: Kept[Key, NullTable] = Kept(lambda keys: absolute_nulls([_floats(key)[:2] for key in keys]), 4096)
 
 
 def _floats(key: Key) -> tuple[Any, ...]:
@@ -51,7 +52,7 @@ def distance(name: str, pair: NumericPair, value: float) -> Move | None:
 
 def prepare(wanted: Iterable[tuple[str, Pair]]) -> None:
     """Make the tables that `distance` will be asked for, those of all features at once."""
-    of: dict[Kept[Key], list[Key]] = {_squares: [], _absolutes: []}
+    of: dict[Kept[Key, NullTable], list[Key]] = {_squares: [], _absolutes: []}
     for name, pair in wanted:
         if name in DISTANCES and isinstance(pair, NumericPair) and pair.n > 1 and pair.m > 1 and _places(pair) > 1:
             key = DISTANCES[name][0](pair)

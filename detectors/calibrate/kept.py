@@ -1,25 +1,24 @@
-"""Null tables by what they are functions of, kept for the next window, and made for many features at once where they are not there yet."""
+"""What is a function of its key, such as a null table: kept for the next window, and made for many features at once where it is not there yet."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Generic, TypeVar
 
-from detectors.calibrate.null import NullTable
-
 Key = TypeVar("Key", bound=Hashable)
+Made = TypeVar("Made")
 Like = TypeVar("Like", bound=Hashable)
 Of = TypeVar("Of")
 
 
-class Kept(Generic[Key]):
-    """make: the tables of keys, each of which must be to the last bit what it is alone. most: how many are kept; the oldest go first."""
+class Kept(Generic[Key, Made]):
+    """make: what is of these keys, each of which must be to the last bit what it is alone. most: how many are kept; the oldest go first."""
 
-    def __init__(self, make: Callable[[Sequence[Key]], Iterable[NullTable]], most: int) -> None:
+    def __init__(self, make: Callable[[Sequence[Key]], Iterable[Made]], most: int) -> None:
         self._make, self._most = make, most
-        self._made: dict[Key, NullTable] = {}
+        self._made: dict[Key, Made] = {}
 
-    def __call__(self, key: Key) -> NullTable:
+    def __call__(self, key: Key) -> Made:
         found = self._made.get(key)
         if found is None:
             found = next(iter(self._make([key])))
@@ -32,7 +31,7 @@ class Kept(Generic[Key]):
         if lacking:
             self._keep(list(zip(lacking, self._make(lacking), strict=True)))
 
-    def _keep(self, made: Sequence[tuple[Key, NullTable]]) -> None:
+    def _keep(self, made: Sequence[tuple[Key, Made]]) -> None:
         self._made.update(made)
         for oldest in list(self._made)[: max(0, len(self._made) - self._most)]:
             self._made.pop(oldest, None)  # another thread may have taken it
@@ -41,12 +40,12 @@ class Kept(Generic[Key]):
         self._made.clear()
 
 
-def together(wanted: Sequence[tuple[Like, Of]], make: Callable[[Like, list[Of]], Iterable[NullTable]]) -> list[NullTable]:
-    """The tables of what is wanted, in order, those that are alike made by one call."""
+def together(wanted: Sequence[tuple[Like, Of]], make: Callable[[Like, list[Of]], Iterable[Made]]) -> list[Made]:
+    """What is made of what is wanted, in order, those that are alike made by one call."""
     alike: dict[Like, list[int]] = {}
     for i, (like, _) in enumerate(wanted):
         alike.setdefault(like, []).append(i)
-    out: dict[int, NullTable] = {}
+    out: dict[int, Made] = {}
     for like, places in alike.items():
         out.update(zip(places, make(like, [wanted[i][1] for i in places]), strict=True))
     return [out[i] for i in range(len(wanted))]

@@ -27,7 +27,7 @@ from detectors.calibrate.greatest import greatest_changes, greatest_running_sums
 from detectors.calibrate.kept import Kept, together
 from detectors.calibrate.null import TAILS, NullTable
 from detectors.calibrate.statistics import OVER_BINS
-from detectors.calibrate.sums import sum_nulls
+from detectors.calibrate.sums import sums_nulls
 from detectors.columns import Floats, Ints
 from detectors.pairs import NumericPair, Pair, once
 
@@ -67,7 +67,7 @@ def root_null(name: str, pair: Pair) -> NullTable | None:
 
 def prepare(wanted: Iterable[tuple[str, Pair]]) -> None:
     """Make the tables that pair_null will be asked for, those of all features at once."""
-    of: dict[Kept[Any], list[Any]] = {}
+    of: dict[Kept[Any, NullTable], list[Any]] = {}
     for name, pair in wanted:
         found = _kept(name, pair) if name in CALIBRATED and pair.n and pair.m else None
         if found is not None:
@@ -76,7 +76,7 @@ def prepare(wanted: Iterable[tuple[str, Pair]]) -> None:
         kept.prepare(keys)
 
 
-def _kept(name: str, pair: Pair) -> tuple[Kept[Any], Any] | None:
+def _kept(name: str, pair: Pair) -> tuple[Kept[Any, NullTable], Any] | None:
     """Where the table of a statistic of CALIBRATED is kept, and as what; None where the reference has one value only, or the kind is another."""
     near = _rows(pair)[0]
     if name in OVER_BINS:
@@ -154,13 +154,25 @@ Shape = tuple[str, bytes, int, int]  # statistic, steps of shares (int64), rows 
 
 
 def _tables_of_shares(keys: Sequence[Shape]) -> list[NullTable]:
-    def make(like: tuple[str, int, int], many: list[Floats]) -> list[NullTable]:
-        name, reference_rows, rows = like
-        if name in ("linf", "tv"):
-            return (greatest_changes if name == "linf" else total_variation_nulls)(many, reference_rows, rows)
-        return sum_nulls(name, many, reference_rows, rows)
+    """Statistics of the same shares and rows are made together: cells have the same counts for all of them."""
+    statistics: dict[tuple[bytes, int, int], list[str]] = {}
+    for name, steps, n, m in keys:
+        statistics.setdefault((steps, n, m), []).append(name)
+    made = together([((tuple(names), n, m), _as_shares(steps)) for (steps, n, m), names in statistics.items()], _of_names)
+    tables = {(name, *of): table for of, found in zip(statistics, made, strict=True) for name, table in found.items()}
+    return [tables[key] for key in keys]
 
-    return together([((name, n, m), _as_shares(steps)) for name, steps, n, m in keys], make)
+
+def _of_names(like: tuple[tuple[str, ...], int, int], shares: list[Floats]) -> list[dict[str, NullTable]]:
+    """Of each feature the tables of these statistics."""
+    names, *rows = like
+    sums = tuple(name for name in names if name not in _OTHERS)
+    found = dict(zip(sums, sums_nulls(sums, shares, *rows), strict=True))
+    found |= {name: _OTHERS[name](shares, *rows) for name in names if name in _OTHERS}
+    return [{name: found[name][i] for name in names} for i in range(len(shares))]
+
+
+_OTHERS = {"linf": greatest_changes, "tv": total_variation_nulls}
 
 
 def _as_shares(steps: bytes) -> Floats:
@@ -179,11 +191,11 @@ def _tables_of_ties(keys: Sequence[Ranks]) -> list[NullTable]:
 
 
 Ranks = tuple[bytes, int, int]  # shares of cells in order (float64), rows of reference and window
-_of_shares: Kept[Shape] = Kept(_tables_of_shares, 8192)
-_ranks: Kept[Ranks] = Kept(_tables_of_ranks, 8192)
-_ks_of_ties: Kept[Ranks] = Kept(_tables_of_ties, 8192)
-_ks: Kept[tuple[int, int]] = Kept(lambda keys: [closed.kolmogorov_smirnov(*rows) for rows in keys], 1024)
-_kuiper: Kept[tuple[int, int]] = Kept(lambda keys: [closed.kuiper(*rows) for rows in keys], 1024)
+_of_shares: Kept[Shape, NullTable] = Kept(_tables_of_shares, 8192)
+_ranks: Kept[Ranks, NullTable] = Kept(_tables_of_ranks, 8192)
+_ks_of_ties: Kept[Ranks, NullTable] = Kept(_tables_of_ties, 8192)
+_ks: Kept[tuple[int, int], NullTable] = Kept(lambda keys: [closed.kolmogorov_smirnov(*rows) for rows in keys], 1024)
+_kuiper: Kept[tuple[int, int], NullTable] = Kept(lambda keys: [closed.kuiper(*rows) for rows in keys], 1024)
 
 
 @lru_cache(maxsize=2048)

@@ -6,6 +6,7 @@ For many features at once: a law is a row of an array, and which rows lie beside
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import gammainc, gammainccinv, gammaln, ndtr, ndtri
@@ -26,56 +27,79 @@ AS_THEY_ARE = 6  # intervals from where a density may begin without end; beyond,
 LEAST_OVER = -1.0 + 1e-9
 
 
-def convolved(name: str, sides: Sequence[tuple[Floats, Bools]], moments: Floats, n: int, m: int) -> list[NullTable]:
-    """sides: of each feature its shares (cells,) and which are rare. moments: (3, features). The law of each sum."""
-    out: list[NullTable] = [NullTable(TAILS)] * len(sides)
+Side = tuple[Floats, Bools]  # of a feature its shares, and which are rare; both (cells,)
+
+
+def convolved(names: Sequence[str], sides: Sequence[Side], moments: Floats, n: int, m: int) -> list[list[NullTable]]:
+    """moments: (3, names, features). Of each name the laws of all features' sums."""
+    out = [[NullTable(TAILS)] * len(sides) for _ in names]
     for grid in (GRID, OF_TWO):
         mine = [i for i, (shares, _) in enumerate(sides) if (len(shares) == 2) == (grid == OF_TWO)]
-        if mine:
-            made = _convolved(name, [sides[i] for i in mine], moments[:, mine], n, m, grid)
+        if not mine:
+            continue
+        some = [sides[i] for i in mine]
+        counts = list(_counts(some, n, m))
+        for at, name in enumerate(names):
+            made = _convolved(name, some, counts, moments[:, at, mine], n, m, grid)
             for i, table in zip(mine, made, strict=True):
-                out[i] = table
+                out[at][i] = table
     return out
 
 
-def _convolved(name: str, sides: Sequence[tuple[Floats, Bools]], moments: Floats, n: int, m: int, grid: int) -> Iterator[NullTable]:
+def _convolved(
+    name: str, sides: Sequence[Side], counts: Sequence[Counts], moments: Floats, n: int, m: int, grid: int
+) -> Iterator[NullTable]:
     mean, variance, third = moments
     std = np.sqrt(variance)
-    laws = list(_laws(name, sides, n, m))
-    owner, times = (np.concatenate([law[i] for law in laws]) for i in (2, 3))
-    left = moments - np.array(
-        [np.bincount(owner, np.concatenate([law[4][i] for law in laws]) * times, len(sides)) for i in range(3)]
-    )
+    values = [_values(name, of.x, of.y, of.both, of.yields, n, m) for of in counts]
+    owner, times = (np.concatenate([of.owner for of in counts]), np.concatenate([of.times for of in counts]))
+    apart = np.concatenate([_moments(value, of.weight) for value, of in zip(values, counts, strict=True)], axis=1)
+    left = moments - np.array([np.bincount(owner, of * times, len(sides)) for of in apart])
     if grid == OF_TWO:
         common = np.array([shares[~rare].sum() for shares, rare in sides])
         left[1:, common >= 1.0 - YIELDING] = 0.0  # the two cells say the same
     left_std = np.sqrt(np.maximum(left[1], 1e-4 * variance))
     skew = np.maximum(left[2], 0.0) / (left_std * left_std * left_std)
     low = np.minimum(0.0, left[0] - np.where(skew < SYMMETRIC, 8.0, 2.0 / np.maximum(skew, SYMMETRIC)) * left_std)
-    least = np.concatenate([np.minimum(0.0, value.min(axis=1)) for value, *_ in laws])
+    least = np.concatenate([np.minimum(0.0, value.min(axis=1)) for value in values])
     below = low + np.bincount(owner, least * times, len(sides))
     step = (1.5 * _farthest(mean, std, third / (std * std * std)) - below) / grid
     spectra = np.fft.rfft(_pearson_masses((low - left[0]) / left_std, step / left_std, skew, grid), 2 * grid, axis=1)
     at = 0
-    for value, weight, of, count, _ in laws:
-        rows = slice(at, at + len(of))
-        at += len(of)
-        spectrum = np.fft.rfft(_spread(value, weight, least[rows], step[of], grid), 2 * grid, axis=1)
-        spectrum = spectrum if count.max() == 1 else spectrum ** count[:, None]
-        for some in _by_turns(of):
-            spectra[of[some]] *= spectrum[some]
+    for value, of in zip(values, counts, strict=True):
+        rows = slice(at, at + len(value))
+        at += len(value)
+        spectrum = np.fft.rfft(_spread(value, of.weight, least[rows], step[of.owner], grid), 2 * grid, axis=1)
+        spectrum = spectrum if of.times.max() == 1 else spectrum ** of.times[:, None]
+        for some in of.turns:
+            spectra[of.owner[some]] *= spectrum[some]
     upwards = np.cumsum(np.maximum(np.fft.irfft(spectra, 2 * grid, axis=1)[:, :grid], 0.0)[:, ::-1], axis=1)[:, ::-1]
     log = np.log(np.maximum(np.minimum(upwards / upwards[:, :1], 1.0), 1e-300))
-    values = below[:, None] + step[:, None] * (np.arange(grid) - 0.5)
+    places = below[:, None] + step[:, None] * (np.arange(grid) - 0.5)
     for i, kept in enumerate((upwards > FARTHEST / 100.0).sum(axis=1).tolist()):
-        yield NullTable.from_survival(values[i, :kept], log[i, :kept])
+        yield NullTable.from_survival(places[i, :kept], log[i, :kept])
 
 
-Laws = tuple[Floats, Floats, Ints, Ints, Floats]  # values and weights (laws, nodes); feature, cells, moments (3, laws)
+@dataclass(slots=True)
+class Counts:
+    """Of rare cells of a kind the counts, which are the same whatever the statistic.
+
+    x, y: of window and reference (laws, nodes of each). weight: of both together (laws, nodes). owner: the feature. times: how many of
+    its cells have the law. both: the share of the cell and of those that yield. turns: as _by_turns has them.
+    """
+
+    x: Floats
+    y: Floats
+    weight: Floats
+    owner: Ints
+    times: Ints
+    both: Floats
+    yields: bool
+    turns: list[Ints]
 
 
-def _laws(name: str, sides: Sequence[tuple[Floats, Bools]], n: int, m: int) -> Iterator[Laws]:
-    """Laws of all features' rare cells, those of a kind together."""
+def _counts(sides: Sequence[Side], n: int, m: int) -> Iterator[Counts]:
+    """Of all features' rare cells, those of a kind together."""
     found = [_alike(shares[rare]) for shares, rare in sides]
     p, times = (np.concatenate([one[i] for one in found]) for i in (0, 1))
     owner = np.repeat(np.arange(len(sides)), [len(apart) for apart, _ in found])
@@ -89,12 +113,17 @@ def _laws(name: str, sides: Sequence[tuple[Floats, Bools]], n: int, m: int) -> I
         each = 1 + AT_ONCE // (x[0].shape[1] * y[0].shape[1])
         for part in (slice(i, i + each) for i in range(0, len(mine), each)):
             some = mine[part]
-            value = _values(name, x[0][part], y[0][part], p[some] + common[some], kind % 2 == 1, n, m)
             weight = (x[1][part, :, None] * y[1][part, None, :]).reshape(len(some), -1)
-            own = (value * weight).sum(axis=1)
-            away = value - own[:, None]
-            wide = weight * away * away
-            yield value, weight, owner[some], times[some], np.array([own, wide.sum(axis=1), (wide * away).sum(axis=1)])
+            turns = list(_by_turns(owner[some]))
+            yield Counts(x[0][part], y[0][part], weight, owner[some], times[some], p[some] + common[some], kind % 2 == 1, turns)
+
+
+def _moments(value: Floats, weight: Floats) -> Floats:
+    """The first three of each law: (3, laws)."""
+    own = (value * weight).sum(axis=1)
+    away = value - own[:, None]
+    wide = weight * away * away
+    return np.array([own, wide.sum(axis=1), (wide * away).sum(axis=1)])
 
 
 def _spread(value: Floats, weight: Floats, least: Floats, step: Floats, grid: int) -> Floats:

@@ -21,6 +21,7 @@ import numpy as np
 from scipy.special import gammainccinv, ndtri
 
 from detectors.calibrate.cell_laws import COUNTED, nodes, parts
+from detectors.calibrate.kept import Kept, together
 from detectors.calibrate.null import TAILS, NullTable
 from detectors.calibrate.rare_cells import SYMMETRIC, convolved
 from detectors.calibrate.statistics import OVER_BINS
@@ -41,23 +42,29 @@ def sum_null(name: str, shares: Floats, reference_rows: int, rows: int) -> NullT
 
 def sum_nulls(name: str, many: Sequence[Floats], reference_rows: int, rows: int) -> list[NullTable]:
     """The same of many features' shares at once: to the last bit what each alone has, at a tenth of the time."""
-    if not many:
-        return []
+    return sums_nulls((name,), many, reference_rows, rows)[0]
+
+
+def sums_nulls(names: Sequence[str], many: Sequence[Floats], reference_rows: int, rows: int) -> list[list[NullTable]]:
+    """The same of several statistics of these features."""
+    if not many or not names:
+        return [[] for _ in names]
     starts = np.cumsum([0, *(len(shares) for shares in many)])
     every = np.concatenate(many)
-    moments = _moments(name, every, starts[:-1], reference_rows, rows)
+    moments = _moments(names, every, starts[:-1], reference_rows, rows)
     rare = (rows * every < FEW_ROWS) & (every < SMALL_SHARE)
     rare[[int(np.argmax(shares)) + start for shares, start in zip(many, starts.tolist(), strict=False)]] = False
     few = np.add.reduceat(rare, starts[:-1], dtype=np.int64)
     with_laws = np.flatnonzero((few > 0) & (few <= RARE) & (np.diff(starts) <= MANY)).tolist()
-    tables = dict.fromkeys(range(len(many)), NullTable(TAILS))
+    sides = [(many[i], rare[starts[i] : starts[i + 1]]) for i in with_laws]
+    laws = convolved(names, sides, moments[:, :, with_laws], reference_rows, rows)
     without = np.setdiff1d(np.arange(len(many)), with_laws)
-    tables.update(zip(without.tolist(), map(NullTable, _pearson(*moments[:, without])), strict=True))
-    if with_laws:
-        sides = [(many[i], rare[starts[i] : starts[i + 1]]) for i in with_laws]
-        tables.update(zip(with_laws, convolved(name, sides, moments[:, with_laws], reference_rows, rows), strict=True))
-    found = list(tables.values())
-    return [NullTable(np.sqrt(np.maximum(table.values, 0.0))) for table in found] if OVER_BINS[name].root else found
+    out = []
+    for at, name in enumerate(names):
+        tables = dict(zip(with_laws, laws[at], strict=True))
+        tables.update(zip(without.tolist(), map(NullTable, _pearson(*moments[:, at, without])), strict=True))
+        out.append([tables[i].root() if OVER_BINS[name].root else tables[i] for i in range(len(many))])
+    return out
 
 
 def pearson(mean: float, variance: float, third: float) -> NullTable:
@@ -78,15 +85,15 @@ def _pearson(mean: Floats, variance: Floats, third: Floats) -> Floats:
     return np.asarray(out)
 
 
-def _moments(name: str, p: Floats, starts: Ints, n: int, m: int) -> Floats:
-    """Mean, variance and third cumulant of the sum over each feature's cells, which begin at starts (features,): (3, features)."""
+def _moments(names: Sequence[str], p: Floats, starts: Ints, n: int, m: int) -> Floats:
+    """Mean, variance and third cumulant of each sum over each feature's cells, which begin at starts (features,): (3, names, features)."""
 
     def total(part: Floats) -> Floats:
-        return np.asarray(np.add.reduceat(part, starts))
+        return np.asarray(np.add.reduceat(part, starts, axis=-1))
 
-    f, ff, fff, fx, fy, ffx, ffy, fxx, fyy, fxy, square = _of_cells(name, p, n, m) * p
+    f, ff, fff, fx, fy, ffx, ffy, fxx, fyy, fxy, square = _of_cells(names, p, n, m) * p
     of = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(p))))
-    a, b = (total(fx) / m)[of], (total(fy) / n)[of]  # the residual of f on the counts: g = f - a x - b y
+    a, b = (total(fx) / m)[:, of], (total(fy) / n)[:, of]  # the residual of f on the counts: g = f - a x - b y
     xx, yy = m * p * (1.0 - p), n * p * (1.0 - p)
     xxx, yyy = xx * (1.0 - 2.0 * p), yy * (1.0 - 2.0 * p)
     rest = 1.0 / (1.0 - p)
@@ -103,17 +110,20 @@ def _moments(name: str, p: Floats, starts: Ints, n: int, m: int) -> Floats:
     return np.array([total(f), variance, third])
 
 
-def _of_cells(name: str, p: Floats, n: int, m: int) -> Floats:
-    """What a cell's part f has, over the share: (11, cells). See _block."""
+def _of_cells(names: Sequence[str], p: Floats, n: int, m: int) -> Floats:
+    """What a cell's part f has, over the share: (11, names, cells). See _block."""
     place = -np.log(np.minimum(p, HIGHEST)) / STEP
-    blocks = (place / BLOCK).astype(np.int64)
-    out = np.empty((11, len(p)))
-    for block in np.unique(blocks).tolist():
-        mine = blocks == block
+    of = (place / BLOCK).astype(np.int64)
+    out = np.empty((11, len(names), len(p)))
+    blocks = np.unique(of).tolist()
+    _blocks.prepare((name, block, n, m) for block in blocks for name in names)
+    for block in blocks:
+        mine = of == block
         at = place[mine] - block * BLOCK
         low = np.minimum(at.astype(np.int64), BLOCK - 1)
-        table = _block(name, block, n, m)
-        out[:, mine] = table[:, low] + (table[:, low + 1] - table[:, low]) * (at - low)
+        for i, name in enumerate(names):
+            table = _blocks((name, block, n, m))
+            out[:, i, mine] = table[:, low] + (table[:, low + 1] - table[:, low]) * (at - low)
     return out
 
 
@@ -126,33 +136,38 @@ def _block_nodes(block: int, n: int, m: int) -> tuple[Floats, ...]:
     return p, x, wx, y, wy
 
 
-@lru_cache(maxsize=4096)
-def _block(name: str, block: int, n: int, m: int) -> Floats:
-    """Of BLOCK + 1 shares, descending: (11, shares). All over the share.
+def _block(of: tuple[int, int, int], names: list[str]) -> Floats:
+    """Of BLOCK + 1 shares, descending: (names, 11, shares). All over the share.
 
     The part's mean, central moments with itself and with the counts x and y, and the part of its mean that a square accounts for.
     """
-    p, x, wx, y, wy = _block_nodes(block, n, m)
+    _, n, m = of
+    p, x, wx, y, wy = _block_nodes(*of)
 
-    def mean_of(f: Floats) -> Floats:  # (shares, x, y) over y, (shares, x)
-        return np.asarray((f @ wy[:, :, None])[:, :, 0])
+    def mean_of(f: Floats) -> Floats:  # (names, shares, x, y) over y, (names, shares, x)
+        return np.asarray((f @ wy[:, :, None])[..., 0])
 
-    f = parts(name, x[:, :, None] / m, y[:, None, :] / n, n, m)
-    mean = (mean_of(f) * wx).sum(axis=1)
-    f -= mean[:, None, None]
+    f = np.array([parts(name, x[:, :, None] / m, y[:, None, :] / n, n, m) for name in names])
+    mean = (mean_of(f) * wx).sum(axis=-1)
+    f -= mean[:, :, None, None]
     x, y = x - (x * wx).sum(axis=1)[:, None], y - (y * wy).sum(axis=1)[:, None]
     ff = f * f
     by_x, by_xx = mean_of(f) * wx, mean_of(ff) * wx
-    by_y, by_yy = ((wx[:, None, :] @ of)[:, 0, :] * wy for of in (f, ff))
-    fxy = ((f @ (wy * y)[:, :, None])[:, :, 0] * wx * x).sum(axis=1)
-    fff = (mean_of(ff * f) * wx).sum(axis=1)
+    by_y, by_yy = ((wx[:, None, :] @ each)[..., 0, :] * wy for each in (f, ff))
+    fxy = ((f @ (wy * y)[:, :, None])[..., 0] * wx * x).sum(axis=-1)
+    fff = (mean_of(ff * f) * wx).sum(axis=-1)
     v = p * (1.0 - p) / m, p * (1.0 - p) / n
     x2, y2 = x * x, y * y
     # (x / m - y / n)^2, which the part's square is held against: with f, and with itself
-    with_f = (by_x * x2).sum(axis=1) / m**2 - 2.0 * fxy / (m * n) + (by_y * y2).sum(axis=1) / n**2
+    with_f = (by_x * x2).sum(axis=-1) / m**2 - 2.0 * fxy / (m * n) + (by_y * y2).sum(axis=-1) / n**2
     (xx, x4), (yy, y4) = (((w * c).sum(axis=1) / r**2, (w * c * c).sum(axis=1) / r**4) for w, c, r in ((wx, x2, m), (wy, y2, n)))
     itself = x4 + 6.0 * xx * yy + y4 - 2.0 * (v[0] + v[1]) * (xx + yy) + (v[0] + v[1]) ** 2
-    rows = [mean, by_xx.sum(axis=1), fff, (by_x * x).sum(axis=1), (by_y * y).sum(axis=1),
-            (by_xx * x).sum(axis=1), (by_yy * y).sum(axis=1), (by_x * x2).sum(axis=1), (by_y * y2).sum(axis=1),
+    rows = [mean, by_xx.sum(axis=-1), fff, (by_x * x).sum(axis=-1), (by_y * y).sum(axis=-1),
+            (by_xx * x).sum(axis=-1), (by_yy * y).sum(axis=-1), (by_x * x2).sum(axis=-1), (by_y * y2).sum(axis=-1),
             fxy, with_f * (v[0] + v[1]) / itself]  # fmt: skip
-    return np.asarray(np.array(rows) / p)
+    return np.asarray(np.stack(rows, axis=1) / p)
+
+
+_blocks: Kept[tuple[str, int, int, int], Floats] = Kept(
+    lambda keys: together([((block, n, m), name) for name, block, n, m in keys], _block), 4096
+)
