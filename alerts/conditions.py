@@ -55,6 +55,15 @@ def judge(rule: Rule, finding: Finding, coverage: float | None, calm: Sequence[f
     return Verdict(mark, finding.level, finding.threshold)
 
 
+def limit_rule(rule: Rule, finding: Finding) -> str:
+    """Which rule gave the limit that `judge` holds a finding against: the verdict's, or that of the alert with its own limit."""
+    if rule.hears_levels or (rule.yields and finding.threshold is not None):
+        return finding.rule or f"rule {rule.name}"
+    said = ("above", "below", "rise_ratio", "rise_by", "fall_by")
+    limits = [f"{key} {getattr(rule, key):g}" for key in said if getattr(rule, key) is not None]
+    return f"rule {rule.name}" + (f": {', '.join(limits)}" if limits else "")
+
+
 def _own_limit(rule: Rule, value: float) -> Verdict:
     if rule.above is not None:
         if value >= rule.above:

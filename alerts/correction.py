@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from alerts.conditions import Verdict
+from alerts.conditions import Verdict, limit_rule
 from alerts.record import Record
 from alerts.rules import Rule
 from alerts.transition import Reason, Shown, Transition, finite, plain
 from detectors.score import Finding
 
 Episode = tuple[str, str, int, int, bool]  # alerts.fold.State.episode
+LIMIT_RULE = "limit_rule"  # in the evidence: which rule gave the limit
 AT_ONCE = {Reason.THRESHOLD_CROSSED: Reason.REVISED_CROSSED, Reason.RESOLVED_CLEAR: Reason.REVISED_CLEAR}
 
 
@@ -27,10 +28,11 @@ def moved(
         reason = AT_ONCE.get(reason, reason)
     score = finding.score
     start_ms, end_ms = at or (window.start_ms, window.end_ms)
+    evidence = {**plain(score.explained), LIMIT_RULE: limit_rule(rule, finding)} if status == "firing" else {}
     return Transition(
         record.mark, rule.name, rule.severity, *window.group, score.subject, score.name, status, reason, finite(score.value),
         finite(verdict.threshold), score.rows, start_ms, end_ms, record.since_ms if since_ms is None else since_ms, window.revision,
-        window.now_ms, verdict.level, score.reference, plain(score.explained) if status == "firing" else {}, record.trigger_ms, corrects,
+        window.now_ms, verdict.level, score.reference, evidence, record.trigger_ms, corrects,
     )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ the life of every alert. The config's store is only read: its references, and wi
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 from sqlalchemy import insert, select
 
+from alerts.correction import LIMIT_RULE
 from monitor.budget import WEEK_MS
 from monitor.config import Config
 from monitor.files import replay_batches
@@ -39,6 +41,7 @@ class Fired:
     score: str
     value: float | None
     limit: float | None
+    limit_rule: str  # what gave the limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +138,8 @@ def _fired(scratch: Any) -> list[Fired]:
         mark, status = row["alert"], row["status"]
         if status == "firing" and mark not in open_since:
             names = ("rule", "version", "segment", "subject", "score", "value")
-            open_since[mark] = Fired(row["since_ms"], None, limit=row["threshold"], **{n: row[n] for n in names})
+            by = str(json.loads(row["evidence"] or "{}").get(LIMIT_RULE, ""))
+            open_since[mark] = Fired(row["since_ms"], None, limit=row["threshold"], limit_rule=by, **{n: row[n] for n in names})
         elif status == "resolved" and mark in open_since:
             began = open_since.pop(mark)
             out.append(Fired(**{**{n: getattr(began, n) for n in Fired.__dataclass_fields__}, "until_ms": row["window_start_ms"]}))

@@ -11,14 +11,15 @@ from typing import IO, Any
 
 from sqlalchemy import select
 
-from monitor.store.schema import ALERT_COLUMNS, alert, score, window
+from alerts.correction import LIMIT_RULE
+from monitor.store.schema import ALERT_COLUMNS, alert, alert_history, score, window
 
 COLUMNS = {
     "windows": ("model", "window_start", "window_end", "revision", "rows", "labelled_rows", "late_rows", "reference", "config_hash"),
     "scores": ("model", "version", "segment", "window_start", "window_end", "revision", "subject", "score", "value",
-               "rows", "reference", "threshold", "level"),
+               "rows", "reference", "threshold", "level", "rule"),
     "alerts": ("alert", "rule", "severity", "status", "model", "version", "segment", "subject", "score", "value",
-               "threshold", "rows", "window_start", "window_end", "since", "reason"),
+               "threshold", "rows", "window_start", "window_end", "since", "reason", "limit_rule"),
 }  # fmt: skip
 NUMBERS = {
     "revision": "int64",
@@ -60,9 +61,10 @@ def flat_rows(store: Any, what: str, model: str | None, from_: str | None, to: s
         start, owner = c.window_start_ms, c.model
         query = select(score).order_by(c.model, c.window_start_ms, c.version, c.segment, c.subject, c.score)
     else:
-        a = alert.c
+        a, h = alert.c, alert_history.c
         start, owner = a.window_start_ms, a.model
-        query = select(*(a[name] for name in ALERT_COLUMNS)).order_by(a.model, a.window_start_ms, a.alert)
+        fired = select(h.evidence).where(h.alert == a.alert, h.status == "firing").order_by(h.id.desc()).limit(1).scalar_subquery()
+        query = select(*(a[name] for name in ALERT_COLUMNS), fired.label("fired")).order_by(a.model, a.window_start_ms, a.alert)
     if model is not None:
         query = query.where(owner == model)
     if low is not None:
@@ -78,6 +80,7 @@ def _flat(what: str, row: dict[str, Any]) -> dict[str, Any]:
     row = {**row, "window_start": iso(row[start]), "window_end": iso(row[end])}
     if what == "alerts":
         row["since"] = iso(row["since_ms"])
+        row["limit_rule"] = json.loads(row["fired"] or "{}").get(LIMIT_RULE, "")
     return {name: row[name] for name in COLUMNS[what]}
 
 

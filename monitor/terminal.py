@@ -11,6 +11,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from alerts.correction import LIMIT_RULE
 from alerts.words import clean
 from monitor.config import Config
 from monitor.export import iso
@@ -177,6 +178,8 @@ def print_alert(detail: dict[str, Any]) -> None:
     for name in ("alert", "status", "reason", "rule", "severity", "model", "version", "segment", "subject", "score"):
         head.add_row(Text(name, "dim"), text(a[name], STYLES.get(str(a[name]), "")))
     head.add_row(Text("value", "dim"), valued(a))
+    if by := next((h["evidence"][LIMIT_RULE] for h in detail["history"] if LIMIT_RULE in (h["evidence"] or {})), ""):
+        head.add_row(Text("limit by", "dim"), text(by))
     head.add_row(Text("since", "dim"), iso(a["since_ms"]) or "")
     if detail["ack"]:
         head.add_row(Text("taken by", "dim"), text(f"{detail['ack']['author']}: {detail['ack']['comment']}"))

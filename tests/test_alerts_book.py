@@ -52,6 +52,31 @@ def test_an_alert_follows_its_table(levels, expected):
     assert loud(moves) == expected
 
 
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        ({}, "calibrated psi, past 310 windows"),
+        ({"above": 0.4}, "rule r: above 0.4"),
+        ({"above": 0.4, "yields": True}, "calibrated psi, past 310 windows"),
+        ({"below": 0.6}, "rule r: below 0.6"),
+    ],
+)
+def test_an_alert_says_which_rule_gave_its_limit(made, said):
+    finding = Finding(Score("income", "psi", 0.5, 100, evidence={"moved": []}), B, 0.25, "calibrated psi, past 310 windows")
+    (fired,) = AlertBook.empty().step([rule(for_windows=1, **made)], "m", "1", "", 0, 10, 1, [finding], 0)
+    assert fired.evidence == {"moved": [], "limit_rule": said}
+
+
+def test_a_rule_that_learns_what_is_usual_says_so():
+    book, moves = AlertBook.empty(), []
+    for window, value in enumerate([0.9, 0.91, 0.9, 0.89, 0.9, 0.91, 0.5]):
+        finding = Finding(Score("performance", "accuracy", value, 100), O, 0.8, "calibrated accuracy")
+        learns = rule(for_windows=1, fall_by=0.05, learn_windows=5)
+        moves += book.step([learns], "m", "1", "", window * 10, window * 10 + 10, 1, [finding], 0)
+        book = AlertBook.from_bytes(book.to_bytes())
+    assert [m.evidence["limit_rule"] for m in moves] == ["rule r: fall_by 0.05"]
+
+
 def test_a_rule_at_warn_hears_both_warn_and_breach():
     assert loud(play([(0, W), (1, B)], rule(level="warn"))) == [(1, "firing")]
 

@@ -67,6 +67,7 @@ def test_a_drift_in_a_file_alerts_when_it_came_and_until_it_went(place):
     assert {(a["subject"], a["score"]) for a in alerts} == {("x", "js"), ("x", "rank_shift")}
     assert all(a["since_ms"] == START + 8 * 60_000 and a["until_ms"] == START + 10 * 60_000 for a in alerts)
     assert all(a["value"] > a["limit"] > 0 for a in alerts)
+    assert all(a["limit_rule"].startswith(f"calibrated {a['score']}") for a in alerts)
     assert lines[-1] == {"kind": "summary", "budget": 1.0, "windows": 14, "bad_windows": 2, "alerts": 2,
                          "alerts_per_week": pytest.approx(2 * 10_080 / 14, rel=1e-3)}  # fmt: skip
     assert not (place / "r.db").exists()

@@ -175,6 +175,10 @@ def test_a_reference_is_built_listed_shown_and_used(tmp_path, table):
         [r for r in rows if r["subject"] == "income" and r["score"] == "psi" and r["segment"] == ""][i] for i in (0, -1)
     )
     assert calm["level"] == "ok" and drifted["level"] == "breach" and float(drifted["value"]) > 0.25
+    assert calm["rule"] == drifted["rule"] == "static psi"
+    assert all(r["rule"] for r in rows if r["level"] in ("ok", "warn", "breach")), "every verdict says what gave its limit"
+    fired = list(csv.DictReader(io.StringIO(run("export", "alerts", "-c", path))))
+    assert fired and all(r["limit_rule"] for r in fired if r["status"] != "pending")
     assert "firing" in run("alerts", "-c", path) and "credit" in run("models", "-c", path)
 
 
@@ -183,7 +187,9 @@ def test_exports_are_stable_flat_and_bounded_by_time(tmp_path, table):
     pq.write_table(table, tmp_path / "events.parquet")
     run("replay", tmp_path / "events.parquet", "-c", path)
     header = run("export", "scores", "-c", path).splitlines()[0]
-    assert header == "model,version,segment,window_start,window_end,revision,subject,score,value,rows,reference,threshold,level"
+    assert (
+        header == "model,version,segment,window_start,window_end,revision,subject,score,value,rows,reference,threshold,level,rule"
+    )
     windows = [json.loads(line) for line in run("export", "windows", "-c", path, "--format", "jsonl").splitlines()]
     assert len(windows) == 10 and windows[0]["window_start"] == "2026-01-01T00:00:00.000Z"
     part = run(

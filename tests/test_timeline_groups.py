@@ -307,7 +307,7 @@ def test_drift_and_performance_down(timeline):
     t.feed.at("12:10").err(0.05)
     t.expect.between("12:01", "12:06").firing("drift").silent()
     (message,) = t.expect.between("12:07", "12:08").notified("chat", "firing", rule="both").messages()
-    assert message["evidence"] == {"drift": ["income psi"], "wrong": ["performance accuracy"]}
+    assert message["evidence"] == {"drift": ["income psi"], "wrong": ["performance accuracy"], "limit_rule": "rule both"}
     t.expect.between("12:11", "12:13").resolved("both").notified("chat", "resolved")
 
 

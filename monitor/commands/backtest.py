@@ -128,11 +128,13 @@ def _print_tables(model: str, outcomes: list[Outcome], own: float) -> None:
     out.print(counts)
     shown = min(outcomes, key=lambda o: abs(o.budget - own))
     listed = Table(title=f"alerts at {shown.budget:g} a week", title_justify="left")
-    for name in ("since", "until", "rule", "subject", "score", "segment", "value", "limit"):
+    for name in ("since", "until", "rule", "subject", "score", "segment", "value", "limit", "limit by"):
         listed.add_column(name, justify="right" if name in ("value", "limit") else "left")
     for f in shown.alerts[:MOST_LISTED]:
         until = "still firing" if f.until_ms is None else _time(f.until_ms)
-        listed.add_row(_time(f.since_ms), until, f.rule, f.subject, f.score, f.segment, _number(f.value), _number(f.limit))
+        listed.add_row(
+            _time(f.since_ms), until, f.rule, f.subject, f.score, f.segment, _number(f.value), _number(f.limit), f.limit_rule
+        )
     out.print(listed)
     if len(shown.alerts) > MOST_LISTED:
         out.print(f"and {len(shown.alerts) - MOST_LISTED} more; --format jsonl prints all")
