@@ -1,7 +1,7 @@
 """How the probabilities of all classes are calibrated, fitted to the reference's labelled rows, one class against the rest.
 
 Each row's calibrated probabilities are divided by their sum, as NannyML does it. Beside the calibration stands what it estimates of
-the reference's own rows, which a window's estimate is held against (detectors/usual.py).
+the reference's own rows, which a window's estimate is held against (detectors/usual.py, detectors/class_worth.py).
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ import numpy as np
 
 from detectors import frame
 from detectors.cbpe import allowance, auc_spread, calibrate, expected_auc
+from detectors.class_worth import product_sums
 from detectors.columns import DictColumn, Floats, Ints, Matrix, Outcomes, Schema
 from detectors.score_cells import CLASS_EDGES, centers_of, find_cells
 from detectors.usual import auc_slopes, macro_metrics, macro_slopes
 
-FORMAT, WITHOUT_USUAL = 2, 1
+FORMAT, WITHOUT_SUMS, WITHOUT_USUAL = 3, 2, 1
 CHUNK = 65_536  # rows that are looked at together
 CELLS = len(CLASS_EDGES) + 1
 
@@ -31,7 +32,7 @@ class ReferenceClasses:
     error, allowed: expected calibration error on rows set aside, and what sampling alone explains of it; NaN and 0 for a
     class that the labels lack. spread, share: shapes (classes,), what the standard error of ROC AUC is made of. reason:
     why nothing can be estimated, whatever the limit. usual: of each metric its estimate on these rows, and the standard deviation
-    over them of what a row moves it by (detectors/usual.py); {} in references of earlier releases.
+    over them of what a row moves it by (detectors/usual.py). means, products: of class_worth.py. Empty in references of earlier releases.
     """
 
     classes: tuple[str, ...]
@@ -43,6 +44,8 @@ class ReferenceClasses:
     share: Floats
     reason: str = ""
     usual: dict[str, tuple[float, float]] = field(default_factory=dict)
+    means: Floats = field(default_factory=lambda: np.zeros((0, 0)))
+    products: Floats = field(default_factory=lambda: np.zeros((0, 0)))
 
     @staticmethod
     def build(outcomes: Outcomes, schema: Schema) -> ReferenceClasses | None:
@@ -62,7 +65,7 @@ class ReferenceClasses:
         mine = np.arange(k) == true[:, None]
         counts = np.bincount((cell + mine * (k * CELLS)).reshape(-1), minlength=2 * k * CELLS).reshape(2, k, CELLS)
         found = ReferenceClasses._fit(schema.classes, len(true), counts[0], counts[1])
-        return found if found.reason else replace(found, usual=_usual(found, chances, outcomes.predicted_label.take(there)))
+        return found if found.reason else _with_usual(found, chances, outcomes.predicted_label.take(there))
 
     @staticmethod
     def _fit(classes: tuple[str, ...], rows: int, rest: Ints, mine: Ints) -> ReferenceClasses:
@@ -84,25 +87,25 @@ class ReferenceClasses:
         known = np.flatnonzero(~np.isnan(self.probability[:, 0]))
         head = json.dumps([self.classes, self.rows, known.tolist(), self.reason, self.usual]).encode()
         numbers = np.stack([self.error, self.allowed, self.spread, self.share])
-        return bytes([FORMAT]) + frame.join(
-            [head, numbers.astype("<f8").tobytes(), self.probability[known].astype("<f8").tobytes()]
-        )
+        arrays = (numbers, self.probability[known], self.means, self.products)
+        return bytes([FORMAT]) + frame.join([head, *(a.astype("<f8").tobytes() for a in arrays)])
 
 
 @lru_cache(32)
 def load_classes(data: bytes) -> ReferenceClasses:
     """Raises ValueError for a format that this release does not know."""
-    if not data or data[0] not in (WITHOUT_USUAL, FORMAT):
+    if not data or not WITHOUT_USUAL <= data[0] <= FORMAT:
         raise ValueError(
-            f"calibration of classes of format {data[:1]!r}: this release reads {WITHOUT_USUAL} and {FORMAT}. Upgrade driftd."
+            f"calibration of classes of format {data[:1]!r}: this release reads {WITHOUT_USUAL} to {FORMAT}. Upgrade driftd."
         )
-    head, numbers, values = frame.split(data[1:])
+    head, numbers, values, *sums = frame.split(data[1:])
     classes, rows, known, reason, *others = json.loads(head)
     usual = {name: (value, sigma) for name, (value, sigma) in (others[0] if others else {}).items()}
     table = np.full((len(classes), CELLS), math.nan)
     table[known] = np.frombuffer(values, dtype="<f8").reshape(len(known), CELLS)
     error, allowed, spread, share = np.frombuffer(numbers, dtype="<f8").reshape(4, -1)
-    return ReferenceClasses(tuple(classes), rows, table, error, allowed, spread, share, reason, usual)
+    means, products = (np.frombuffer(part, dtype="<f8").reshape(len(classes) + 1, -1) for part in sums or (b"", b""))
+    return ReferenceClasses(tuple(classes), rows, table, error, allowed, spread, share, reason, usual, means, products)
 
 
 def cells_of(chances: Matrix) -> Ints:
@@ -122,8 +125,8 @@ def calibrated(fit: ReferenceClasses, chances: Matrix, cell: Ints) -> Floats:
     return p
 
 
-def _usual(fit: ReferenceClasses, chances: Matrix, predicted: DictColumn) -> dict[str, tuple[float, float]]:
-    """See ReferenceClasses.usual; of rows with probabilities, shape (n, classes), and their predicted labels."""
+def _with_usual(fit: ReferenceClasses, chances: Matrix, predicted: DictColumn) -> ReferenceClasses:
+    """The fit with `usual` and the sums of worth; of rows with probabilities, shape (n, classes), and their predicted labels."""
     k, n = len(fit.classes), len(chances)
     at = {name: i for i, name in enumerate(fit.classes)}
     row = np.array([at.get(v, k) for v in predicted.values] + [k])[predicted.codes]
@@ -134,11 +137,14 @@ def _usual(fit: ReferenceClasses, chances: Matrix, predicted: DictColumn) -> dic
         return cell, calibrated(fit, chances[piece], cell)
 
     confusion, counts, mass = np.zeros((k + 1, k + 1)), np.zeros(k * CELLS), np.zeros(k * CELLS)
+    products = np.zeros(())
     for piece in pieces:
         cell, p = expected(piece)
         np.add.at(confusion, row[piece], np.pad(p, ((0, 0), (0, 1))))
+        products = products + product_sums(row[piece], p)
         counts += np.bincount(cell.reshape(-1), minlength=k * CELLS)
         mass += np.bincount(cell.reshape(-1), weights=p.reshape(-1), minlength=k * CELLS)
+    means = confusion[:, :k] / n
     if not confusion[k].any():
         confusion = confusion[:k, :k]
     mine, rest = mass.reshape(k, CELLS), np.maximum(counts - mass, 0.0).reshape(k, CELLS)
@@ -155,4 +161,5 @@ def _usual(fit: ReferenceClasses, chances: Matrix, predicted: DictColumn) -> dic
     metrics = macro_metrics(confusion)
     if np.isfinite(areas).any():
         metrics["roc_auc"] = float(np.nanmean(areas))
-    return {name: (value, math.sqrt(max(0.0, sums[name][1] / n - (sums[name][0] / n) ** 2))) for name, value in metrics.items()}
+    usual = {name: (value, math.sqrt(max(0.0, sums[name][1] / n - (sums[name][0] / n) ** 2))) for name, value in metrics.items()}
+    return replace(fit, usual=usual, means=means, products=products / n)

@@ -16,11 +16,13 @@ import numpy as np
 from detectors.cbpe import expected_auc, off_by
 from detectors.class_calibration import ReferenceClasses, load_classes
 from detectors.class_cells import PART, UNIT, ClassCells
+from detectors.class_worth import usual_worth
 from detectors.estimated import multiclass_errors, with_bands
-from detectors.estimated_value import SUBJECT, class_money, expected_value, value_scores
+from detectors.estimated_value import MEAN, SUBJECT, class_money, expected_value, value_scores
 from detectors.labelled.value import Worth
 from detectors.profile import Profile
 from detectors.score import Score
+from detectors.score_cells import OTHER
 from detectors.usual import enough, errors_of, evidence_of, macro_metrics, rarest
 
 METRICS = ("accuracy", "precision", "recall", "f1", "roc_auc")
@@ -57,7 +59,9 @@ def score_classes(
     shown = {f"{labels[p]} -> {labels[t]}": round(float(expected[p, t]), 3) for p, t in pairs}
     found[0] = replace(found[0], evidence={**evidence_of(usual, "accuracy"), "expected rows, predicted -> true": shown})
     valued = expected_value(expected, class_money(labels, worth), worth, known)
-    return [error, *found, *value_scores(valued, rows, name, realised)]
+    money = class_money([*reference.classes, OTHER], worth)
+    on_reference = None if money is None else usual_worth(reference.means, reference.products, money[:, :-1], rows, reference.rows)
+    return [error, *found, *value_scores(valued, rows, name, realised, {MEAN: on_reference} if on_reference else {})]
 
 
 def _areas(ranks: np.ndarray) -> list[float]:

@@ -22,7 +22,6 @@ from detectors.usual import Influences, Usual, evidence_of
 
 SUBJECT = "estimated_performance"
 MEAN = "value_per_event"
-UNCOMPARED = "of probabilities of all classes it is not kept what single rows were worth: name accuracy or f1 instead"
 Valued = tuple[float, float]  # mean value of an event, and its standard deviation over events
 
 
@@ -90,11 +89,8 @@ def _spread(known: PerformanceSummary | None, worth: Worth) -> float:
     return math.sqrt(sum(rows * (worth.get(pair, 0.0) - mean) ** 2 for pair, rows in known.confusion.items()) / n)
 
 
-def value_scores(
-    valued: Valued | None, rows: int, reference: str, realised: Mapping[str, float], usual: Usual | None = None
-) -> list[Score]:
-    """Both values with their bands, and the gap of the mean where it is known; [] where nothing is. usual: None where a window's sums
-    do not say what single rows are worth."""
+def value_scores(valued: Valued | None, rows: int, reference: str, realised: Mapping[str, float], usual: Usual) -> list[Score]:
+    """Both values with their bands, and the gap of the mean where it is known; [] where nothing is."""
     if valued is None:
         return []
     mean, spread = valued
@@ -104,8 +100,7 @@ def value_scores(
         known: Usual = {}
         if usual:
             known[name] = (usual[MEAN][0] * scale, usual[MEAN][1] * scale)
-        evidence: dict[str, object] = {"reason": UNCOMPARED} if usual is None else evidence_of(known, name)
-        out.append(Score(SUBJECT, name, mean * scale, rows, reference, evidence))
+        out.append(Score(SUBJECT, name, mean * scale, rows, reference, evidence_of(known, name)))
         out.append(Score(SUBJECT, f"{name}_low", (mean - band) * scale, rows, reference))
         out.append(Score(SUBJECT, f"{name}_high", (mean + band) * scale, rows, reference))
     if math.isfinite(realised.get("value_per_event", math.nan)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -9,7 +10,10 @@ import orjson
 import pytest
 from sqlalchemy import select
 
+from detectors import frame
 from detectors.calibrate.nulls import STUDENT
+from detectors.class_calibration import CELLS, calibrated, cells_of, load_classes
+from detectors.class_worth import PRODUCTS
 from detectors.columns import Schema
 from detectors.usual import ERROR, REFERENCE
 from monitor.held_estimates import held_estimate
@@ -138,15 +142,69 @@ def test_what_predictions_are_worth_is_held_against_the_reference_with_the_error
     assert held_estimate(of(np.full(300, 0.05), guess[:300])["value_per_event"]).out > 5, "uncertain predictions are worth less"
 
 
-def test_of_probabilities_of_all_classes_the_value_is_not_compared_and_says_so():
+@pytest.mark.parametrize("most", [PRODUCTS, 2], ids=["few classes", "many classes"])
+def test_of_probabilities_of_all_classes_what_predictions_are_worth_is_that_of_plain_sums_over_rows(monkeypatch, most):
+    """Oracles: each row's calibrated probabilities times the worths of its predicted label, and rows drawn anew.
+
+    Of many classes the error is that of realised values: greater, by what their labels scatter.
+    """
+    monkeypatch.setattr("detectors.class_worth.PRODUCTS", most)
+    rng, names = np.random.default_rng(9), ("c0", "c1", "c2")
+    schema = class_schema(names)
+
+    def rows(n):
+        p, guess, truth = class_rows(rng, n)
+        guess = np.where(rng.random(n) < 0.1, rng.choice(["c0", "c2", "other"], n), guess)
+        power = p**1.4  # what the model says is not what happens
+        truth = (power / power.sum(axis=1, keepdims=True)).cumsum(axis=1) < rng.random((n, 1))
+        return p, guess, [f"c{i}" for i in truth.sum(axis=1).clip(0, 2)]
+
+    chances, guess, truth = rows(3000)
+    profile = class_reference(schema, chances, guess.tolist(), truth)
+    fit = load_classes(profile.extras["class_cells"])
+
+    def of(p, predicted):
+        found = class_scores(schema, profile, p, predicted.tolist(), worth=CLASS_WORTH)[1]
+        return {s.name: s for s in found if s.name in ("value_per_event", "value_total")}
+
+    p = calibrated(fit, chances, cells_of(chances) + np.arange(3) * CELLS)
+    money = np.array([[CLASS_WORTH.get((g, t), 0.0) for t in names] for g in guess])
+    each = (p * money).sum(axis=1)
+    sigma = each.std() if most > 2 else math.sqrt((p * money**2).sum(axis=1).mean() - each.mean() ** 2)
+    same = of(chances, guess)["value_per_event"]
+    assert same.value == pytest.approx(each.mean(), abs=1e-6) and same.evidence[REFERENCE] == pytest.approx(each.mean())
+    assert same.evidence[ERROR] == pytest.approx(sigma * math.sqrt(2 / 3000), rel=1e-4)
+    if most == 2:
+        assert sigma > 1.05 * each.std()
+        return
+    drawn = [of(chances[at], guess[at])["value_per_event"].value for at in (rng.integers(0, 3000, 3000) for _ in range(200))]
+    assert same.evidence[ERROR] / math.sqrt(2.0) == pytest.approx(np.std(drawn), rel=0.15)
+    windows = [of(*rows(300)[:2]) for _ in range(200)]
+    deviates = np.array([held_estimate(w["value_per_event"]).out for w in windows])
+    assert 0.85 < deviates.std() < 1.15 and abs(deviates.mean()) < 0.75
+    assert held_estimate(windows[0]["value_total"]).out == pytest.approx(deviates[0], rel=1e-4)
+    worse = of(np.tile(np.float32([0.1, 0.8, 0.1]), (300, 1)), np.repeat("c0", 300))["value_per_event"]
+    assert held_estimate(worse).out > 5, "c1 taken for c0 costs most"
+
+
+@pytest.mark.parametrize("before", [1, 2])
+def test_a_reference_of_an_earlier_release_is_read_and_asks_to_be_built_anew(before):
+    """Format 2 had no sums of worth, format 1 no estimates of its own rows either."""
     rng = np.random.default_rng(9)
     schema = class_schema(("c0", "c1", "c2"))
     profile = class_reference(schema, *class_rows(rng, 2000))
-    found = class_scores(schema, profile, *class_rows(rng, 300)[:2], worth=CLASS_WORTH)[1]
-    said = {s.name: held_estimate(s).settled for s in found if s.name in ("value_per_event", "value_total", "accuracy")}
-    assert (
-        said["accuracy"] == "" and "name accuracy or f1" in said["value_per_event"] and "name accuracy or f1" in said["value_total"]
+    head, numbers, values, *_ = frame.split(profile.extras["class_cells"][1:])
+    head = orjson.dumps(orjson.loads(head)[: 3 + before])
+    old = dataclasses.replace(
+        profile, extras={**profile.extras, "class_cells": bytes([before]) + frame.join([head, numbers, values])}
     )
+    p, guess, _ = class_rows(rng, 300)
+    found = {s.name: s for s in class_scores(schema, old, p, guess, worth=CLASS_WORTH)[1]}
+    new = {s.name: s for s in class_scores(schema, profile, p, guess, worth=CLASS_WORTH)[1]}
+    assert all(s.value == pytest.approx(new[name].value, nan_ok=True) for name, s in found.items())
+    assert "build the reference anew" in held_estimate(found["value_per_event"]).settled
+    assert (held_estimate(found["accuracy"]).settled == "") == (before == 2)
+    assert held_estimate(new["value_per_event"]).settled == ""
 
 
 def test_a_chunk_of_nannymls_car_loans_is_far_out_where_nannyml_alerts(loans):  # noqa: F811
