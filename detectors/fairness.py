@@ -3,6 +3,8 @@
     demographic_parity_difference   greatest - least share that is predicted the favourable label
     disparate_impact                least / greatest such share; under four fifths is taken as adverse impact
                                     (29 CFR 1607.4 D, "Uniform guidelines on employee selection procedures", 1978)
+    disparate_impact_p              of least and greatest so far apart where all groups are treated alike: Fisher's exact test of the
+                                    two, less half of the observed point, times the ordered pairs of groups
     equal_opportunity_difference    greatest - least true positive rate (Hardt, Price, Srebro 2016)
     equalized_odds_difference       the greater of the spreads of true and of false positive rates (the same)
     predictive_parity_difference    greatest - least precision (Chouldechova 2017)
@@ -17,6 +19,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+from scipy.special import ndtr
+
+from detectors.calibrate.closed import share_root
 from detectors.category import CategorySummary
 from detectors.performance import PerformanceSummary
 from detectors.score import Score
@@ -65,7 +71,7 @@ def score_fairness(subject: str, groups: dict[str, GroupRates], least_rows: int)
     fpr = {name: g.false_positive for name, g in groups.items()}
     precision = {name: g.precision for name, g in groups.items()}
     parity = _spread(subject, "demographic_parity_difference", selection, least_rows)
-    out = [parity, _impact(subject, selection, least_rows, parity)]
+    out = [parity, *_impact(subject, selection, least_rows, parity)]
     if not any(r.rows for rates in (tpr, fpr, precision) for r in rates.values()):
         return out
     opportunity = _spread(subject, "equal_opportunity_difference", tpr, least_rows)
@@ -93,14 +99,25 @@ def _spread(subject: str, name: str, rates: dict[str, Ratio], least_rows: int) -
     return Score(subject, name, max(values) - min(values), min(r.rows for r in kept.values()), evidence=evidence)
 
 
-def _impact(subject: str, rates: dict[str, Ratio], least_rows: int, parity: Score) -> Score:
-    """Least over greatest rate; undefined where nobody at all is favoured."""
-    values = [rate.value for rate in rates.values() if rate.rows >= max(1, least_rows)]
-    value = min(values) / max(values) if len(values) >= 2 and max(values) > 0 else math.nan
-    evidence = {
+def _impact(subject: str, rates: dict[str, Ratio], least_rows: int, parity: Score) -> list[Score]:
+    """Least over greatest rate and its p-value; undefined where nobody at all is favoured."""
+    kept = sorted((rate for rate in rates.values() if rate.rows >= max(1, least_rows)), key=lambda rate: rate.value)
+    known = len(kept) >= 2 and kept[-1].value > 0
+    value = kept[0].value / kept[-1].value if known else math.nan
+    evidence: dict[str, object] = {
         **parity.evidence,
         "four_fifths_rule": "unknown" if math.isnan(value) else ("kept" if value >= FOUR_FIFTHS else "broken"),
     }
-    if math.isnan(value):
+    if not known:
         evidence.setdefault("reason", "the favourable label is predicted in no group")
-    return Score(subject, "disparate_impact", value, parity.rows, evidence=evidence)
+    p = min(1.0, len(kept) * (len(kept) - 1) * float(ndtr(-apart(kept[0], kept[-1])))) if known else math.nan
+    if known:
+        evidence["effect"] = 1.0 - value
+    found = {"disparate_impact": value, "disparate_impact_p": p}
+    return [Score(subject, name, v, parity.rows, evidence=dict(evidence)) for name, v in found.items()]
+
+
+def apart(least: Ratio, greatest: Ratio) -> float:
+    """How far the lesser rate lies under the greater, as a normal deviate of the exact test of two shares."""
+    found = share_root(*(np.array([float(v)]) for v in (least.hits, least.rows, greatest.hits, greatest.rows)))
+    return -float(found[0])

@@ -226,7 +226,11 @@ WORST = {
 }
 FAIRNESS = {
     "demographic_parity_difference": Doc("greatest less least share of a group that is predicted the favourable label"),
-    "disparate_impact": Doc("least / greatest such share; breach at or under 0.8, the four-fifths rule, by default", "below"),
+    "disparate_impact": Doc(
+        "least / greatest such share; judged within the budget of false alarms, and no breach over 0.8, the four-fifths rule",
+        "below",
+    ),
+    "disparate_impact_p": Doc("its p-value (exact test of the two groups), corrected for all pairs of groups", "below"),
     "equal_opportunity_difference": Doc("greatest less least true positive rate of a group"),
     "equalized_odds_difference": Doc("greater spread of the true and of the false positive rate"),
     "predictive_parity_difference": Doc("greatest less least precision of a group"),

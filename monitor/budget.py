@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+from detectors.fairness import FOUR_FIFTHS
 from detectors.joint import P_VALUES as OF_ALL_FEATURES
 from detectors.worst_drop import P_VALUES as OF_SEGMENTS
 
@@ -15,12 +16,13 @@ WARN_TIMES = 10.0  # a score that would alarm at so many times the budget warns
 P_VALUES = {**OF_ALL_FEATURES, **OF_SEGMENTS, "label_bias_p": 0.1}
 
 AUTOMATIC = ("drift", "js", "rank_shift", "missing_share", "accuracy", "roc_auc", "mae", "subset_accuracy", "ndcg_at_k", "pinball",
-             "rows", "error_share", "latency_p95_ms", "error_gap", "latency_gap_ms", *P_VALUES)  # fmt: skip
+             "disparate_impact", "rows", "error_share", "latency_p95_ms", "error_gap", "latency_gap_ms", *P_VALUES)  # fmt: skip
 # Differences that are real and that nobody would act on. Below half of the random scatter of 100,000 rows.
 LEAST_EFFECT = {"js": 0.01, "ks": 0.01, "rank_shift": 0.01, "psi": 0.0005, "missing_share": 0.001,
                 "accuracy": 0.005, "roc_auc": 0.005, "hellinger": 0.01, "tv": 0.01, "linf": 0.005, "cramers_v": 0.01,
                 "wasserstein": 0.01, "energy": 0.01, "kuiper": 0.01, "mean_shift": 0.01, "median_shift": 0.01, "std_shift": 0.01,
-                "missing_shift": 0.001, "range_shift": 0.001, "new_category_share": 0.001, **P_VALUES}  # fmt: skip
+                "missing_shift": 0.001, "range_shift": 0.001, "new_category_share": 0.001,
+                "disparate_impact": 1.0 - FOUR_FIFTHS, "disparate_impact_p": 1.0 - FOUR_FIFTHS, **P_VALUES}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

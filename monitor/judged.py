@@ -6,6 +6,7 @@
     the same of estimated_performance     against the estimate on the reference's own rows (detectors/usual.py), and a heavy tail
     label_shift                           by its own test, where the config or a rule names it
     mmd_p, correlation_p, ...             p-values of features together (detectors/joint.py), with a heavy tail
+    disparate_impact                      by the exact test of the two groups that it compares (detectors/fairness.py)
     segment_accuracy_drop_p, ..._rise_p   the segment that fell behind most (detectors/worst_drop.py): exact, and with a heavy tail
     rows, error_share, latency_p95_ms,
     error_gap, latency_gap_ms             the model's own past windows, by hour and weekday;
@@ -24,7 +25,7 @@ from detectors.calibrate.series import SERIES, series_of
 from detectors.score import Score
 from monitor.budget import Calibration
 from monitor.judged_pairs import HEADLINE, of_pair, pairs_of
-from monitor.judged_rows import of_effect, of_estimate, of_label_shift, of_missing, of_p_value, of_performance
+from monitor.judged_rows import of_effect, of_estimate, of_impact, of_label_shift, of_missing, of_p_value, of_performance
 from monitor.judged_score import Judged, few
 from monitor.judging import BY_P, MISSING, SCORES, TESTS
 from monitor.label_scores import PERFORMANCE, labelled_share
@@ -66,6 +67,8 @@ def judged(view: WindowView, calibration: Calibration) -> Iterator[Judged]:
                     yield item
             elif score.name in TESTS:
                 yield of_p_value(group, at, score, score.value, part, calibration)
+            elif score.name == "disparate_impact":
+                yield of_impact(group, at, score, names, part, calibration)
             elif score.name in BY_P:
                 yield of_effect(group, at, score, names, part, calibration)
             elif score.reference:

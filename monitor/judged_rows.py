@@ -24,7 +24,7 @@ from monitor.panes import Group
 from monitor.view import GroupView
 
 LEAST_P = 1e-300  # smaller ones have no deviate
-EXACT = ("segment_accuracy_drop_p",)  # p-values that are true far into the tail
+EXACT = ("segment_accuracy_drop_p", "disparate_impact", "disparate_impact_p")  # p-values that are true far into the tail
 INTERVAL = 1.959964  # standard errors on either side of a metric's interval
 
 
@@ -48,6 +48,31 @@ def of_effect(
     found = of_p_value(group, at, score, names.get((score.subject, test), math.nan), part, calibration)
     found.back, found.effect = lambda place: math.nan, abs(score.value)
     found.alias = test if calibration.judges(test) else ""
+    return found
+
+
+def of_impact(
+    group: Group, at: int, score: Score, names: dict[tuple[str, str], float], part: GroupView, calibration: Calibration
+) -> Judged:
+    """Least over greatest rate of the groups: as likely as its test says, and no alarm over four fifths unless the config says so."""
+    found = of_effect(group, at, score, names, part, calibration)
+    found.effect = 1.0 - score.value
+    rates, rows = (score.evidence.get(key) for key in ("rates", "rows"))
+    if not isinstance(rates, dict) or not isinstance(rows, dict) or len(rates) < 2:
+        return found
+    low, high = min(rates, key=lambda name: rates[name]), max(rates, key=lambda name: rates[name])
+    pairs, usual = len(rates) * (len(rates) - 1), rates[high]
+
+    def root(share: float) -> float:
+        hits = (np.array([float(v)]) for v in (share * rows[low], rows[low], usual * rows[high], rows[high]))
+        return float(share_root(*hits)[0])
+
+    def ratio(place: float) -> float:
+        """The greatest ratio that alarms: as improbable among all pairs, and below four fifths."""
+        least = _share_at(root, usual, -float(ndtri(float(ndtr(-place)) / pairs)), rising=False)
+        return min(least / usual, 1.0 - calibration.least_effect(score.name)) if usual > 0 else math.nan
+
+    found.back = ratio
     return found
 
 

@@ -54,6 +54,7 @@ LAST = 4  # chunks that say how scores move from one window to the next
 REFERENCES = 2  # memories of older references are dropped
 OF_LABELS = (*PERFORMANCE, TARGET, LABELS, "concept", "estimated_performance_weighted")  # subjects of labels, or of a slow detector
 NOT_YET = ("domain_auc_p", *OF_SEGMENTS)  # scores that a slow detector or labels bring
+NEVER_USUAL = ("disparate_impact", "disparate_impact_p")  # a model that was unfair from the first window on stays so
 ERRORS = (*LOSSES, "rmse")  # a slow detector's estimates
 CALM, CALLED, HELD = 0, 1, 2  # of a score in a window: called changed, or beyond its limit and not called for want of days
 Row = dict[str, tuple[float, int]]  # of each score its value and which of these
@@ -321,10 +322,10 @@ class Remembered:
 
 
 def rests_on_inputs(item: Judged) -> bool:
-    """Whether a score is a function of the window's inputs, which are there when it is first published: not one of labels or
-    of a detector that takes its time."""
+    """Whether a score is a function of the window's inputs, which are there when it is first published, and may become usual: not
+    one of labels or of a detector that takes its time."""
     estimated = item.score.subject == "estimated_performance" and item.score.name in ERRORS
-    return item.score.subject not in OF_LABELS and item.score.name not in NOT_YET and not estimated
+    return item.score.subject not in OF_LABELS and item.score.name not in (*NOT_YET, *NEVER_USUAL) and not estimated
 
 
 def forget_old_references(memory: Memory, keep: str) -> None:

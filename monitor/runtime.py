@@ -114,7 +114,8 @@ def compared_versions(settings: ModelSettings) -> tuple[VersionComparison, ...]:
 
 
 def _limits(settings: ModelSettings) -> dict[str, Limit]:
-    """The config's limits, and, where it says nothing, the four-fifths rule and that a firing of a stream detector counts."""
+    """The config's limits, and, where it says nothing, that a firing of a stream detector counts, and the four-fifths rule where
+    there are fixed limits only."""
     out = {name: Limit(warn=limit.warn, breach=limit.breach, below=limit.below) for name, limit in settings.thresholds.items()}
     out = {**DEFAULT_LIMITS, **LABEL_LIMITS, **out}
     if settings.compare:
@@ -122,7 +123,7 @@ def _limits(settings: ModelSettings) -> dict[str, Limit]:
     for detector in concept_detectors(settings):
         out.setdefault(detector, Limit(breach=1.0))
         out.setdefault(ROSE, Limit(breach=1.0))
-    if settings.fairness.protected:
+    if settings.fairness.protected and settings.false_alarms_per_week == 0:
         out.setdefault("disparate_impact", Limit(breach=FOUR_FIFTHS, below=True))
     return out
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import hypergeom
 from sklearn.metrics import precision_score
 
 from detectors.category import CategorySummary
@@ -73,6 +74,28 @@ def test_nobody_favoured_no_rows_and_no_labels():
     nobody = {g: rates(CategorySummary(counts={"no": 90}), None, "yes") for g in "ab"}
     values = {s.name: s.value for s in score_fairness("f", nobody, 1)}
     assert values["demographic_parity_difference"] == 0 and math.isnan(values["disparate_impact"])
-    assert set(values) == {"demographic_parity_difference", "disparate_impact"}  # no label has come
+    assert set(values) == {"demographic_parity_difference", "disparate_impact", "disparate_impact_p"}  # no label has come
     assert all(math.isnan(s.value) for s in score_fairness("f", {}, 1))
     assert all(math.isnan(s.value) for s in score_fairness("f", {"a": rates(None, None, "yes")}, 1))
+
+
+def test_the_p_value_of_two_groups_is_fishers_less_half_of_the_observed_point():
+    groups = {g: rates(CategorySummary(counts={"yes": k, "no": n - k}), None, "yes") for g, k, n in (("a", 4, 90), ("b", 21, 120))}
+    found = {s.name: s for s in score_fairness("f", groups, 1)}
+    law = hypergeom(210, 25, 90)
+    assert found["disparate_impact_p"].value == pytest.approx(2 * (law.cdf(3) + law.pmf(4) / 2), rel=1e-6)
+    assert found["disparate_impact_p"].evidence["effect"] == pytest.approx(1 - found["disparate_impact"].value)
+
+
+@pytest.mark.parametrize("k", [2, 5])
+def test_groups_that_are_treated_alike_are_seldom_improbable_though_four_fifths_break_often(k):
+    """Of 2,000 calm windows with 300 rows a group, of which a tenth is favoured."""
+    rng = np.random.default_rng(k)
+    found = []
+    for hits in rng.binomial(300, 0.1, (2000, k)).tolist():
+        groups = {str(g): rates(CategorySummary(counts={"yes": n, "no": 300 - n}), None, "yes") for g, n in enumerate(hits)}
+        found.append({s.name: s.value for s in score_fairness("f", groups, 200)})
+    assert np.mean([f["disparate_impact"] <= 0.8 for f in found]) > 0.25
+    for level in (0.05, 0.01):
+        assert np.mean([f["disparate_impact_p"] <= level for f in found]) <= 1.3 * level + 2 * np.sqrt(level / 2000)
+    assert k > 2 or np.mean([f["disparate_impact_p"] <= 0.05 for f in found]) > 0.03

@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from alerts.presets import DEFAULT
 from detectors.labelled.tasks import LABELLED
-from detectors.score_names import LABELS, MULTIVARIATE, PERFORMANCE, TRAFFIC, WORST
+from detectors.score_names import FAIRNESS, LABELS, MULTIVARIATE, PERFORMANCE, TRAFFIC, WORST
 from monitor.budget import AUTOMATIC
 from monitor.store.schema import alert
 from tests.replayed import START, open_replay, replay_events
@@ -19,6 +19,7 @@ SUBJECTS = [
     (TRAFFIC, "traffic"),
     (WORST, "worst_segment"),
     (MULTIVARIATE, "multivariate"),
+    (FAIRNESS, "fairness:young"),
 ]
 HOUR_MS = 3_600_000
 BAD, WINDOWS, ROWS = 9, 12, 200

@@ -66,7 +66,7 @@ def test_only_what_is_compared_counts_the_rows_outside(tmp_path):
     assert {key[1] for key in found} == {"", "young=true", "ma=true", "ma=false"}
 
 
-def test_the_groups_of_an_expression_are_compared_and_four_fifths_is_the_default_limit(tmp_path):
+def test_the_groups_of_an_expression_are_compared_and_four_fifths_is_the_limit(tmp_path):
     events, labels = traffic()
     found = scored(tmp_path, MODEL % ("[{name: young, where: 'age < 30'}]", "[young]"), events, labels)
     impact = found[0, "", "fairness:young", "disparate_impact"]
@@ -76,9 +76,32 @@ def test_the_groups_of_an_expression_are_compared_and_four_fifths_is_the_default
         for side in (True, False)
     }
     assert impact["value"] == pytest.approx(rate[True] / rate[False]) and impact["value"] < 0.8
-    assert (impact["level"], impact["threshold"]) == ("breach", 0.8)
+    assert (impact["level"], impact["rule"]) == ("breach", "calibrated disparate_impact")
+    assert impact["value"] < impact["threshold"] < 0.8 and impact["evidence"]["probability"] < impact["evidence"]["needed"]
+    fixed = MODEL.replace("    min_rows", "    false_alarms_per_week: 0\n    min_rows") % (
+        "[{name: young, where: 'age < 30'}]",
+        "[young]",
+    )
+    (tmp_path / "fixed").mkdir()
+    by_rule = scored(tmp_path / "fixed", fixed, events, labels)[0, "", "fairness:young", "disparate_impact"]
+    assert (by_rule["level"], by_rule["threshold"], by_rule["rule"]) == ("breach", 0.8, "static disparate_impact")
     assert impact["evidence"]["four_fifths_rule"] == "broken" and set(impact["evidence"]["rates"]) == {"true", "false"}
     assert found[0, "", "fairness:young", "equal_opportunity_difference"]["rows"] >= 20
+
+
+def test_groups_that_are_treated_alike_raise_no_alarm_though_four_fifths_are_broken_by_chance(tmp_path):
+    rng = np.random.default_rng(5)
+    events = [
+        {"event_id": f"e{i}", "ts": START + i * 100, "model": "credit", "version": "1", "features": {"age": 30.0, "region": "MA"},
+         "prediction": {"label": "yes" if rng.random() < 0.08 else "no", "score": 0.5}, "segment": {"channel": "ab"[i % 2]}}
+        for i in range(18_000)
+    ]  # fmt: skip
+    found = scored(tmp_path, MODEL % ("[channel]", "[channel]"), events)
+    rows = [row for key, row in found.items() if key[1:] == ("", "fairness:channel", "disparate_impact")]
+    broken = [row for row in rows if row["value"] <= 0.8]
+    assert len(rows) == 30 and len(broken) > 8
+    assert {row["level"] for row in rows} == {"ok"}
+    assert all(row["threshold"] < row["value"] for row in rows), "the limit is where it would have alarmed"
 
 
 def test_a_segment_of_a_few_rows_is_unsure(tmp_path):
