@@ -24,6 +24,7 @@ import numpy.typing as npt
 
 from detectors.category import OTHER
 from detectors.columns import Columns, Floats, Schema
+from detectors.mask import hidden_categories
 from detectors.score import Score
 
 CELLS = 10
@@ -103,12 +104,14 @@ def mark_of(features: tuple[str, ...], cuttings: dict[str, Cutting]) -> int:
 
 
 def counted_features(schema: Schema, part: str) -> tuple[str, ...]:
-    """The features that a part's options name and the schema has; where they name none, the schema's first, of both kinds in turn."""
+    """The features that a part's options name and the schema has; where they name none, the schema's first, of both kinds in turn; no
+    masked category."""
     wanted = schema.parts[part]["features"]
+    hidden = hidden_categories(schema)  # cells of a category are told by their values
     if not wanted:
-        turns = itertools.zip_longest(schema.numeric, schema.categorical)
+        turns = itertools.zip_longest(schema.numeric, (f for f in schema.categorical if f not in hidden))
         return tuple(f for pair in turns for f in pair if f is not None)[:FEATURES]
-    known = {*schema.numeric, *schema.categorical}
+    known = {*schema.numeric, *schema.categorical} - hidden
     return tuple(f for f in wanted if f in known)[:FEATURES]
 
 

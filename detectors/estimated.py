@@ -13,7 +13,7 @@ Where no estimate can be made all metrics are NaN, so their level is `unsure`, a
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -21,7 +21,16 @@ import numpy as np
 
 from detectors.cbpe import BAND, binary_errors, binary_metrics, calibrations
 from detectors.columns import Floats, Ints
-from detectors.estimated_value import SUBJECT, binary_money, binary_usual, class_money, class_usual, expected_value, value_scores
+from detectors.estimated_value import (
+    SUBJECT,
+    binary_money,
+    binary_usual,
+    class_money,
+    class_usual,
+    expected_value,
+    value_names,
+    value_scores,
+)
 from detectors.labelled.folding import by_label
 from detectors.labelled.value import Worth
 from detectors.performance import PerformanceSummary
@@ -53,8 +62,7 @@ def score_estimated(
     error = Score(SUBJECT, "calibration_error", found[0].error, reference.rows, profile.name)
     if found[0].reason:
         names = BINARY if reference.task == "binary" else MULTICLASS
-        reason: dict[str, object] = {"reason": found[0].reason}
-        return [error, *(Score(SUBJECT, name, math.nan, rows, profile.name, reason) for name in names)]
+        return [error, *without_estimate((*names, *value_names(worth)), found[0].reason, rows, profile.name)]
     known = profile.performance.get("")
     if reference.task == "binary":
         values, expected = _binary(cells, found[0].probability)
@@ -79,6 +87,11 @@ def score_estimated(
     valued = expected_value(expected, money, worth, known)
     found_scores = with_bands(values, errors, rows, profile.name, realised, usual=usual)
     return [error, *found_scores, *value_scores(valued, rows, profile.name, realised, worth_usual)]
+
+
+def without_estimate(names: Iterable[str], reason: str, rows: int, reference: str) -> list[Score]:
+    """Every metric that would have been estimated, as a number that is none, with the reason."""
+    return [Score(SUBJECT, name, math.nan, rows, reference, {"reason": reason}) for name in names]
 
 
 @lru_cache(32)

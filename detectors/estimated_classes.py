@@ -17,8 +17,8 @@ from detectors.cbpe import expected_auc, off_by
 from detectors.class_calibration import ReferenceClasses, load_classes
 from detectors.class_cells import PART, UNIT, ClassCells
 from detectors.class_worth import usual_worth
-from detectors.estimated import multiclass_errors, with_bands
-from detectors.estimated_value import MEAN, SUBJECT, class_money, expected_value, value_scores
+from detectors.estimated import multiclass_errors, with_bands, without_estimate
+from detectors.estimated_value import MEAN, SUBJECT, class_money, expected_value, value_names, value_scores
 from detectors.labelled.value import Worth
 from detectors.profile import Profile
 from detectors.score import Score
@@ -41,7 +41,7 @@ def score_classes(
     greatest = float(np.nanmax(reference.error)) if np.isfinite(reference.error).any() else math.nan
     error = Score(SUBJECT, "calibration_error", greatest, reference.rows, name)
     if reason := _reason(reference, limit):
-        return [error, *(Score(SUBJECT, metric, math.nan, rows, name, {"reason": reason}) for metric in METRICS)]
+        return [error, *without_estimate((*METRICS, *value_names(worth)), reason, rows, name)]
     known = profile.performance.get("")
     expected, labels = cells.expected()
     values, errors = macro_metrics(expected), multiclass_errors(known, rows)

@@ -21,8 +21,13 @@ from detectors.score import Score
 from detectors.usual import Influences, Usual, evidence_of
 
 SUBJECT = "estimated_performance"
-MEAN = "value_per_event"
+MEAN, TOTAL = "value_per_event", "value_total"
 Valued = tuple[float, float]  # mean value of an event, and its standard deviation over events
+
+
+def value_names(worth: Worth | None) -> tuple[str, ...]:
+    """The scores that a matrix of values gives."""
+    return (MEAN, TOTAL) if worth else ()
 
 
 def class_money(labels: Sequence[str], worth: Worth | None) -> Floats | None:
@@ -96,7 +101,7 @@ def value_scores(valued: Valued | None, rows: int, reference: str, realised: Map
     mean, spread = valued
     band = BAND * spread / math.sqrt(rows)
     out = []
-    for name, scale in ((MEAN, 1.0), ("value_total", float(rows))):
+    for name, scale in ((MEAN, 1.0), (TOTAL, float(rows))):
         known: Usual = {}
         if usual:
             known[name] = (usual[MEAN][0] * scale, usual[MEAN][1] * scale)

@@ -11,6 +11,7 @@ import importlib.util
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -23,13 +24,14 @@ from detectors.error_cells import PART as ERROR_CELLS
 from detectors.error_cells import ErrorCells
 from detectors.feature_errors import NAME as FEATURE_ERRORS
 from detectors.feature_errors import fit_feature_errors
+from detectors.mask import hidden_columns
 from detectors.multivariate import PART as MULTIVARIATE
 from detectors.multivariate import fit
 from detectors.outliers import PART as OUTLIERS
 from detectors.outliers import fit_outliers
 from detectors.relevance import relevances
 from detectors.sample import PART as SAMPLE
-from detectors.sample import RowSample, numbered
+from detectors.sample import PREDICTION, RowSample, numbered
 from detectors.score_cells import PART as SCORE_CELLS
 from detectors.score_cells import ReferenceCells
 
@@ -97,12 +99,18 @@ def _truth(columns: Columns, outcomes: Outcomes | None, schema: Schema) -> bytes
 
 
 def _loss(columns: Columns, outcomes: Outcomes | None, schema: Schema) -> bytes | None:
-    """What DLE needs: a model of the loss, where the config keeps samples to use it on and LightGBM is installed."""
+    """What DLE needs: a model of the loss, where the config keeps samples to use it on and LightGBM is installed. It reads what the
+    samples hold: nothing that is masked."""
     wanted = schema.task == "regression" and outcomes is not None and schema.parts.get(SAMPLE, {}).get("estimate", False)
     if not wanted or importlib.util.find_spec("lightgbm") is None:
         return None
     assert outcomes is not None
-    return fit_loss(columns, outcomes).to_bytes()
+    hidden = hidden_columns(schema)
+    if PREDICTION in hidden:
+        return None
+    numeric = {f: v for f, v in columns.numeric.items() if f not in hidden}
+    categorical = {f: v for f, v in columns.categorical.items() if f not in hidden}
+    return fit_loss(replace(columns, numeric=numeric, categorical=categorical), outcomes).to_bytes()
 
 
 def _outliers(columns: Columns, outcomes: Outcomes | None, schema: Schema) -> bytes | None:

@@ -4,7 +4,7 @@ Which rows are kept depends on nothing but the rows (bottom-k by a hash, Broder 
 of them keeps the same ones, and a merge is exact. To a statistic they are a simple random sample without
 replacement, as a hash knows nothing of its row.
 
-Kept are features, prediction, latency, error, time and the id's hash; never a masked feature, or an id; the texts
+Kept are features, prediction, latency, error, time and the id's hash; never a masked feature, a column derived of one, or an id; the texts
 of a feature of kind text, a vector or a ranked list only where the options name it, cut to so many characters or items.
 Size: 8 bytes a number and 4 a category, for each row and feature, and 41 bytes a row; a text what it holds, each once; 4 bytes
 a number of a vector, 8 an item or its score.
@@ -23,6 +23,7 @@ import numpy as np
 
 from detectors import frame
 from detectors.columns import Columns, DictColumn, Hashes, Ids, Ints, Matrix, Schema
+from detectors.mask import hidden_columns
 from detectors.ragged import Ragged
 
 FORMAT, WITH_TEXTS, WITH_VECTORS = 1, 2, 3
@@ -50,8 +51,7 @@ class RowSample:
 
     @staticmethod
     def empty(schema: Schema) -> RowSample:
-        options = schema.parts.get(PART, {})
-        return RowSample(schema, int(options.get("rows", ROWS)), frozenset(options.get("mask", ())))
+        return RowSample(schema, int(schema.parts.get(PART, {}).get("rows", ROWS)), hidden_columns(schema))
 
     @property
     def rows(self) -> int:

@@ -18,6 +18,7 @@ from functools import partial
 
 from detectors.category import CategorySummary
 from detectors.kinds import silent_columns
+from detectors.mask import hidden_categories, unnamed
 from detectors.profile import PREDICTION
 from detectors.score import Score, why_failed
 from detectors.scoring import score_performance, score_window
@@ -161,7 +162,11 @@ def _guarded(name: str, analyser: GroupAnalyser, part: GroupView) -> Iterator[Sc
 def _add(view: WindowView, group: Group, scores: Iterable[Score], taken: set[tuple[str, str]], analyser: str) -> list[str]:
     """Returns the analyser once for each score that could not be made."""
     kept, failed = view.scores.setdefault(group, []), []
-    for score in scores:
+    hidden = hidden_categories(view.model.schema)
+    for found in scores:
+        score = unnamed(found) if found.subject in hidden else found
+        if score is None:
+            continue
         key = score.subject, score.name
         if key in taken:
             log_event(logger, logging.ERROR, "score_of_a_taken_name", **_place(view, group, score, analyser))

@@ -18,8 +18,9 @@ from detectors.estimated_classes import score_classes
 from detectors.label_mixture import why_unfit
 from detectors.label_shift import LabelShift, score_label_shift
 from detectors.labelled.value import value
+from detectors.mask import hidden_columns
 from detectors.performance import PerformanceSummary
-from detectors.profile import Profile
+from detectors.profile import PREDICTION, Profile
 from detectors.sample import PART as SAMPLE
 from detectors.score import Score
 from detectors.score_cells import PART, load_reference
@@ -52,7 +53,9 @@ def _no_losses(view: GroupView, profile: Profile) -> Iterable[Score]:
     labelled = "" in profile.performance and profile.performance[""].rows > 0
     if not (view.model.estimate and labelled and view.segment == "" and view.rows):
         return
-    if SAMPLE not in view.model.schema.parts:
+    if PREDICTION in hidden_columns(view.model.schema):
+        why = "`sample.mask` hides the prediction, from which and the features errors are estimated: take it out of the mask"
+    elif SAMPLE not in view.model.schema.parts:
         why = "the config keeps no sample of rows, from which errors are estimated: add `sample` to the model, and build the reference anew"
     elif LOSS not in profile.extras:
         why = "the reference holds no model of the error: build it anew, with `sample` in the config and driftd[estimate] installed"

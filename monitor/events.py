@@ -95,7 +95,7 @@ REASONS = (
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A refused message. excerpt: at most limits.excerpt_bytes of it, empty where masked."""
+    """A refused message. excerpt: at most limits.excerpt_bytes of it, empty where a model masks features."""
 
     offset: int
     index: int  # position of the event inside its message

@@ -9,6 +9,7 @@ import numpy as np
 from detectors.adaptive import AdaptiveSummary, common_cells
 from detectors.category import CategorySummary
 from detectors.cells import Cells
+from detectors.mask import hidden_categories, masked_names
 from detectors.numeric import GridSummary
 from detectors.profile import PREDICTION
 from detectors.window import Numeric
@@ -61,8 +62,12 @@ def distribution(
             named = profile.label if subject == PREDICTION else profile.categorical.get(subject)
         else:
             named = None if learned is None else (learned.label if subject == PREDICTION else learned.categorical.get(subject))
-        return {**head, "kind": "category", "reference_name": reference, **_category(counts, named)}
+        return {**head, "kind": "category", "reference_name": reference, **_named(_category(counts, named), subject, model)}
     raise KeyError(subject)
+
+
+def _named(found: dict[str, Any], subject: str, model: Model) -> dict[str, Any]:
+    return {**found, "names": masked_names(found["names"])} if subject in hidden_categories(model.schema) else found
 
 
 def _numeric(current: Numeric, reference: Numeric | None, bins: int) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
+from detectors.mask import hidden_categories, unnamed
 from detectors.profile import Profile
 from detectors.scoring import describe
 from detectors.window import WindowSummary
@@ -27,16 +28,19 @@ class Described(Protocol):
 
 def describe_references(tx: Described, model: Model, baseline: Baseline, names: Iterable[str]) -> None:
     """Describe those of the named references that are not described yet, and the learned one where it changed."""
+    hidden = hidden_categories(model.schema)
     learned = {baseline.learned_name} if baseline.complete else set()
     for name in sorted(set(names) | learned):
         if name in model.profiles and not tx.is_described(name):
-            tx.describe_reference(name, list(_rows(EVERY_SEGMENT, model.profiles[name])))
+            tx.describe_reference(name, list(_rows(EVERY_SEGMENT, model.profiles[name], hidden)))
         elif name in learned and (baseline.changes or not tx.is_described(name)):
             found = sorted(baseline.merged(model).items())
-            tx.describe_reference(name, [row for segment, summary in found for row in _rows(segment, summary)])
+            tx.describe_reference(name, [row for segment, summary in found for row in _rows(segment, summary, hidden)])
 
 
-def _rows(segment: str, known: Profile | WindowSummary) -> Iterator[ReferenceScore]:
+def _rows(segment: str, known: Profile | WindowSummary, hidden: frozenset[str]) -> Iterator[ReferenceScore]:
     for score in describe(known):
+        if score.subject in hidden and unnamed(score) is None:
+            continue
         value = score.value if math.isfinite(score.value) else None
         yield ReferenceScore(segment, score.subject, score.name, value, score.rows)

@@ -168,11 +168,12 @@ def schema_of(settings: ModelSettings, profile: Profile | None) -> Schema:
 
 
 def decode_settings(cfg: Config, models: dict[str, Model]) -> DecodeSettings:
+    masks = any(m.sample is not None and m.sample.mask for m in cfg.models)  # a message may hold events of any of them
     return DecodeSettings(
         message_bytes=cfg.limits.message_bytes,
         nesting_depth=cfg.limits.nesting_depth,
         future_ms=cfg.limits.future_ms,
-        excerpt_bytes=cfg.limits.excerpt_bytes,
+        excerpt_bytes=0 if masks else cfg.limits.excerpt_bytes,
         models={
             m.name: ModelSchema(
                 raw_schema(models[m.name].schema),

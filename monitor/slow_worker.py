@@ -17,13 +17,18 @@ import resource
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from detectors import frame
 from detectors.catalogue import Catalogue
 from detectors.columns import Columns, Schema
 from detectors.sample import RowSample
 from detectors.score import Score
+
+if TYPE_CHECKING:
+    from detectors.dle import LossModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +109,22 @@ def direct_loss(job: Job) -> list[Score]:
     model = LossModel.from_bytes(job.fit)
     rows, name = job.rows, job.reference_name
     error = [] if math.isnan(model.off) else [Score(SUBJECT, "calibration_error", model.off, model.rows, name)]
-    if model.reason:
-        reason: dict[str, object] = {"reason": model.reason}
+    if why := model.reason or _unseen(model, job.window):
+        reason: dict[str, object] = {"reason": why}
         return [*error, *(Score(SUBJECT, metric, math.nan, rows, name, reason) for metric in (*LOSSES, "rmse"))]
     found = estimate_losses(model, job.window)
     values = {name: value for name, (value, _) in found.items()}
     spread = window_errors(model, values, rows)
     errors = {metric: math.hypot(spread.get(metric, 0.0), sampled) for metric, (_, sampled) in found.items()}
     return [*error, *with_bands(values, errors, rows, name, {}, math.inf, usual=usual_losses(model, found))]
+
+
+def _unseen(model: LossModel, window: Columns) -> str:
+    """Why the window's sample does not hold what the model of the error reads, "" where it does."""
+    lacking = [f for f in (*model.numeric, *model.categories) if f not in window.numeric and f not in window.categorical]
+    if lacking:
+        return f"the sample holds no {', '.join(lacking)}, which the model of the error reads: build the reference anew"
+    return "" if np.isfinite(window.score).any() else "the sample holds no prediction"
 
 
 def text_drift(job: Job) -> list[Score]:

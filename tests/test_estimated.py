@@ -241,9 +241,10 @@ def test_a_class_whose_probability_cannot_be_calibrated_is_named():
     truth = np.where(rng.random(n) < 4 * (b / 0.9 - 0.5) ** 2, "b", np.where(rng.random(n) < 0.5, "a", "c"))
     schema = class_schema(classes)
     profile = class_reference(schema, chances, ["b"] * n, truth)
-    ours, found = class_scores(schema, profile, chances[:1000], ["b"] * 1000)
-    assert all(math.isnan(ours[m]) for m in ("accuracy", "f1", "roc_auc")) and ours["calibration_error"] > 0.1
-    assert all("class 'b'" in s.evidence["reason"] for s in found if s.name == "accuracy")
+    ours, found = class_scores(schema, profile, chances[:1000], ["b"] * 1000, {("b", "b"): 2.0})
+    wanted = ("accuracy", "f1", "roc_auc", "value_per_event", "value_total")
+    assert all(math.isnan(ours[m]) for m in wanted) and ours["calibration_error"] > 0.1
+    assert all("class 'b'" in s.evidence["reason"] for s in found if s.name in wanted)
     few = class_reference(schema, chances[:100], ["b"] * 100, truth[:100])
     _, found = class_scores(schema, few, chances[:1000], ["b"] * 1000)
     assert "labelled rows" in found[1].evidence["reason"]
@@ -309,9 +310,11 @@ def test_where_scores_cannot_be_calibrated_there_is_no_estimate_but_a_reason():
     label = np.where(score > 0.5, "1", "0")
     schema = binary_schema()
     profile = reference_of(schema, score, label, truth)
-    ours, found = estimate(schema, profile, score[:1000], label[:1000])
-    assert ours["calibration_error"] > 0.1 and all(math.isnan(ours[m]) for m in BINARY)
-    assert all("calibration error" in s.evidence["reason"] for s in found if s.name in BINARY)
+    ours, found = estimate(schema, profile, score[:1000], label[:1000], worth={("1", "1"): 5.0})
+    wanted = (*BINARY, "value_per_event", "value_total")
+    assert ours["calibration_error"] > 0.1 and all(math.isnan(ours[m]) for m in wanted)
+    assert all("calibration error" in s.evidence["reason"] for s in found if s.name in wanted)
+    assert "value_total" not in estimate(schema, profile, score[:1000], label[:1000])[0]
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,15 @@ def _worst(model: dict[str, Any], path: Path) -> Found:
             close = get_close_matches(str(name), list(features), n=1)
             fix = (f"did you mean {close[0]!r}? " if close else "") + f"known: {', '.join(sorted(features))}"
             yield (*path, "worst_segments", "features", i), f"there is no feature {name!r}", fix
+        elif features[name] in ("category", "boolean") and name in _mask(model):
+            fix = "take it out of one of them: a segment is told by the feature's values"
+            yield (*path, "worst_segments", "features", i), f"{name!r} is in sample.mask", fix
+
+
+def _mask(model: dict[str, Any]) -> list[Any]:
+    sample = model.get("sample")
+    named = sample.get("mask") if isinstance(sample, dict) else None
+    return named if isinstance(named, list) else []
 
 
 def _where(segment: Any) -> bool:
