@@ -17,6 +17,7 @@ from dashboards import make
 from dashboards.variables import ALL_ROWS
 from monitor.checkpoint import ResourceSample
 from monitor.config import load_config
+from monitor.metrics import Metrics
 from monitor.references import build_reference
 from monitor.store import open_store
 from tests.faults import config, traffic
@@ -221,6 +222,12 @@ def _parsed(value):
         return orjson.loads(value or b"")
     except orjson.JSONDecodeError:
         return None
+
+
+def test_every_metric_of_the_daemon_stands_on_a_dashboard_or_in_a_rule():
+    shown = " ".join(json.dumps(board) for board in BOARDS.values()) + (HERE / "rules.yml").read_text()
+    names = {metric.name for metric in Metrics().registry.collect()}
+    assert len(names) > 20 and {name for name in names if name not in shown} == set()
 
 
 def test_the_page_of_metrics_is_what_prometheus_wants(lived):
