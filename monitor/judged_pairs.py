@@ -29,7 +29,7 @@ HEADLINE = "drift"  # the score that speaks for a feature; its evidence names th
 def pairs_of(part: GroupView | None, scores: list[Score], model: Model, calibration: Calibration) -> dict[str, Pair | None]:
     """The pairs of a group's subjects that are compared with a reference; their null tables are made, those of all together."""
     pairs: dict[str, Pair | None] = {}
-    wanted: list[tuple[str, Pair]] = []
+    wanted: dict[tuple[str, str], tuple[str, Pair]] = {}  # by subject and statistic
     for score in scores:
         if part is None or not score.reference or score.name in model.thresholds or not calibration.judges(score.name):
             continue
@@ -39,9 +39,10 @@ def pairs_of(part: GroupView | None, scores: list[Score], model: Model, calibrat
             pairs[score.subject] = pair_of(part, score.subject)
         pair = pairs[score.subject]
         if pair is not None and math.isfinite(score.value):
-            wanted.append((_statistic(score).removesuffix("_p"), pair))
+            statistic = _statistic(score).removesuffix("_p")
+            wanted[score.subject, statistic] = statistic, pair
     with suppress(*NUMERIC_ERRORS):  # each is made alone then, and the one that cannot be is said
-        prepare(wanted)
+        prepare(wanted.values())
     return pairs
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -23,9 +24,9 @@ from detectors.calibrate.closed import effective_rows
 from detectors.calibrate.kept import Kept
 from detectors.calibrate.moves import Move
 from detectors.calibrate.null import NullTable
-from detectors.calibrate.nulls import rounded
+from detectors.calibrate.nulls import reference_counts, rounded
 from detectors.calibrate.quadratic import quadratic_nulls, squares_null
-from detectors.columns import Floats
+from detectors.columns import Bools, Floats, Ints
 from detectors.pairs import NumericPair, Pair, once
 
 OUTSIDE = 10.0  # rows of the window that are expected beyond each of the outer quantiles
@@ -88,9 +89,8 @@ def _anderson_darling(pair: NumericPair, value: float) -> Move:
     return Move(value * std + 1.0, _squares(_of_anderson_darling(pair)), lambda place: (place - 1.0) / std)
 
 
-@once
 def _of_energy(pair: NumericPair) -> Key | None:
-    return _moving(*_grouped(pair, np.sqrt))
+    return _distances(pair)[0]
 
 
 def _energy(pair: NumericPair, value: float) -> Move:
@@ -104,9 +104,8 @@ def _energy(pair: NumericPair, value: float) -> Move:
     return Move(square, table, lambda place: math.sqrt(max(0.0, place) + outer))
 
 
-@once
 def _of_wasserstein(pair: NumericPair) -> Key | None:
-    return _moving(*_grouped(pair, lambda width: width))
+    return _distances(pair)[1]
 
 
 def _wasserstein(pair: NumericPair, value: float) -> Move:
@@ -142,20 +141,27 @@ DISTANCES: dict[str, tuple[Callable[[NumericPair], Key | None], Callable[[Numeri
 def _joined(pair: NumericPair) -> tuple[Floats, Floats, Floats]:
     """Of the reference's cells, joined to about GROUPS: shares, the distribution function in their middle, and the share of those
     that are one value; all of shape (groups,)."""
-    filled = np.flatnonzero(pair.ref.counts)
-    counts = pair.ref.counts[filled]
-    starts = (pair.upto[filled] / pair.n).searchsorted(_GROUPS, side="right")
+    share, middle, first, alone = _joined_of(reference_counts(pair))
+    return share, middle, np.where(alone & pair.atoms[first], share, 0.0)
+
+
+@lru_cache(maxsize=1024)
+def _joined_of(of: bytes) -> tuple[Floats, Floats, Ints, Bools]:
+    """Of a reference's counts: shares, the distribution function in their middle, the first cell, and whether it is the only one."""
+    every: Ints = np.frombuffer(of, dtype=np.int64)
+    rows = int(every.sum())
+    filled = np.flatnonzero(every)
+    counts = every[filled]
+    starts = (np.cumsum(counts) / rows).searchsorted(_GROUPS, side="right")
     starts = np.array(sorted({start for start in starts.tolist() if start < len(counts)}))
-    share = np.add.reduceat(counts, starts) / pair.n
-    alone = pair.atoms[filled[starts]]
-    alone[:-1] &= starts[1:] - starts[:-1] == 1
-    alone[-1] &= starts[-1] == len(counts) - 1
+    share = np.add.reduceat(counts, starts) / rows
+    alone = np.diff(starts, append=len(counts)) == 1
     middle = np.cumsum(share) - share / 2.0
-    return share, np.minimum(np.maximum(middle, 0.5 / pair.n), 1.0 - 0.5 / pair.n), np.where(alone, share, 0.0)
+    return share, np.minimum(np.maximum(middle, 0.5 / rows), 1.0 - 0.5 / rows), filled[starts], alone
 
 
 @once
-def _between(pair: NumericPair) -> np.ndarray:
+def _between(pair: NumericPair) -> Bools:
     """The cells between the outer quantiles, (k,)."""
     n, m = rounded(pair.n, pair.m)
     least = min(WIDEST, max(OUTSIDE / m, OUTSIDE / n)) * pair.n
@@ -164,24 +170,31 @@ def _between(pair: NumericPair) -> np.ndarray:
 
 
 @once
-def _wide(pair: NumericPair) -> tuple[Floats, Floats, Floats]:
-    """Of the inner cells that have a width: it, the distribution function in them, and its deviation; all (cells,)."""
-    after = pair.upto / pair.n
-    at = np.where(pair.atoms, after, after - pair.p / 2.0)
-    there = _between(pair) & (at > 0) & (at < 1) & (pair.widths > NARROW * pair.spread)
-    at = at[there]
-    return pair.widths[there], at, np.sqrt(at * (1.0 - at))
+def _distances(pair: NumericPair) -> tuple[Key | None, Key | None]:
+    """Where the tables of energy and of Wasserstein's distance are kept."""
+    inner = _between(pair)
+    wide = pair.widths[inner].tobytes()
+    return _distances_of(reference_counts(pair), inner.tobytes(), pair.atoms[inner].tobytes(), wide, NARROW * pair.spread)
 
 
-def _grouped(pair: NumericPair, norm: Callable[[Floats], Floats]) -> tuple[Floats, Floats]:
-    """Widths of the inner cells, joined to about GROUPS of like weight, and the distribution function in them; both (groups,).
+@lru_cache(maxsize=1024)
+def _distances_of(of: bytes, inner: bytes, atoms: bytes, widths: bytes, narrow: float) -> tuple[Key | None, Key | None]:
+    counts: Ints = np.frombuffer(of, dtype=np.int64)
+    total, mine = counts.sum(), np.frombuffer(inner, dtype=np.bool_)
+    after, width = np.cumsum(counts)[mine] / total, np.frombuffer(widths)
+    at = np.where(np.frombuffer(atoms, dtype=np.bool_), after, after - counts[mine] / total / 2.0)
+    there = (at > 0) & (at < 1) & (width > narrow)
+    at, width = at[there], width[there]
+    std = np.sqrt(at * (1.0 - at))
+    # a root of squares adds the widths' roots, a distance widths: only what is joined depends on it
+    return _moving(*_grouped(width, at, std, np.sqrt(width))), _moving(*_grouped(width, at, std, width))
 
-    norm: of width (a distance adds widths, a root of squares adds their roots): only what is joined depends on it.
-    """
-    width, at, std = _wide(pair)
+
+def _grouped(width: Floats, at: Floats, std: Floats, weight: Floats) -> tuple[Floats, Floats]:
+    """Widths of cells, joined to about GROUPS of like weight, and the distribution function in them; both (groups,)."""
     if not len(width):
         return np.zeros(1), np.full(1, 0.5)
-    parts = np.cumsum(norm(width) * std)
+    parts = np.cumsum(weight * std)
     group = np.minimum((parts / parts[-1] * GROUPS).astype(np.int64), GROUPS - 1)
     wide = width * std
     sums, first = np.bincount(group, wide, GROUPS), np.bincount(group, wide * at, GROUPS)

@@ -14,7 +14,7 @@ NAME_p                                       as its statistic
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection
 from typing import cast
 
 from detectors.calibrate import between, moves, nulls
@@ -36,7 +36,7 @@ def held(name: str, pair: Pair, value: float) -> Move | None:
     return found._replace(out=0.0, unsure=found.unsure or TOO_GREAT) if found is not None and math.isnan(found.out) else found
 
 
-def prepare(wanted: Sequence[tuple[str, Pair]]) -> None:
+def prepare(wanted: Collection[tuple[str, Pair]]) -> None:
     """Make the tables that `held` will be asked for, those of all features at once. A p-value is asked for by its statistic's name."""
     nulls.prepare(wanted)
     between.prepare(wanted)

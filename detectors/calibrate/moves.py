@@ -18,7 +18,7 @@ from scipy.special import betaln, fdtrc, fdtri, gammaln, ndtr, ndtri, ndtri_exp,
 
 from detectors.calibrate.closed import effective_rows
 from detectors.calibrate.null import NullTable
-from detectors.calibrate.nulls import NORMAL, NORMAL_EITHER
+from detectors.calibrate.nulls import NORMAL, NORMAL_EITHER, reference_counts
 from detectors.columns import Floats
 from detectors.pairs import CategoryPair, NumericPair, once
 from detectors.shifts import medians
@@ -195,7 +195,7 @@ def _uneven(pair: NumericPair, times: float) -> str:
 def _shape(pair: NumericPair) -> tuple[float, float, float, float]:
     """Skew and excess kurtosis of the reference, the skew of its squared deviations, and the most that one row has of its fourth moment;
     from the cells' means."""
-    return _shape_of(np.asarray(pair.ref.counts, dtype=np.int64).tobytes(), np.asarray(pair.ref.sums, dtype=np.float64).tobytes())
+    return _shape_of(reference_counts(pair), np.asarray(pair.ref.sums, dtype=np.float64).tobytes())
 
 
 @lru_cache(maxsize=1024)

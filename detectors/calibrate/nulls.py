@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from scipy.special import ndtri, stdtrit
@@ -46,7 +46,7 @@ def pair_null(name: str, pair: Pair) -> NullTable | None:
     """The null of a statistic of the registry for a pair. None: none is known, or one of both has no rows."""
     if pair.n == 0 or pair.m == 0 or name not in CALIBRATED:
         return None
-    found = _kept(name, pair)
+    found = _place(name, pair)
     if found is None:
         return constant_null(name, pair.n, pair.m) if name in OVER_BINS or isinstance(pair, NumericPair) else None
     table = found[0](found[1])
@@ -58,7 +58,7 @@ def pair_null(name: str, pair: Pair) -> NullTable | None:
 
 def root_null(name: str, pair: Pair) -> NullTable | None:
     """The null of the root of a statistic of OVER_BINS. None as for pair_null."""
-    found = _kept(name, pair) if pair.n and pair.m else None
+    found = _place(name, pair) if pair.n and pair.m else None
     if found is None:
         table = pair_null(name, pair)
         return None if table is None else table.root()
@@ -69,15 +69,25 @@ def prepare(wanted: Iterable[tuple[str, Pair]]) -> None:
     """Make the tables that pair_null will be asked for, those of all features at once."""
     of: dict[Kept[Any, NullTable], list[Any]] = {}
     for name, pair in wanted:
-        found = _kept(name, pair) if name in CALIBRATED and pair.n and pair.m else None
+        found = _place(name, pair) if name in CALIBRATED and pair.n and pair.m else None
         if found is not None:
             of.setdefault(found[0], []).append(found[1])
     for kept, keys in of.items():
         kept.prepare(keys)
 
 
-def _kept(name: str, pair: Pair) -> tuple[Kept[Any, NullTable], Any] | None:
+Place = tuple[Kept[Any, NullTable], Any]
+
+
+def _place(name: str, pair: Pair) -> Place | None:
     """Where the table of a statistic of CALIBRATED is kept, and as what; None where the reference has one value only, or the kind is another."""
+    key = _place, name
+    if key not in pair.known:
+        pair.known[key] = _kept(name, pair)
+    return cast("Place | None", pair.known[key])
+
+
+def _kept(name: str, pair: Pair) -> Place | None:
     near = _rows(pair)[0]
     if name in OVER_BINS:
         shape = _shape(pair)
@@ -110,12 +120,18 @@ def _shape(pair: Pair) -> bytes:
 
 @once
 def _places(pair: NumericPair) -> tuple[int, int]:
-    return filled_places(_bytes(pair.ref.counts))
+    return filled_places(reference_counts(pair))
 
 
 @once
 def _rank_shares(pair: NumericPair) -> bytes:
-    return _rank_cells(_bytes(pair.ref.counts))
+    return _rank_cells(reference_counts(pair))
+
+
+@once
+def reference_counts(pair: NumericPair) -> bytes:
+    """Of its cells (int64): what is of the reference alone is kept by them."""
+    return _bytes(pair.ref.counts)
 
 
 def _bytes(counts: Ints) -> bytes:
