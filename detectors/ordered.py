@@ -86,7 +86,7 @@ def energy_bound(pair: NumericPair) -> float:
 def cramer_von_mises(pair: NumericPair) -> float:
     """nm / (n + m)^2 times the sum of (F - G)^2 over all rows of both (Anderson 1962)."""
     n, m = float(pair.n), float(pair.m)
-    return n * m / (n + m) ** 2 * float((pair.both * _square_at_rows(pair)).sum())
+    return n * m / (n + m) ** 2 * float(pair.both.astype(np.float64) @ _square_at_rows(pair))
 
 
 def cramer_von_mises_bound(pair: NumericPair) -> float:
@@ -138,10 +138,10 @@ def gap_square(pair: NumericPair) -> Floats:
 
 def _square_at_rows(pair: NumericPair) -> Floats:
     """The mean of (F - G)^2 over the rows of each cell, after each row: h steps from a to b."""
-    a, step = pair.gap[:-1], pair.steps
-    h = np.maximum(1, pair.both)
-    mean = a * a + a * step * (h + 1) / h + step * step * (h + 1) * (2 * h + 1) / (6.0 * h * h)
-    return np.where(pair.atoms, pair.gap[1:] ** 2, mean)
+    a, b, step = pair.gap[:-1], pair.gap[1:], pair.steps
+    inverse = 1.0 / np.maximum(1, pair.both)
+    mean = a * a + step * (1.0 + inverse) * (a + step * (2.0 + inverse) / 6.0)
+    return np.where(pair.atoms, b * b, mean)
 
 
 def _square_reach(pair: NumericPair) -> tuple[Floats, Floats]:
