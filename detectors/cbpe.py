@@ -148,6 +148,8 @@ def binary_errors(reference: ReferenceCells, rows: int) -> dict[str, float]:
     (tn, fn), (fp, tp) = known
     n = known.sum()
     out: dict[str, float] = {}
+    if rows <= 0:
+        return out
     if n > 0:
         out["accuracy"] = _spread(tp + tn, fp + fn) / math.sqrt(rows)
         for name, hits, misses in (("precision", tp, fp), ("recall", tp, fn), ("specificity", tn, fp)):

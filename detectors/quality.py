@@ -23,7 +23,7 @@ from detectors.columns import Floats, Ints
 from detectors.numeric import GridSummary
 from detectors.profile import PREDICTION, Profile
 from detectors.score import Score
-from detectors.window import WindowSummary
+from detectors.window import WindowSummary, lacks_predictions, predictions_of
 
 Numeric = GridSummary | AdaptiveSummary
 FENCES = {"outlier_share": 1.5, "extreme_share": 3.0}  # in interquartile ranges
@@ -36,13 +36,11 @@ def score_quality(summary: WindowSummary, profile: Profile | None, learned: Wind
         reference = None if base is None else base.numeric.get(feature)
         yield from _presence(feature, column.rows, column.missing, _distinct(column), reference, name)
         yield from _numeric(feature, column, reference, name)
+    scores, labels = predictions_of(base)
+    if (scores is not None and scores.rows) or (labels is not None and labels.rows):
+        yield Score(PREDICTION, "absent", float(lacks_predictions(summary, base)), summary.rows, name)
     if summary.score.rows:
-        known: Numeric | None = None
-        if profile is not None:
-            known = profile.numeric.get(PREDICTION)
-        elif learned is not None:
-            known = learned.score
-        yield from _numeric(PREDICTION, summary.score, known, name)
+        yield from _numeric(PREDICTION, summary.score, scores, name)
     for feature, counts in summary.categorical.items():
         values = None if base is None else base.categorical.get(feature)
         yield from _presence(feature, counts.rows, counts.missing, len(counts.counts), values, name)

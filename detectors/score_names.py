@@ -128,6 +128,7 @@ LABELS = {
         for q in (50, 95, 99)
     },
     "unusable": Doc("labels that say nothing for the task: a word for a number, a class for a list", "above", "labels"),
+    "unusable_share": Doc("these / labels that came; 0.001 warn, 0.01 breach by default"),
     "label_bias": Doc(
         "distance of the labelled rows from the others in score, predicted label or segment, 0 where it may be chance"
     ),
@@ -152,7 +153,7 @@ CHECKS = {
 }
 SCHEMA = {
     "wrong_type_share": Doc(
-        "events refused for a field of another type, and values of datetime features that are no times / refused and accepted events; 0.001 warn, 0.01 breach by default"
+        "events refused for a field of another type, and values of datetime features that are no times and latencies below 0 / refused and accepted events; 0.001 warn, 0.01 breach by default"
     ),
     "non_finite_share": Doc(
         "events refused for NaN or an infinite value (`non_finite: reject`) / refused and accepted events; 0.001 warn, 0.01 breach by default"

@@ -16,7 +16,7 @@ from detectors.performance import PerformanceSummary
 from detectors.profile import PREDICTION, Profile
 from detectors.score import NUMERIC_ERRORS, Score, why_failed
 from detectors.univariate import AUTO, category_drift, nothing_to_say, numeric_drift, pair_drift
-from detectors.window import Numeric, WindowSummary
+from detectors.window import Numeric, WindowSummary, lacks_predictions, predictions_of
 
 SHARES_MOST = 10  # values of a category whose share is a score of its own
 REFERENCE_SHARES_MOST = 50  # of a reference, so that what is frequent in a window is found there
@@ -50,7 +50,7 @@ def score_window(
         elif known is not None:
             out.append(nothing_to_say(feature, column.rows, name, _unlike(feature, "numeric", feature in known.categorical)))
     for feature, counts in summary.categorical.items():
-        out.extend(_category(feature, counts))
+        out.extend(_presence(feature, counts))
         out.extend(_shares(feature, counts, known.categorical.get(feature) if known is not None else None))
         if known is not None and feature in known.categorical:
             make = partial(CategoryPair, known.categorical[feature], counts)
@@ -92,17 +92,19 @@ def _unlike(feature: str, kind: str, other_kind: bool) -> str:
 def _prediction(
     summary: WindowSummary, profile: Profile | None, baseline: WindowSummary | None, name: str, choice: Choice
 ) -> Iterator[Score]:
-    """Of the scores where there are any, else of the predicted labels."""
-    labels = profile.label if profile else (baseline.label if baseline else None)
+    """Of the scores where there are any, else of the predicted labels. A reference's predictions that no row has are missing."""
+    scores, labels = predictions_of(profile or baseline)
     if summary.score.rows:
-        reference = profile.numeric[PREDICTION] if profile else (baseline.score if baseline else None)
         yield from _numeric(PREDICTION, summary.score)
-        if reference is not None:
-            yield from numeric_drift(PREDICTION, summary.score, reference, name, choice)
-    elif summary.label.rows:
-        yield from _category(PREDICTION, summary.label)
-        if labels is not None:
+        if scores is not None:
+            yield from numeric_drift(PREDICTION, summary.score, scores, name, choice)
+    elif summary.label.rows or lacks_predictions(summary, profile or baseline):
+        of_scores = scores is not None and scores.rows
+        yield from _presence(PREDICTION, summary.score) if of_scores else _presence(PREDICTION, summary.label)
+        if labels is not None and summary.label.rows:
             yield from category_drift(PREDICTION, summary.label, labels, name, choice)
+        elif labels is not None:
+            yield nothing_to_say(PREDICTION, 0, name, "all its values are missing")
     yield from _shares(PREDICTION, summary.label, labels)
 
 
@@ -116,15 +118,13 @@ def describe(known: Profile | WindowSummary) -> Iterator[Score]:
     for subject, counts in {**known.categorical, PREDICTION: known.label}.items():
         if counts.rows:
             if subject != PREDICTION or not numeric[PREDICTION].rows:
-                yield from _category(subject, counts)
+                yield from _presence(subject, counts)
             yield from _shares(subject, counts, None, REFERENCE_SHARES_MOST)
 
 
 def _numeric(subject: str, column: Numeric) -> Iterator[Score]:
     rows, moments = column.rows, column.moments
-    seen = rows + column.missing
-    yield Score(subject, "count", float(rows), seen)
-    yield Score(subject, "missing_share", column.missing / seen if seen else math.nan, seen)
+    yield from _presence(subject, column)
     yield Score(subject, "mean", moments.mean if moments.n else math.nan, rows)
     yield Score(subject, "std", moments.std, rows)
     yield Score(subject, "min", moments.low if moments.n else math.nan, rows)
@@ -134,11 +134,10 @@ def _numeric(subject: str, column: Numeric) -> Iterator[Score]:
         yield Score(subject, label, value, rows)
 
 
-def _category(subject: str, counts: CategorySummary) -> Iterator[Score]:
-    rows = counts.rows
-    seen = rows + counts.missing
+def _presence(subject: str, column: Numeric | CategorySummary) -> Iterator[Score]:
+    rows, seen = column.rows, column.rows + column.missing
     yield Score(subject, "count", float(rows), seen)
-    yield Score(subject, "missing_share", counts.missing / seen if seen else math.nan, seen)
+    yield Score(subject, "missing_share", column.missing / seen if seen else math.nan, seen)
 
 
 def _shares(subject: str, counts: CategorySummary, reference: CategorySummary | None, most: int = SHARES_MOST) -> Iterator[Score]:

@@ -167,3 +167,18 @@ def _merge(mine: Numeric, other: Numeric) -> None:
         mine.merge(other)
     else:
         raise ValueError("a grid summary and an adaptive one do not merge: they were made with other references")
+
+
+def predictions_of(known: Profile | WindowSummary | None) -> tuple[Numeric | None, CategorySummary | None]:
+    """The scores and the predicted labels of a reference or a window."""
+    if known is None:
+        return None, None
+    return (known.numeric[PREDICTION] if isinstance(known, Profile) else known.score), known.label
+
+
+def lacks_predictions(summary: WindowSummary, known: Profile | WindowSummary | None) -> bool:
+    """Whether no row of a window has what the reference's predictions are: scores, or labels where those have none."""
+    scores, labels = predictions_of(known)
+    if scores is None or labels is None or not summary.rows:
+        return False
+    return not summary.score.rows if scores.rows else bool(labels.rows) and not summary.label.rows

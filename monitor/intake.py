@@ -3,7 +3,8 @@
     repeats      events whose id was seen before: dropped, counted here
     wrong_type   events refused because a field had another type than the schema's, by field
     non_finite   events refused because a field was NaN or infinite, by field
-    unreadable   values of datetime features that are no times, by feature: their rows are in the summaries, the value missing
+    unreadable   values of datetime features that are no times, by feature, and latencies below 0: their rows are in the summaries,
+                 the value missing
     unnamed      features that the schema does not name, in one message of SAMPLE_EVERY (by its offset)
 
 A part of the pane, so that the windows know it and what is refused shows even where every event is.
@@ -28,6 +29,7 @@ from monitor.watermark import BEFORE_TIME
 SAMPLE_EVERY = 1024  # messages; one costs 5 microseconds to parse
 NAMES, NAME_CHARS = 200, 100
 OTHER = "__other__"
+LATENCY = "latency_ms"  # among the unreadable: those below 0
 REFUSED = Limit(warn=0.001, breach=0.01)
 DEFAULT_LIMITS = {"wrong_type_share": REFUSED, "non_finite_share": REFUSED}
 
@@ -115,7 +117,10 @@ def score_intake(intake: Intake, rows: int) -> Iterable[Score]:
     if rows + wrong:
         evidence: dict[str, object] = {"events by field": dict((intake.wrong_type + intake.unreadable).most_common(20))}
         if unread:
-            evidence["reason"] = f"values of {', '.join(sorted(intake.unreadable)[:20])} are no times; they count as missing"
+            times = sorted(intake.unreadable.keys() - {LATENCY})[:20]
+            wrongs = [f"values of {', '.join(times)} are no times"] if times else []
+            wrongs += [f"{LATENCY} lies below 0"] if LATENCY in intake.unreadable else []
+            evidence["reason"] = f"{', '.join(wrongs)}; they count as missing"
         yield Score("schema", "wrong_type_share", min(1.0, (wrong + unread) / (rows + wrong)), rows + wrong, evidence=evidence)
     infinite = sum(intake.non_finite.values())
     if rows + infinite:

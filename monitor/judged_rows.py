@@ -14,7 +14,9 @@ from detectors.calibrate.nulls import NORMAL, NORMAL_EITHER, STUDENT
 from detectors.category import CategorySummary
 from detectors.pairs import Numeric
 from detectors.performance import PerformanceSummary
+from detectors.profile import PREDICTION, Profile
 from detectors.score import Score
+from detectors.window import WindowSummary, predictions_of
 from monitor.budget import Calibration
 from monitor.held_estimates import held_estimate
 from monitor.judged_score import Judged, few, foreign
@@ -86,8 +88,7 @@ def of_label_shift(group: Group, at: int, score: Score, part: GroupView, calibra
 
 def of_missing(group: Group, at: int, score: Score, part: GroupView, calibration: Calibration) -> Iterator[Judged]:
     known = part.profile or part.learned
-    column = _column(part, score.subject)
-    reference = None if known is None else known.numeric.get(score.subject) or known.categorical.get(score.subject)
+    column, reference = _column(part.inputs, score.subject, known), _column(known, score.subject, known)
     if column is None or reference is None:
         return
     missing, rows = column.missing, column.rows + column.missing
@@ -181,7 +182,14 @@ def _right(summary: PerformanceSummary) -> int:
     return sum(rows for (predicted, true), rows in summary.confusion.items() if predicted == true)
 
 
-def _column(part: GroupView, subject: str) -> Numeric | CategorySummary | None:
-    if part.inputs is None:
+def _column(
+    summary: Profile | WindowSummary | None, subject: str, known: Profile | WindowSummary | None
+) -> Numeric | CategorySummary | None:  # fmt: skip
+    """A column of a window or of its reference. Predictions are scores where either has any, as in detectors/scoring.py."""
+    if summary is None:
         return None
-    return part.inputs.numeric.get(subject) or part.inputs.categorical.get(subject)
+    if subject == PREDICTION:
+        scores, labels = predictions_of(summary)
+        of_reference, _ = predictions_of(known)
+        return scores if (scores is not None and scores.rows) or (of_reference is not None and of_reference.rows) else labels
+    return summary.numeric.get(subject) or summary.categorical.get(subject)

@@ -2,7 +2,7 @@
 
     coverage                       labelled rows / rows, of every version and segment
     delay_p50_seconds, ...         time from the prediction to its label, within 1 %
-    unusable                       labels that came, but say nothing for the task (a word where a number was due)
+    unusable, unusable_share       labels that came, but say nothing for the task (a word where a number was due, or a prediction is missing)
     label_bias, label_bias_p       see detectors/label_bias.py: 0 but where the p-value is under what the budget of false alarms
                                    leaves a window; a warning from 0.1 on where the config gives no limit. The p-value is
                                    judged within the budget
@@ -30,7 +30,7 @@ from monitor.view import GroupView, WindowView
 SUBJECT = "labels"
 PERFORMANCE = ("performance",)  # subjects whose findings wait for labels
 DELAYS = {"delay_p50_seconds": 0.5, "delay_p95_seconds": 0.95, "delay_p99_seconds": 0.99}
-DEFAULT_LIMITS = {"label_bias": Limit(warn=0.1)}
+DEFAULT_LIMITS = {"label_bias": Limit(warn=0.1), "unusable_share": Limit(warn=0.001, breach=0.01)}
 
 
 def labels(view: WindowView) -> Iterable[tuple[Group, Score]]:
@@ -56,7 +56,9 @@ def _of_version(view: WindowView, group: Group, part: GroupView) -> Iterable[Sco
         return
     for name, q in DELAYS.items():
         yield Score(SUBJECT, name, quantile(spread.delays, q), spread.rows)
-    yield Score(SUBJECT, "unusable", float(spread.rows - part.performance.labelled), spread.rows)
+    unusable = spread.rows - part.performance.labelled
+    yield Score(SUBJECT, "unusable", float(unusable), spread.rows)
+    yield Score(SUBJECT, "unusable_share", unusable / spread.rows, spread.rows, evidence={"unusable": unusable} if unusable else {})
     tests = list(_compared(view, group, part))
     calibration = view.model.calibration
     budget = calibration.window_level(view.model.slide_ms) if calibration.false_alarms_per_week > 0 else LEVEL

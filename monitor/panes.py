@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from detectors.profile import Profile
 from detectors.sample import PART as SAMPLE
 from detectors.summaries import segment_schema
 from detectors.window import WindowSummary, without_part
-from monitor.intake import Intake
+from monitor.intake import LATENCY, Intake
 from monitor.model import Model
 
 OTHER = "__other__"
@@ -49,6 +49,10 @@ class Pane:
             columns = derive(columns, model.schema, None if profile is None else profile.vocabulary)
             for feature, wrong in unreadable(columns, model.schema.kinds).items():
                 self.intake.count(self.intake.unreadable, feature, wrong)
+        below = columns.latency_ms < 0.0
+        if below.any():  # clocks of two machines: as a latency of 0 it would be good news
+            self.intake.count(self.intake.unreadable, LATENCY, int(below.sum()))
+            columns = replace(columns, latency_ms=np.where(below, np.nan, columns.latency_ms))
         for name, index in _by_value(version, model.version_limit, self._names("version")):
             part = columns if index is None else columns.take(index)
             self._group(model, profile, (name, "")).add(part)

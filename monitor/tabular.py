@@ -111,9 +111,12 @@ def names_of(path: Path) -> dict[str, pa.DataType]:
     """The columns of a file and their types, those of objects as `outer.inner`. Raises FileProblem, also for two of one name."""
     if path.suffix.lower() == ".parquet":
         try:
-            schema = pq.read_schema(path)
+            file = pq.ParquetFile(path)
+            schema, rows = file.schema_arrow, file.metadata.num_rows
         except FILE_ERRORS as error:
             raise _problem(path, error) from error
+        if not rows:
+            raise FileProblem(f"{path}: no rows")
     else:
         batches, _ = read_batches(path)
         first = next(batches, None)
@@ -194,6 +197,7 @@ class Reader:
             if column not in names and needed:
                 listed = ", ".join(sorted(names)[:40])
                 raise FileProblem(f"{path}: columns.{field} names column {column!r}, the file has {listed}")
+        self._names = names
         self._path, self._schema, self._lenient, self._typed = path, schema, lenient, is_typed(path)
         self._numeric = {f: find(names, f"features.{f}", mapping) for f in schema.numeric}
         self._categorical = {f: find(names, f"features.{f}", mapping) for f in schema.categorical}
@@ -251,6 +255,8 @@ class Reader:
         rows = batch.num_rows
         array = self._array(batch, self.label)
         several = array is not None and (pa.types.is_list(array.type) or pa.types.is_large_list(array.type))
+        if array is not None and several and not has_payload(self._schema):
+            _ = texts_of(array, rows, "label", refused)  # lists are no labels of this task: it notes them
         label = DictColumn.missing(rows) if regression or several else self._texts(batch, self.label, "label", refused)
         return Outcomes(
             predicted_label=columns.label,
@@ -274,7 +280,9 @@ class Reader:
         """ts in ms; NO_TIME where it is missing or refused."""
         column = self.fixed["ts"]
         if column is None:
-            raise FileProblem(f"{self._path}: no column for ts; name it in the model's `columns`, as in {{ts: time}}")
+            listed = ", ".join(sorted(self._names)[:40])
+            fix = "name it in the model's `columns`, as in {ts: time}"
+            raise FileProblem(f"{self._path}: no column for ts; {fix}; the file has {listed}")
         return times_in(batch, column, "ts", self._path, refused)
 
     def _array(self, batch: pa.RecordBatch, column: str | None) -> pa.Array | None:

@@ -150,6 +150,16 @@ def test_an_intake_comes_back_from_its_bytes_and_merges():
     assert Intake.from_json([1, 2, [["a", 1]], []]) == Intake(1, 2, Counter(a=1)), "of an older release"
 
 
+def test_a_latency_below_0_is_missing_and_said_and_no_good_news(tmp_path):
+    events = [event(i) | {"latency_ms": -5.0 if i % 4 == 0 else 20.0} for i in range(120)]
+    found = scored(tmp_path, MODEL, events)
+    row = found[0, "", "schema", "wrong_type_share"]
+    assert (row["value"], row["level"]) == (0.25, "breach")
+    assert row["evidence"] == {"events by field": {"latency_ms": 30}, "reason": "latency_ms lies below 0; they count as missing"}
+    p50 = found[0, "", "latency", "latency_p50_ms"]
+    assert p50["value"] == pytest.approx(20, rel=0.01) and p50["rows"] == 90
+
+
 def test_a_text_that_is_too_long_is_of_the_wrong_type(tmp_path):
     events = [event(i, region="x" * 1001 if i % 2 else "N") for i in range(120)]
     row = scored(tmp_path, MODEL, events)[0, "", "schema", "wrong_type_share"]

@@ -1,0 +1,105 @@
+"""Predictions that stop coming are as missing as a feature that does: a breach, and `unsure`, never no row at all."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from monitor.references import build_reference
+from tests.replayed import START, open_replay, replay_events, scores_of
+
+MODEL = """
+models:
+  - name: m
+    task: %s
+    features: {x: numeric}
+    window: {size: 1m, allowed_lateness: 0s}
+    reference: {first_windows: 2}
+    min_rows: 30
+"""
+BINARY = 'binary\n    positive_label: "1"'
+ROWS = 150
+
+
+def run(folder, task, prediction, built=False, labels=False):
+    """Three windows; prediction(window, row) is the event's."""
+    rng = np.random.default_rng(1)
+    cfg, store = open_replay(folder, MODEL % task)
+    if built:
+        frame = pd.DataFrame({"x": rng.normal(size=600), "label": rng.choice(["0", "1"], 600)})
+        frame["prediction.label"], frame["prediction.score"] = rng.choice(["0", "1"], 600), rng.random(600)
+        frame.to_parquet(folder / "r.parquet")
+        list(build_reference(cfg, store, "m", folder / "r.parquet", (), True))
+    events = [
+        {
+            "event_id": f"{w}-{i}",
+            "ts": START + w * 60_000 + i * 100,
+            "model": "m",
+            "features": {"x": rng.normal()},
+            **prediction(w, i),
+        }
+        for w in range(3)
+        for i in range(ROWS)
+    ]
+    given = [{"event_id": e["event_id"], "label": "1", "label_ts": e["ts"]} for e in events] if labels else []
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        replay_events(cfg, store, folder, events, given)
+    found = scores_of(store)
+    store.close()
+    return found
+
+
+def scored(w, i):
+    return {"prediction": {"label": "01"[i % 2], "score": (i % 97) / 97}}
+
+
+@pytest.mark.parametrize("built", [False, True], ids=["learned", "built"])
+def test_predictions_that_stop_are_missing_absent_and_unsure(tmp_path, built):
+    found = run(tmp_path, BINARY, lambda w, i: scored(w, i) if w < 2 else {}, built, labels=True)
+    for w, share in ((1, 0.0), (2, 1.0)):
+        assert found[w, "", "prediction", "missing_share"]["value"] == share
+        if built or share:  # the second window is part of what is learned
+            assert found[w, "", "prediction", "absent"]["level"] == ("breach" if share else "ok")
+    assert found[2, "", "prediction", "missing_share"]["level"] == "breach"
+    drift = found[2, "", "prediction", "drift"]
+    assert (drift["level"], drift["value"], drift["evidence"]["reason"]) == ("unsure", None, "all its values are missing")
+    assert found[2, "", "labels", "unusable_share"]["level"] == "breach", "labels without a prediction say nothing"
+    assert found[1, "", "labels", "unusable_share"]["level"] == "ok"
+
+
+@pytest.mark.parametrize("built", [False, True], ids=["learned", "built"])
+def test_a_part_of_them_that_is_missing_is_judged_like_that_of_a_feature(tmp_path, built):
+    found = run(tmp_path, BINARY, lambda w, i: scored(w, i) if w < 2 or i % 3 else {}, built)
+    row = found[2, "", "prediction", "missing_share"]
+    assert (round(row["value"], 3), row["level"]) == (0.333, "breach") and row["rule"].startswith("calibrated missing_share")
+    assert found[2, "", "prediction", "absent"]["level"] == "ok"
+
+
+def test_scores_that_stop_where_labels_go_on_are_missing(tmp_path):
+    found = run(tmp_path, BINARY, lambda w, i: scored(w, i) if w < 2 else {"prediction": {"label": "01"[i % 2]}}, built=True)
+    assert found[2, "", "prediction", "missing_share"]["level"] == found[2, "", "prediction", "absent"]["level"] == "breach"
+    assert found[2, "", "prediction", "drift"]["evidence"]["statistic"] == "cramers_v", "labels are compared with labels"
+
+
+def test_labels_alone_are_missing_too(tmp_path):
+    found = run(tmp_path, "multiclass", lambda w, i: {"prediction": {"label": "ab"[i % 2]}} if w < 2 else {})
+    assert found[2, "", "prediction", "missing_share"]["level"] == found[2, "", "prediction", "absent"]["level"] == "breach"
+    assert found[2, "", "prediction", "drift"]["level"] == "unsure"
+
+
+def test_a_model_without_predictions_has_none_missing(tmp_path):
+    found = run(tmp_path, "none", lambda w, i: {})
+    assert not [key for key in found if key[2] == "prediction"]
+
+
+def test_labels_that_are_no_labels_of_the_task_are_a_breach_of_their_own(tmp_path):
+    cfg, store = open_replay(tmp_path, MODEL % BINARY)
+    frame = pd.DataFrame({"x": range(60), "label": [["1"]] * 60, "prediction.label": ["1"] * 60})
+    frame.to_parquet(tmp_path / "r.parquet")
+    lines = list(build_reference(cfg, store, "m", tmp_path / "r.parquet", (), True))
+    assert "taken as unlabelled: label is array, must be a string (60 rows)" in lines
+    store.close()
