@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import math
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -67,6 +68,7 @@ class GridSummary:
     moments: Moments
     missing: int = 0
     infinite: int = 0
+    known: dict[object, Any] = field(default_factory=dict, init=False, compare=False, repr=False)  # what was made of it as it is
 
     @staticmethod
     def empty(edges: Floats) -> GridSummary:
@@ -80,6 +82,7 @@ class GridSummary:
 
     def add(self, values: Floats) -> None:
         """Add values, shape (n,), in any order; NaN is missing."""
+        self.known.clear()
         table = table_for(self.edges) if part_in_c.kernels is not None else None
         if table is not None and part_in_c.kernels is not None and len(values):
             tally = part_in_c.kernels.grid(
@@ -134,6 +137,7 @@ class GridSummary:
         """Raises ValueError for a summary of another grid."""
         if len(self.edges) != len(other.edges):
             raise ValueError(f"grids of {len(self.edges)} and {len(other.edges)} edges do not merge")
+        self.known.clear()
         self.counts += other.counts
         self.sums += other.sums
         self.moments.merge(other.moments)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import cached_property, wraps
-from typing import Any, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
 
@@ -31,6 +31,22 @@ LEAST_SQUARE = 1e-300  # of a sum of squares: what is smaller has few digits lef
 # of the sum of many equal values; of an outer cell's, and of cells whose sums are not those of the values
 ROUNDINGS = MANY_EQUAL, 1e-15
 DISCRETE = 20  # at most so many distinct values of the reference: a bin for each, not deciles
+
+
+Made = TypeVar("Made")
+
+
+class of_reference(Generic[Made]):  # noqa: N801 - it is used as `property` is
+    """A property of a pair that the reference's cells alone give: on a grid it is made once for all windows, and kept with the column."""
+
+    def __init__(self, make: Callable[[NumericPair], Made]) -> None:
+        self._make = make
+
+    def __get__(self, pair: NumericPair, owner: type) -> Made:
+        known = pair.reference.known if isinstance(pair.reference, GridSummary) else pair.known
+        if self not in known:
+            known[self] = self._make(pair)
+        return cast(Made, known[self])
 
 
 class NumericPair:
@@ -105,7 +121,7 @@ class NumericPair:
     @cached_property
     def atoms(self) -> Bools:
         """Cells that are exact: all their values, of both sides, are the cell's least value. Shape (k,)."""
-        exact: Bools = _exact(self.ref, self.exact_sums) & _exact(self.cur, self.exact_sums)
+        exact: Bools = self._exact & _exact(self.cur, self.exact_sums)
         if self.infinite:  # they are rows of the outer cells, and in no sum
             exact[0] = exact[-1] = False
         return exact
@@ -131,13 +147,17 @@ class NumericPair:
         with np.errstate(over="ignore"):
             return np.diff(self.edges)
 
-    @cached_property
+    @of_reference
+    def _exact(self) -> Bools:
+        return _exact(self.ref, self.exact_sums)
+
+    @of_reference
     def discrete(self) -> int:
         """How many distinct values the reference has, where they are few and known exactly; else 0."""
         few = int(np.count_nonzero(self.ref.counts))
-        return few if 0 < few <= DISCRETE and bool(_exact(self.ref, self.exact_sums).all()) else 0
+        return few if 0 < few <= DISCRETE and bool(self._exact.all()) else 0
 
-    @cached_property
+    @of_reference
     def bin_starts(self) -> Ints:
         """The first cell of each bin: deciles of the reference, or its values and what lies between them where they are few."""
         if self.discrete:
@@ -149,8 +169,13 @@ class NumericPair:
     @cached_property
     def bins(self) -> tuple[Ints, Ints]:
         """Rows of both sides by bin."""
-        starts = self.bin_starts
-        return np.add.reduceat(self.ref.counts, starts), np.add.reduceat(self.cur.counts, starts)
+        return self._reference_bins, np.add.reduceat(self.cur.counts, self.bin_starts)
+
+    @of_reference
+    def _reference_bins(self) -> Ints:
+        found = np.add.reduceat(self.ref.counts, self.bin_starts)
+        found.setflags(write=False)  # it is there for all windows
+        return found
 
     @cached_property
     def bin_shares(self) -> tuple[Floats, Floats]:

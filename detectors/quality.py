@@ -26,6 +26,7 @@ from detectors.score import Score
 from detectors.window import WindowSummary, lacks_predictions, predictions_of
 
 Numeric = GridSummary | AdaptiveSummary
+FENCED = "fences"  # of what is known of a column
 FENCES = {"outlier_share": 1.5, "extreme_share": 3.0}  # in interquartile ranges
 
 
@@ -80,21 +81,33 @@ def _numeric(feature: str, column: Numeric, reference: Numeric | None, name: str
         return
     low, high = reference.moments.low, reference.moments.high
     ends = [column.moments.low, column.moments.high] if column.moments.n else []
-    current, base = _spread(column), _spread(reference)
+    current = _spread(column)
     below, above = current.outside(low, high)
     evidence: dict[str, object] = {"range": [low, high], "below": round(below, 6), "above": round(above, 6), "seen": ends}
     yield Score(feature, "out_of_range_share", below + above, column.rows, name, evidence)
-    q1, q3 = base.quantile(0.25), base.quantile(0.75)
-    for score, factor in FENCES.items():
-        if not q3 > q1:
+    fences = _fences(reference)
+    for score in FENCES:
+        if score not in fences:
             why: dict[str, object] = {"reason": "the middle half of the reference is one value: it has no fences"}
             yield Score(feature, score, math.nan, column.rows, name, why)
             continue
-        left, right = q1 - factor * (q3 - q1), q3 + factor * (q3 - q1)
+        left, right, usual = fences[score]
         below, above = current.outside(left, right)
-        usual = sum(base.outside(left, right))
         evidence = {"fences": [left, right], "below": round(below, 6), "above": round(above, 6), "reference_share": round(usual, 6)}
         yield Score(feature, score, below + above, column.rows, name, evidence)
+
+
+def _fences(reference: Numeric) -> dict[str, tuple[float, float, float]]:
+    """(lower, upper, share of the reference beyond them) of each score; nothing where its middle half is one value. On a grid
+    they are made once for all windows."""
+    known = reference.known if isinstance(reference, GridSummary) else {}
+    if FENCED not in known:
+        base = _spread(reference)
+        q1, q3 = base.quantile(0.25), base.quantile(0.75)
+        ends = {score: (q1 - factor * (q3 - q1), q3 + factor * (q3 - q1)) for score, factor in FENCES.items()} if q3 > q1 else {}
+        known[FENCED] = {score: (*both, sum(base.outside(*both))) for score, both in ends.items()}
+    found: dict[str, tuple[float, float, float]] = known[FENCED]
+    return found
 
 
 @dataclass(frozen=True, slots=True)

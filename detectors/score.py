@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 NUMERIC_ERRORS = (ValueError, ArithmeticError, IndexError)  # what arithmetic on odd values raises
+HEADLINE = "drift"  # the score that speaks for a feature; its evidence names the statistic
 UNJUDGED = "unjudged"  # no rule has a limit for it
 LEVELS = (UNJUDGED, "ok", "unsure", "warn", "breach")  # from best to worst; unsure: too few rows to say
 

@@ -146,7 +146,7 @@ def replay(file: str, config_path: str, labels: str | None, model: str | None, s
     """
     from rich.progress import Progress
 
-    from monitor.app import wall_clock_ms
+    from monitor.app import bound_memory, spare_the_collector, wall_clock_ms
     from monitor.files import replay_batches
     from monitor.performance_pane import exchanged_payloads
     from monitor.replay import FencedReplay
@@ -154,6 +154,7 @@ def replay(file: str, config_path: str, labels: str | None, model: str | None, s
     from monitor.runtime import build_engine, build_models, decode_settings
     from monitor.slow import slow_rounds
 
+    bound_memory()
     cfg = load(config_path)
     require_named(cfg, config_path, secrets=False)
     store = open_stored(cfg)
@@ -164,6 +165,7 @@ def replay(file: str, config_path: str, labels: str | None, model: str | None, s
     try:
         batches, total = replay_batches(Path(file), Path(labels) if labels else None, cfg, settings, model)
         engine = build_engine(cfg, models, ("replay",))
+        spare_the_collector()
         with Progress(transient=True) as bar:
             task = bar.add_task("replay", total=total)
             look = slow_rounds(cfg, store) if slow else lambda model: 0

@@ -139,7 +139,7 @@ def _first_day(items: list[Judged], seen: Seen | None, start_ms: int, size_ms: i
 
 def _no_hour(item: Judged) -> bool:
     """Whether no hour of a built reference can hold the score's rows."""
-    return item.beyond_hours is not None and not item.settled and item.beyond_hours() >= NO_HOUR
+    return item.beyond_hours is not None and not item.settled and item.beyond_hours >= NO_HOUR
 
 
 def _later_days(items: list[Judged], seen: Seen, same: Bools, start_ms: int, size_ms: int, series: bool) -> None:

@@ -22,9 +22,10 @@ import math
 from collections.abc import Iterator
 
 from detectors.calibrate.series import SERIES, series_of
-from detectors.score import Score
+from detectors.pairs import Pair
+from detectors.score import HEADLINE, Score
 from monitor.budget import Calibration
-from monitor.judged_pairs import HEADLINE, of_pair, pairs_of
+from monitor.judged_pairs import of_pair, pairs_of
 from monitor.judged_rows import of_effect, of_estimate, of_impact, of_label_shift, of_missing, of_p_value, of_performance
 from monitor.judged_score import Judged, few
 from monitor.judging import BY_P, MISSING, SCORES, TESTS
@@ -36,6 +37,7 @@ from monitor.view import GroupView, WindowView
 
 ESTIMATED = ("estimated_performance", "estimated_performance_weighted")
 OWN_PAST = ("traffic", "latency", "worst_segment")  # subjects
+AT_ONCE = 8192  # scores whose pairs are there at the same time: those of some 300 features, 50 kB each
 
 
 def judged(view: WindowView, calibration: Calibration) -> Iterator[Judged]:
@@ -44,9 +46,12 @@ def judged(view: WindowView, calibration: Calibration) -> Iterator[Judged]:
     for group, scores in sorted(view.scores.items()):
         part = view.groups.get(group)
         names = {(s.subject, s.name): s.value for s in scores}
-        pairs = pairs_of(part, scores, view.model, calibration)
+        pairs: dict[str, Pair | None] = {}
+        unasked = {name for name in {s.name for s in scores} if not calibration.judges(name) or name in view.model.thresholds}
         for at, score in enumerate(scores):
-            if not calibration.judges(score.name) or score.name in view.model.thresholds:
+            if at % AT_ONCE == 0:
+                pairs = pairs_of(part, scores[at : at + AT_ONCE], view.model, calibration)
+            if score.name in unasked:
                 continue
             if score.name in calibration.series or (score.name in SERIES and score.subject in OWN_PAST):
                 yield _series(group, at, score, part, view.model, calibration)

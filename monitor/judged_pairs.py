@@ -10,7 +10,7 @@ from detectors.calibrate.first_days import beyond_hours
 from detectors.calibrate.held import HELD, held, prepare
 from detectors.pairs import CategoryPair, NumericPair, Pair, once
 from detectors.profile import PREDICTION
-from detectors.score import NUMERIC_ERRORS, Score
+from detectors.score import HEADLINE, NUMERIC_ERRORS, Score
 from detectors.target import SUBJECT as TARGET
 from detectors.target import target_pair
 from monitor.budget import Calibration
@@ -22,8 +22,6 @@ from monitor.panes import Group
 from monitor.view import GroupView
 
 logger = logging.getLogger("driftd.judged")
-
-HEADLINE = "drift"  # the score that speaks for a feature; its evidence names the statistic
 
 
 def pairs_of(part: GroupView | None, scores: list[Score], model: Model, calibration: Calibration) -> dict[str, Pair | None]:
@@ -86,6 +84,7 @@ def of_pair(group: Group, at: int, score: Score, pair: Pair | None, part: GroupV
         return Judged(group, at, score, math.nan, None, lambda out: out, settled=why)
     try:
         found = held(name, pair, score.value)
+        beyond = _beyond_hours(pair) if part.profile is not None else None  # now: the pair is not kept
     except NUMERIC_ERRORS as error:
         return _settled(group, at, score, error)
     if found is None:
@@ -94,7 +93,7 @@ def of_pair(group: Group, at: int, score: Score, pair: Pair | None, part: GroupV
         group, at, score, found.out, found.table, found.back,
         effect=math.inf if name.endswith("_p") else abs(score.value), floor=calibration.least_effect(name), reference_rows=pair.n,
         settled=few(min(pair.n, pair.m), calibration.min_rows) or found.unsure, needs_past=foreign(part) and score.subject != TARGET,
-        beyond_hours=(lambda: _beyond_hours(pair)) if part.profile is not None else None,
+        beyond_hours=beyond,
         narrower=name == "std_shift" and score.value < 0 and part.profile is not None,
     )  # fmt: skip
 

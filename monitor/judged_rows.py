@@ -161,7 +161,7 @@ def _share(
         lambda place: _share_at(root, usual, place, rising), effect=abs(hits / rows - usual),
         floor=calibration.least_effect(score.name), reference_rows=all_before,
         settled=few(min(rows, all_before), calibration.min_rows), needs_past=foreign(part),
-        beyond_hours=(lambda: beyond_hours(np.array([usual]), np.array([hits / rows]))) if part.profile is not None else None,
+        beyond_hours=beyond_hours(np.array([usual]), np.array([hits / rows])) if part.profile is not None else None,
     )  # fmt: skip
 
 

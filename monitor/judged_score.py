@@ -37,7 +37,7 @@ class Judged:
     basis: str = ""  # what `past` rests on, in words
     waits: str = ""  # where a season is not known yet: why being beyond the limit that it would have later is not yet a change
     later: Expected | None = None  # `past` as it would be then
-    beyond_hours: Callable[[], float] | None = None  # the share of rows that no hour of the built reference can hold
+    beyond_hours: float | None = None  # the share of rows that no hour of the built reference can hold
     narrower: bool = False  # than a built reference, as any one hour is whose mean moves with the hour: its spread
     series: Series | None = None  # of a score that is held against its own past
     record: Record | None = None  # of a series

@@ -1,7 +1,7 @@
 """What Prometheus scrapes: driftd's own state, and the last window of every model.
 
-Series are bounded: over `series_limit` score series, new ones are left out and counted. Features stay in the
-store in full; names come from the config and the results, never from a message's free text without a bound.
+Series are bounded: over `series_limit` score series, new ones are left out and counted; first come what is not of single
+features (traffic, performance, latency), then each feature's `drift`, then what is judged. Features stay in the store in full; names come from the config and the results, never from a message's free text without a bound.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as openmetrics
 
-from detectors.score import UNJUDGED
+from detectors.score import HEADLINE, UNJUDGED
 from monitor.checkpoint import ScoreRow, WindowRow
 from monitor.events import PartitionKey
 
@@ -65,7 +65,7 @@ class Metrics:
         self.score = Gauge("driftd_score", "A score of the last window.", _SCORE, registry=r)
         self.level = Gauge("driftd_score_level", "Its level: -1 unjudged, 0 ok, 1 unsure, 2 warn, 3 breach.", _SCORE, registry=r)
         self.hidden = Gauge("driftd_metric_series_hidden", "Score series left out by limits.metric_series.", registry=r)
-        self._hidden: set[tuple[str, ...]] = set()
+        self._hidden: dict[str, int] = {}  # by model, of its newest window
         self.notifications = Counter("driftd_notifications", "Notifications by outcome.", ("channel", "outcome"), registry=r)
         self.reachable = Gauge("driftd_source_reachable", "Whether a source answers: 1, or 0.", ("source",), registry=r)
         self.resource_reachable = Gauge(
@@ -143,27 +143,30 @@ class Metrics:
                 self.window_rows.labels(model).set(window.rows)
                 self.window_late.labels(model).set(window.late_rows)
                 self.window_end.labels(model).set(window.end_ms / 1000.0)
-            for row in scores:
-                if newest or row.subject in labelled:
-                    self._show(row)
+            shown = [row for row in scores if newest or row.subject in labelled]
+            if len(self._series) + len(shown) > self._limit:
+                shown = _first_what_is_looked_at(shown)
+            hidden = sum(not self._show(row) for row in shown)
             if newest:
                 self._hide_old(model, window.start_ms, labelled)
+                self._hidden[model] = hidden
+                self.hidden.set(sum(self._hidden.values()))
             if window.rows and (newest or window.labelled_rows):
                 self.label_coverage.labels(model).set(window.labelled_rows / window.rows)
 
-    def _show(self, row: ScoreRow) -> None:
+    def _show(self, row: ScoreRow) -> bool:
+        """False where there is no room for one more series."""
         labels = (row.model, row.version, row.segment, row.subject, row.score)
         known = self._series.get(labels)
         if known is not None and known[1] > row.window_start_ms:
-            return
+            return True
         if known is None and len(self._series) >= self._limit:
-            self._hidden.add(labels)
-            self.hidden.set(len(self._hidden))
-            return
+            return False
         self._series[labels] = (row.model, row.window_start_ms)
         self.score.labels(*labels).set(float("nan") if row.value is None else row.value)
         if row.threshold is not None:
             self.level.labels(*labels).set(LEVEL_VALUES[row.level])
+        return True
 
     def _hide_old(self, model: str, start_ms: int, labelled: set[str]) -> None:
         """A feature or segment that the new window lacks must not look alive."""
@@ -193,3 +196,15 @@ class Metrics:
                     for gauge in (self.lag, self.watermark_lag):
                         if labels in gauge._metrics:
                             gauge.remove(*labels)
+
+
+def _first_what_is_looked_at(rows: list[ScoreRow]) -> list[ScoreRow]:
+    """What is not of single features, then the features' headlines, then what is judged, then the rest; in their order."""
+    features = {row.subject for row in rows if row.score == HEADLINE}
+
+    def rank(row: ScoreRow) -> int:
+        if row.subject not in features:
+            return 0
+        return 1 if row.score == HEADLINE else 2 if row.level != UNJUDGED else 3
+
+    return sorted(rows, key=rank)

@@ -21,12 +21,11 @@ from alerts.rules import Rule
 from detectors.calibrate.multiple import cutoff
 from detectors.calibrate.streak import correlation, single_probability, streak_probability
 from detectors.limits import judge
-from detectors.score import LEVELS, Finding, why_failed
+from detectors.score import HEADLINE, LEVELS, Finding, why_failed
 from monitor.budget import LOOSEST, WARN_TIMES
 from monitor.first_days import DAY, HOUR
 from monitor.guarded import tried
 from monitor.judged import judged
-from monitor.judged_pairs import HEADLINE
 from monitor.judged_score import Judged
 from monitor.label_scores import PERFORMANCE, matured
 from monitor.logs import log_event

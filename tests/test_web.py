@@ -156,6 +156,21 @@ def test_hostile_names_stay_one_series_and_the_limit_holds():
     assert found["driftd_label_delay_seconds"].samples[0].value == 1.5
 
 
+def test_over_the_limit_what_is_looked_at_is_shown_first_and_what_is_left_out_does_not_pile_up():
+    features = [score(f"f{i}", 0.1)._replace(score=name, level=level) for i in range(4)
+                for name, level in (("mean", "unjudged"), ("ks", "ok"), ("drift", "ok"))]  # fmt: skip
+    traffic = score("traffic", 10.0)._replace(score="rows", level="unjudged")
+    metrics = Metrics(series_limit=7)
+    for start in (0, 60_000):
+        metrics.publish(window(start), [row._replace(window_start_ms=start) for row in (*features, traffic)], None)
+        found = families(metrics)
+        shown = [(s.labels["feature"], s.labels["score"]) for s in found["driftd_score"].samples]
+        assert sorted(shown) == sorted([("traffic", "rows"), *((f"f{i}", "drift") for i in range(4)), ("f0", "ks"), ("f1", "ks")])
+        assert found["driftd_metric_series_hidden"].samples[0].value == 6
+    metrics.publish(window(120_000), [traffic._replace(window_start_ms=120_000)], None)
+    assert families(metrics)["driftd_metric_series_hidden"].samples[0].value == 0
+
+
 def test_a_feature_that_vanished_leaves_the_page_and_old_windows_do_not_return():
     metrics = Metrics()
     metrics.publish(window(0), [score("old", 0.1), score("kept", 0.1)], None)

@@ -21,7 +21,7 @@ import numpy as np
 from detectors import ordered, pvalues
 from detectors.calibrate.absolute import absolute_nulls
 from detectors.calibrate.closed import effective_rows
-from detectors.calibrate.kept import Kept
+from detectors.calibrate.kept import MOST, Kept
 from detectors.calibrate.moves import Move
 from detectors.calibrate.null import NullTable
 from detectors.calibrate.nulls import reference_counts, rounded
@@ -37,8 +37,8 @@ GROUPS = 32  # cells that are looked at, joined from the reference's
 _GROUPS = np.arange(GROUPS) / GROUPS
 Key = tuple[bytes, ...]  # floats of weights and of where the bridge is, and of jumps
 
-_squares: Kept[Key, NullTable] = Kept(lambda keys: quadratic_nulls([_floats(key) for key in keys]), 4096)
-_absolutes: Kept[Key, NullTable] = Kept(lambda keys: absolute_nulls([_floats(key)[:2] for key in keys]), 4096)
+_squares: Kept[Key, NullTable] = Kept(lambda keys: quadratic_nulls([_floats(key) for key in keys]), MOST)
+_absolutes: Kept[Key, NullTable] = Kept(lambda keys: absolute_nulls([_floats(key)[:2] for key in keys]), MOST)
 
 
 def _floats(key: Key) -> tuple[Any, ...]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Generic, TypeVar
 
+# tables of a statistic, 1 kB each with what they are functions of: where features are more, each window makes all anew
+MOST = 16_384
 Key = TypeVar("Key", bound=Hashable)
 Made = TypeVar("Made")
 Like = TypeVar("Like", bound=Hashable)

@@ -24,7 +24,7 @@ from detectors.calibrate import closed
 from detectors.calibrate.absolute import total_variation_nulls
 from detectors.calibrate.constant import constant_null
 from detectors.calibrate.greatest import greatest_changes, greatest_running_sums
-from detectors.calibrate.kept import Kept, together
+from detectors.calibrate.kept import MOST, Kept, together
 from detectors.calibrate.null import TAILS, NullTable
 from detectors.calibrate.statistics import OVER_BINS
 from detectors.calibrate.sums import sums_nulls
@@ -138,7 +138,7 @@ def _bytes(counts: Ints) -> bytes:
     return np.asarray(counts, dtype=np.int64).tobytes()
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=MOST)
 def _steps(bins: bytes) -> bytes:
     """Logarithms of the shares of the bins that have rows, or may have, greatest first, in steps of STEP_SHARES; empty of one bin."""
     counts: Ints = np.frombuffer(bins, dtype=np.int64)
@@ -207,9 +207,9 @@ def _tables_of_ties(keys: Sequence[Ranks]) -> list[NullTable]:
 
 
 Ranks = tuple[bytes, int, int]  # shares of cells in order (float64), rows of reference and window
-_of_shares: Kept[Shape, NullTable] = Kept(_tables_of_shares, 8192)
-_ranks: Kept[Ranks, NullTable] = Kept(_tables_of_ranks, 8192)
-_ks_of_ties: Kept[Ranks, NullTable] = Kept(_tables_of_ties, 8192)
+_of_shares: Kept[Shape, NullTable] = Kept(_tables_of_shares, 2 * MOST)
+_ranks: Kept[Ranks, NullTable] = Kept(_tables_of_ranks, MOST)
+_ks_of_ties: Kept[Ranks, NullTable] = Kept(_tables_of_ties, MOST)
 _ks: Kept[tuple[int, int], NullTable] = Kept(lambda keys: [closed.kolmogorov_smirnov(*rows) for rows in keys], 1024)
 _kuiper: Kept[tuple[int, int], NullTable] = Kept(lambda keys: [closed.kuiper(*rows) for rows in keys], 1024)
 
