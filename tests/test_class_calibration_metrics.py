@@ -10,8 +10,9 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss
 
 from detectors.columns import Schema
-from detectors.labelled.calibration import BINS, CURVE
+from detectors.labelled.calibration import BINS, CURVE, uncertainty_of_classes
 from detectors.labelled.classwise import NAMES
+from detectors.labelled.intervals import Z
 from detectors.performance import PerformanceSummary
 from tests.test_labelled_intervals import metrics_of
 from tests.test_labelled_metrics import CLASSES, MULTI, measured, outcomes
@@ -112,6 +113,22 @@ def test_intervals_hold_at_least_as_often_as_they_say(task, power, n):
             held[name] += found[name].low <= truth[name].value <= found[name].high
     assert min(held.values()) >= 86, held  # 95 % less what chance allows of 100, of the worst of 20
     assert width / repeats < 0.4 * (50 / n) ** 0.5, width / repeats
+
+
+@pytest.mark.parametrize("n", [50, 500])
+@pytest.mark.parametrize(
+    "shares", [(0.25, 0.25, 0.25, 0.25), (0.4, 0.3, 0.2, 0.1), (0.97, 0.01, 0.01, 0.01)], ids=["alike", "unlike", "one"]
+)
+def test_the_uncertainty_of_classes_that_exclude_each_other_is_no_wider_than_their_counts_scatter(shares, n):
+    rng = np.random.default_rng(31)
+    truth = 1.0 - float(np.square(shares).sum())
+    drawn = rng.multinomial(n, shares, size=2000).astype(float)
+    ends = np.array([uncertainty_of_classes(hits) for hits in drawn])
+    held = ((ends[:, 0] <= truth) & (truth <= ends[:, 1])).mean()
+    assert 0.92 <= held, held
+    scatter = (1.0 - np.square(drawn / n).sum(axis=1)).std()
+    assert np.diff(ends, axis=1).mean() < 1.1 * 2 * Z * scatter
+    assert uncertainty_of_classes(np.array([20.0, 0.0, 0.0]))[1] > 0.05, "what was not seen yet may come"
 
 
 def test_labels_that_never_occur_and_rows_without_probabilities():

@@ -115,6 +115,21 @@ def uncertainty_ends(hits: float, rows: float) -> Interval:
     return min(spread), 0.25 if ends[0] <= 0.5 <= ends[1] else max(spread)
 
 
+def uncertainty_of_classes(hits: Floats) -> Interval:
+    """The interval of sum of rate x (1 - rate) over classes that exclude each other, of hits in rows, shape (classes,).
+
+    By the delta method with its second order, which is all that there is where classes are equally frequent: chance takes 1 / rows of
+    the value off, and scatters it by the trace of the rates' covariance squared. Rates have a row more, shared by all (Perks 1947).
+    """
+    rows, classes = float(hits.sum()), len(hits)
+    value = 1.0 - float(np.square(hits / rows).sum())
+    rate = (hits + 1.0 / classes) / (rows + 1.0)
+    squares, cubes = float((rate**2).sum()), float((rate**3).sum())
+    scatter = 4.0 * (cubes - squares**2) / rows + 2.0 * (squares - 2.0 * cubes + squares**2) / rows**2
+    middle, half = value * (1.0 + 1.0 / rows), Z * math.sqrt(max(0.0, scatter))
+    return max(0.0, middle - half), min(1.0 - 1.0 / classes, middle + half)
+
+
 def _noise(counts: Ints) -> dict[str, float]:
     """The 97.5 % quantile of each norm of what chance adds to the bins' rates; counts: shape (2, BINS)."""
     held = np.maximum(counts.sum(axis=0), 0)

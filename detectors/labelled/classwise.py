@@ -12,7 +12,8 @@ rows by what scores vary inside a bin, at most 1/16 wide.
 
 ECE and the root of the reliability are norms: chance moves them by at most the norm of what it adds to the bins' rates.
 Intervals are as far to either side as that norm's 97.5 % quantile, from its first two moments (Wilson and Hilferty's cube root
-for sums of squares); the resolution's is that of calibration.py. Of many classes together: as if they erred together, so that they hold at least as often as they say.
+for sums of squares); the resolution's is that of calibration.py. Of many classes together: as if they erred together, so that they
+hold at least as often as they say; but for the uncertainty of classes that exclude each other, which is one of their counts.
 """
 
 from __future__ import annotations
@@ -23,7 +24,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from detectors.columns import Floats, Ints
-from detectors.labelled.calibration import CURVE, binned, rate_variance, reliability_curve, resolution_ends, uncertainty_ends
+from detectors.labelled.calibration import (
+    CURVE,
+    binned,
+    rate_variance,
+    reliability_curve,
+    resolution_ends,
+    uncertainty_ends,
+    uncertainty_of_classes,
+)
 from detectors.labelled.intervals import Z
 from detectors.labelled.tally import Metric
 
@@ -47,6 +56,8 @@ def classwise(cells: Ints, edges: Floats, classes: Sequence[str], each: int, mea
     for i, name in enumerate(NAMES):
         shared = len(classes) if mean or name == "classwise_ece" else 1
         value, low, high = (float(side[i].sum()) / shared for side in (values, lows, highs))
+        if name == "brier_uncertainty" and not mean:
+            low, high = uncertainty_of_classes(counts[:, 1].sum(axis=1).astype(np.float64))
         out.append(Metric(name, value, min(low, value), max(high, value), rows))
     for k in np.argsort(-counts[:, 1].sum(axis=1), kind="stable")[:each].tolist():
         for i, name in enumerate(("ece", *PARTS)):
