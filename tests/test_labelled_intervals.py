@@ -119,6 +119,28 @@ def test_intervals_hold_the_value_as_often_as_they_say(task, rows):
         assert (0.9 if rows == 50 else 0.91) <= share <= (1.0 if always else 0.995), (name, share)
 
 
+@pytest.mark.parametrize("rows", [50, 500])
+def test_intervals_hold_where_few_rows_are_positive(rows):
+    """One positive of 50 rows, on the average: half of the windows have none, or one."""
+    schema, names = CASES["binary"][0], np.array(["no", "yes"])
+
+    def sample(rng, n):
+        y = rng.random(n) < 0.02
+        score = 1 / (1 + np.exp(-rng.normal(np.where(y, 0.6, -2.0), 1.2)))
+        return outcomes(n, names[(score >= 0.5) * 1], score, names[y * 1])
+
+    truth = metrics_of(schema, sample(np.random.default_rng(1), 400_000))
+    rng, held = np.random.default_rng(4), {}
+    for _ in range(300):
+        for name, m in metrics_of(schema, sample(rng, rows)).items():
+            if math.isfinite(m.low):
+                assert m.low <= m.value <= m.high, name
+                held.setdefault(name, []).append(m.low <= truth[name].value <= m.high)
+    assert set(held) == set(truth)
+    for name, found in held.items():
+        assert np.mean(found) >= 0.91, (name, np.mean(found))
+
+
 @pytest.mark.parametrize("rows", [400, 2000])
 @pytest.mark.parametrize("rate", ["calibrated", "overconfident", "turned"])
 def test_intervals_of_calibration_hold_also_where_a_model_is_calibrated_perfectly(rate, rows):
@@ -246,3 +268,14 @@ def test_mcc_of_rows_that_are_all_alike_is_not_certain(names):
     found = metrics_of(CASES["binary"][0], outcomes(20, np.repeat(names, 10), None, y))["mcc"]
     low, high = (2 * end - 1 for end in intervals.wilson(20.0 * (names[0] == "no"), 20))
     assert abs(found.value) == 1.0 and (found.low, found.high) == pytest.approx((low, high))
+
+
+@pytest.mark.parametrize(("area", "negatives", "positives"), [(0.9, 490, 10), (0.6, 7, 30), (1.0, 20, 5), (0.0, 3, 3)])
+def test_newcombes_ends_of_an_area_are_as_many_of_hanleys_and_mcneils_errors_away(area, negatives, positives):
+    def error(true):
+        of_two, of_one = true / (2 - true) - true**2, 2 * true**2 / (1 + true) - true**2
+        both = (negatives + positives) / 2 - 1  # Newcombe's: the mean of both sides
+        return math.sqrt((true * (1 - true) + both * (of_two + of_one)) / (negatives * positives))
+
+    for end in curves.newcombe(area, negatives, positives):
+        assert abs(end - area) == pytest.approx(intervals.Z * error(end), abs=1e-6)

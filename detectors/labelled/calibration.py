@@ -105,7 +105,9 @@ def resolution_ends(counts: Ints) -> tuple[Floats, Floats]:
     scatter = share * (off**2 - value) ** 2 / rows + share**2 * variance * (4.0 * off**2 + 2.0 * variance)
     middle = value[..., 0] - (share * (1.0 - share) * variance).sum(axis=-1)
     half = Z * np.sqrt(scatter.sum(axis=-1))
-    return np.maximum(0.0, middle - half), middle + half
+    unseen = Z**2 / (rows[..., 0] + Z**2)  # Wilson's rate, where no row is, or all are: resolution is at most the uncertainty
+    alike = (overall[..., 0] <= 0.0) | (overall[..., 0] >= 1.0)
+    return np.maximum(0.0, middle - half), np.where(alike, np.maximum(middle + half, unseen * (1.0 - unseen)), middle + half)
 
 
 def uncertainty_ends(hits: float, rows: float) -> Interval:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from detectors.labelled.tally import Metric, Tally, undefined
 
 SHOWN = 5  # labels, where some are told
 ROUNDING = 1e-12
+SMOOTHED = 100  # labels
 FOLDED = "there are more pairs of labels than are counted: of some classes only the rows that are right are known"
 
 
@@ -73,27 +74,48 @@ def mcc(m: Matrix) -> Metric:
     """Matthews' correlation coefficient (Gorodkin's R_K for many classes), 0 where undefined.
 
     Its interval is the delta method's on Fisher's scale; of rows that are all right (or wrong) that of as many as Wilson's lower end
-    of the accuracy leaves, by kappa's formula, which is R_K's where predicted and true labels are equally frequent.
+    of the accuracy leaves, by kappa's formula, which is R_K's where predicted and true labels are equally frequent. Of few rows the error
+    is that with two more in all cells, where it is greater.
     """
     n = m.rows
     if m.folded:
         return undefined(("mcc",), int(n), FOLDED)[0]
-    predicted, true = m.predicted / n, m.true / n
-    top = float(m.hit.sum() / n - (predicted * true).sum())
-    a, b = 1.0 - float((predicted**2).sum()), 1.0 - float((true**2).sum())
-    if a <= 0 or b <= 0:
+    value, error = _mcc(m)
+    if math.isnan(error):
         return Metric("mcc", 0.0, *NONE, int(n))
-    root = math.sqrt(a * b)
-    of_root = top / root**3
-    by_predicted, by_true = -true / root + of_root * b * predicted, -predicted / root + of_root * a * true
-    error = m.error(np.full(len(m.labels), 1.0 / root), by_predicted, by_true)
-    value = max(-1.0, min(1.0, top / root))
+    if len(m.labels) <= SMOOTHED:
+        error = max(error, _mcc(_with_rows_in_all_cells(m))[1])
     if abs(value) > 1.0 - ROUNDING:
-        left = (1.0 - wilson(n, n)[0]) / b
+        left = (1.0 - wilson(n, n)[0]) / (1.0 - float(np.square(m.true / n).sum()))
         ends = (max(-1.0, value - left), value) if value > 0 else (value, min(1.0, value + left))
         return Metric("mcc", value, *ends, int(n))
     low, high = around(math.atanh(value), error / (1.0 - value**2), quantile=student(n - 1))
     return Metric("mcc", value, math.tanh(low), math.tanh(high), int(n))
+
+
+def _mcc(m: Matrix) -> tuple[float, float]:
+    """R_K and its standard error, NaN where all rows have one label, predicted or true."""
+    n = m.rows
+    predicted, true = m.predicted / n, m.true / n
+    top = float(m.hit.sum() / n - (predicted * true).sum())
+    a, b = 1.0 - float((predicted**2).sum()), 1.0 - float((true**2).sum())
+    if a <= 0 or b <= 0:
+        return 0.0, math.nan
+    root = math.sqrt(a * b)
+    of_root = top / root**3
+    by_predicted, by_true = -true / root + of_root * b * predicted, -predicted / root + of_root * a * true
+    error = m.error(np.full(len(m.labels), 1.0 / root), by_predicted, by_true)
+    return max(-1.0, min(1.0, top / root)), error
+
+
+def _with_rows_in_all_cells(m: Matrix) -> Matrix:
+    """Two rows more, shared by all pairs of labels: of two labels half a row in each cell (Haldane 1956, Anscombe 1956)."""
+    k = len(m.labels)
+    i, j, rows = m.cells
+    cells: Floats = np.bincount(i * k + j, rows, k * k).astype(np.float64) + 2.0 / k**2
+    all_i, all_j = (at.reshape(-1).astype(np.int64) for at in np.indices((k, k)))
+    margin = 2.0 / k
+    return replace(m, cells=(all_i, all_j, cells), hit=m.hit + 2.0 / k**2, predicted=m.predicted + margin, true=m.true + margin)
 
 
 def _ratio(top: Floats, bottom: Floats) -> Floats:
@@ -176,7 +198,8 @@ def positive_class(m: Matrix, positive: str | None) -> list[Metric]:
     if positive not in m.labels:
         reason = f"no row has the positive label {positive!r}, predicted or true"
         share = Metric("specificity", 1.0, *wilson(n, n), int(n))
-        return [*undefined(("precision", "recall", "f1"), int(n), reason), share, share._replace(name="balanced_accuracy")]
+        balanced = Metric("balanced_accuracy", 1.0, share.low / 2.0, 1.0, int(n))
+        return [*undefined(("precision", "recall", "f1"), int(n), reason), share, balanced]
     i = m.labels.index(positive)
     hit, predicted, true = float(m.hit[i]), float(m.predicted[i]), float(m.true[i])
     negatives = n - true
@@ -185,8 +208,9 @@ def positive_class(m: Matrix, positive: str | None) -> list[Metric]:
     specificity = rejected / negatives if negatives else 0.0
     out.append(Metric("specificity", specificity, *wilson(rejected, negatives), int(negatives)))
     hits, rows = np.array([hit, rejected]), np.array([true, negatives])
-    there = rows > 0
-    out.append(_mean("balanced_accuracy", hits[there] / rows[there], wilsons(hits[there], rows[there]), n, {}))
+    value = float((hits[rows > 0] / rows[rows > 0]).mean())
+    found = _mean("balanced_accuracy", _ratio(hits, rows), wilsons(hits, rows), n, {})  # of a class without rows it may be anything
+    out.append(found._replace(value=value, low=min(found.low, value), high=max(found.high, value)))
     return out
 
 

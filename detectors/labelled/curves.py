@@ -14,6 +14,7 @@ import numpy as np
 from detectors.columns import Floats, Ints
 from detectors.labelled.intervals import NONE, REPLICATES, SEED, Interval, Z, logit, student
 
+FEW = 30  # rows of the rarer class
 PLACES = 128  # of a distribution function, where draws look
 
 
@@ -47,9 +48,32 @@ def roc_auc(negative: Ints, positive: Ints) -> Area:
 
 
 def roc_auc_interval(area: Area, negatives: float, positives: float) -> Interval:
-    """On the logit. Of a class with one row nothing is known of how rows scatter: it is that of a share of one."""
+    """On the logit. Of a class with up to FEW rows also what Newcombe's score interval holds, whose error is that of the area that may be:
+    the ranks of few rows seldom show the one that lies far behind."""
     fewer = min(negatives, positives)
-    return logit(area.value, area.error if fewer > 1 else 0.0, fewer, student(area.freedom))
+    low, high = logit(area.value, area.error if fewer > 1 else 0.0, fewer, student(area.freedom))
+    if fewer > FEW or not math.isfinite(low):
+        return low, high
+    ends = newcombe(area.value, negatives, positives)
+    return min(low, ends[0]), max(high, ends[1])
+
+
+def newcombe(area: float, negatives: float, positives: float) -> Interval:
+    """The areas from which this one lies no more than Z of their own standard errors (Newcombe 2006, method 5, after Hanley and McNeil)."""
+
+    def out(true: float) -> float:
+        more = (negatives + positives) / 2.0 - 1.0
+        spread = true * (1.0 - true) * (1.0 + more * ((1.0 - true) / (2.0 - true) + true / (1.0 + true)))
+        return (area - true) ** 2 * negatives * positives - Z**2 * spread
+
+    ends = []
+    for far in (0.0, 1.0):
+        near, away = area, far  # out is at most 0 at the area itself, above 0 away from it
+        for _ in range(40):
+            middle = (near + away) / 2.0
+            near, away = (middle, away) if out(middle) <= 0.0 else (near, middle)
+        ends.append(away)
+    return ends[0], ends[1]
 
 
 def average_precision(negative: Ints, positive: Ints) -> tuple[float, float, float]:
@@ -84,8 +108,13 @@ def score_ks(negative: Ints, positive: Ints) -> tuple[float, float, float]:
 def _greatest_noise(below_negative: Floats, below_positive: Floats, m: float, n: float) -> float:
     """The 97.5 % quantile of the greatest distance between what chance adds to two distribution functions of m and n rows.
 
-    From Brownian bridges over both, at the ends of PLACES stretches of equal rows or at each row.
+    From Brownian bridges over both, at the ends of PLACES stretches of equal rows or at each row. Each has a row more that lies as the other
+    class's do: the steps of few rows would hide what lies between them.
     """
+    below_negative, below_positive = (
+        (m * below_negative + below_positive) / (m + 1.0),
+        (n * below_positive + below_negative) / (n + 1.0),
+    )
     pooled = (below_negative + below_positive) / 2.0
     ends = np.flatnonzero(np.diff(np.floor(pooled * PLACES), prepend=0.0))
     steps = _steps()[:, :, : len(ends)]
