@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from detectors.columns import Columns, Floats
+from detectors.uneven import Shape, shape_of
 
 SUMS = 6  # rows, x, y, xx, yy, xy
 BLOCK = 256  # features whose correlations with all others are looked at together
@@ -30,6 +31,7 @@ class Pair:
     correlation: float
     rows: int
     spread: float
+    shape: Shape | None = None  # of what z's mean is of; known only where it was just fitted
 
     @property
     def subject(self) -> str:
@@ -118,4 +120,4 @@ def _fit(columns: Columns, x: str, y: str) -> Pair | None:
     r = float(a @ b) / len(a)
     influence = a * b - 0.5 * r * (a * a + b * b)
     spread = float(influence.var()) / max(1e-12, (1.0 - r * r) ** 2)
-    return Pair(x, y, center, scale, r, len(a), spread)
+    return Pair(x, y, center, scale, r, len(a), spread, shape_of(influence))

@@ -7,13 +7,13 @@ import math
 import numpy as np
 
 from detectors.correlation import correlation, shift_p
-from detectors.multivariate import FEATURES, Fit, Multivariate
+from detectors.multivariate import FEATURES, Fit, Multivariate, whitening
 from detectors.score import Score
+from detectors.uneven import why_uneven
 
 SUBJECT = "multivariate"
 # scores that are p-values, and the least effect (in their evidence) that anybody would act on
 P_VALUES = {"reconstruction_error_p": 0.1, "mahalanobis_p": 0.1, "mmd_p": 0.0, "correlation_p": 0.1, "domain_auc_p": 0.05}
-FLAT = 1e-9  # of the greatest eigenvalue: directions in which the reference does not vary measure nothing
 
 
 def score_multivariate(sums: Multivariate, fit: Fit, name: str) -> list[Score]:
@@ -42,8 +42,9 @@ def score_multivariate(sums: Multivariate, fit: Fit, name: str) -> list[Score]:
             out.append(Score(pair.subject, "correlation", r, rows, name, {"reason": why}))
             continue
         out.append(Score(pair.subject, "correlation", r, rows, name))
-        out.append(Score(pair.subject, "correlation_shift", abs(r - pair.correlation), rows, name, evidence))
-        effect = {**evidence, "effect": abs(r - pair.correlation)}
+        uneven = _uneven(fit, pair.subject, rows, pair.rows)
+        out.append(Score(pair.subject, "correlation_shift", abs(r - pair.correlation), rows, name, {**evidence, **uneven}))
+        effect = {**evidence, **uneven, "effect": abs(r - pair.correlation)}
         p = shift_p(pair, r, rows)
         if not math.isfinite(p):
             effect["reason"] = f"{rows} rows have both values, 4 are needed, of correlations that vary"
@@ -55,6 +56,12 @@ def _nothing(subject: str, score: str, rows: int, least: int, name: str) -> Scor
     return Score(subject, score, math.nan, rows, name, {"reason": f"{rows} rows that can be looked at, {least} are needed"})
 
 
+def _uneven(fit: Fit, of: str, rows: int, reference_rows: int = 0) -> dict[str, object]:
+    """The reason why a p-value says nothing, where it does not."""
+    why = why_uneven(fit.shapes.get(of), rows, reference_rows or fit.rows)
+    return {"reason": why} if why else {}
+
+
 def _reconstruction(sums: Multivariate, fit: Fit, name: str) -> list[Score]:
     assert fit.plane is not None
     n, plane = sums.errors.n, fit.plane
@@ -63,11 +70,14 @@ def _reconstruction(sums: Multivariate, fit: Fit, name: str) -> list[Score]:
     evidence: dict[str, object] = {"reference_mean": plane.mean, "standard_error": error}
     effect = abs(sums.errors.mean - plane.mean) / plane.std if plane.std > 0 else math.nan
     spread = math.sqrt(sums.errors.m2 / (n - 1)) if n > 1 else math.nan
+    uneven = _uneven(fit, "plane", n)
     return [
         Score(SUBJECT, "reconstruction_error", sums.errors.mean, n, name, evidence),
         Score(SUBJECT, "reconstruction_error_std", spread, n, name),
-        Score(SUBJECT, "reconstruction_error_z", abs(z), n, name, evidence),
-        Score(SUBJECT, "reconstruction_error_p", math.erfc(abs(z) / math.sqrt(2.0)), n, name, {**evidence, "effect": effect}),
+        Score(SUBJECT, "reconstruction_error_z", abs(z), n, name, {**evidence, **uneven}),
+        Score(
+            SUBJECT, "reconstruction_error_p", math.erfc(abs(z) / math.sqrt(2.0)), n, name, {**evidence, **uneven, "effect": effect}
+        ),
     ]
 
 
@@ -76,17 +86,15 @@ def _mahalanobis(sums: Multivariate, fit: Fit, name: str) -> list[Score]:
     from scipy.special import chdtrc
 
     assert fit.covariance is not None
-    values, vectors = np.linalg.eigh(fit.covariance)
-    kept = values > FLAT * max(float(values[-1]), 1e-300)
-    root = vectors[:, kept] / np.sqrt(values[kept])
-    rank, n = int(kept.sum()), sums.rows
+    root = whitening(fit.covariance)
+    rank, n = root.shape[1], sums.rows
     if rank == 0:
         return []
     squared = float(np.square(sums.arrays["sum"] / n @ root).sum())
     of_rows = float(np.einsum("ij,jk,ik->", root.T, sums.arrays["products"] / n, root.T)) / rank
     p = float(chdtrc(rank, squared / (1.0 / n + 1.0 / fit.rows)))
     return [
-        Score(SUBJECT, "mahalanobis", math.sqrt(squared), n, name),
-        Score(SUBJECT, "mahalanobis_p", p, n, name, {"effect": math.sqrt(squared)}),
+        Score(SUBJECT, "mahalanobis", math.sqrt(squared), n, name, _uneven(fit, "covariance", n)),
+        Score(SUBJECT, "mahalanobis_p", p, n, name, {"effect": math.sqrt(squared), **_uneven(fit, "covariance", n)}),
         Score(SUBJECT, "mahalanobis_rows", of_rows, n, name),
     ]

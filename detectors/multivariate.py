@@ -26,6 +26,7 @@ from detectors.matrix import Encoder
 from detectors.mmd import Kernel
 from detectors.moments import Moments
 from detectors.reconstruction import Plane
+from detectors.uneven import Shape, shape_of
 
 FORMAT = 1
 FIT_FORMAT = 2
@@ -35,6 +36,7 @@ FEATURES = "features"  # the name of the features' own kernel; others are named 
 WIDEST = 200  # features of a matrix of products
 FIT_ROWS = 200_000
 SEED = 20_090_131
+FLAT = 1e-9  # of the greatest eigenvalue: directions in which the reference does not vary measure nothing
 FAR = 1e9  # a value further from the mean counts as that many standard deviations
 FAR_IN_KERNEL = 1e3  # there it lies far from everything at a thousandth of that
 
@@ -53,6 +55,7 @@ class Fit:
     covariance: Floats | None
     kernels: dict[str, Kernel]
     pairs: tuple[Pair, ...]
+    shapes: dict[str, Shape | None]  # of what is averaged: "plane", "covariance", and pairs by subject; {} in older fits
 
 
 def fit(columns: Columns, options: dict[str, Any]) -> bytes:
@@ -62,6 +65,7 @@ def fit(columns: Columns, options: dict[str, Any]) -> bytes:
         columns = columns.take(np.sort(keep))
     head: dict[str, Any] = {"rows": columns.rows, "kernels": [], "plane": None, "covariance": False}
     arrays: list[Floats] = []
+    shapes: dict[str, Shape] = {}
     on = list(options.get("mmd", ()))
     if options.get("mahalanobis") or FEATURES in on:
         apart = Encoder.fit(columns, apart=True)
@@ -72,12 +76,14 @@ def fit(columns: Columns, options: dict[str, Any]) -> bytes:
         head["encoder"] = plain.to_json()
         plane = Plane.fit(_bounded(plain.encode(columns)))
         head["plane"] = [plane.mean, plane.std, *plane.components.shape]
+        shapes["plane"] = shape_of(plane.errors(_bounded(plain.encode(columns))))
         arrays += [plane.center, plane.components]
     if options.get("mahalanobis"):
         if matrix.shape[1] > WIDEST:
             raise ValueError(f"multivariate.mahalanobis: {matrix.shape[1]} features, at most {WIDEST}")
         head["covariance"] = True
         arrays.append(np.atleast_2d(np.cov(matrix, rowvar=False, ddof=0)))
+        shapes["covariance"] = shape_of(matrix @ whitening(arrays[-1]))
     for name in on:
         if name != FEATURES and name not in columns.vectors:
             raise ValueError(
@@ -90,6 +96,7 @@ def fit(columns: Columns, options: dict[str, Any]) -> bytes:
     pairs: list[Pair] = []
     if "pairs" in options:
         pairs = fit_pairs(columns, [(x, y) for x, y in options["pairs"]], options["strong"], options["limit"])
+    head["shapes"] = shapes | {p.subject: p.shape for p in pairs}
     head["pairs"] = [[p.x, p.y, p.center, p.scale, p.correlation, p.rows, p.spread] for p in pairs]
     return bytes([FIT_FORMAT]) + frame.join([json.dumps(head).encode(), *(a.astype("<f8").tobytes() for a in arrays)])
 
@@ -117,7 +124,8 @@ def load_fit(data: bytes) -> Fit:
         name: Kernel(seed, width, sigma, next(arrays), rows, next(arrays)) for name, seed, width, sigma, rows in head["kernels"]
     }
     pairs = tuple(Pair(x, y, tuple(c), tuple(s), r, n, spread) for x, y, c, s, r, n, spread in head["pairs"])
-    return Fit(head["rows"], plain, apart, plane, covariance, kernels, pairs)
+    shapes = {name: (skew, kurtosis) for name, (skew, kurtosis) in head.get("shapes", {}).items()}
+    return Fit(head["rows"], plain, apart, plane, covariance, kernels, pairs, dict(shapes))
 
 
 @dataclass(slots=True)
@@ -214,6 +222,14 @@ class Multivariate:
 
     def pair_sums(self) -> Floats:
         return self.arrays.get("pairs", np.zeros((0, SUMS)))
+
+
+def whitening(covariance: Floats) -> Floats:
+    """Directions by which rows have the covariance 1, shape (d, rank); those in which the reference does not vary are left out."""
+    values, vectors = np.linalg.eigh(covariance)
+    kept = values > FLAT * max(float(values[-1]), 1e-300)
+    found: Floats = vectors[:, kept] / np.sqrt(values[kept])
+    return found
 
 
 def _bounded(matrix: Floats) -> Floats:

@@ -38,7 +38,8 @@ def of_p_value(group: Group, at: int, score: Score, p: float, part: GroupView, c
         group, at, score, -float(ndtri(min(max(p, LEAST_P), 0.5))) if math.isfinite(p) else math.nan,
         NORMAL if score.name in EXACT else STUDENT, lambda place: float(ndtr(-place)), effect=float(effect) if isinstance(effect, int | float) else math.inf,
         floor=calibration.least_effect(score.name), reference_rows=known,
-        settled=few(score.rows, calibration.min_rows) if math.isfinite(p) else str(score.evidence.get("reason", "it is not defined for these rows")),
+        settled=few(score.rows, calibration.min_rows) if math.isfinite(p) and "reason" not in score.evidence
+        else str(score.evidence.get("reason", "it is not defined for these rows")),
     )  # fmt: skip
 
 

@@ -5,18 +5,24 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 from scipy.spatial.distance import cdist
 
 from detectors.columns import Columns, DictColumn, Schema
 from detectors.fits import fit_all
 from detectors.joint import score_multivariate
 from detectors.mmd import Kernel
-from detectors.multivariate import PART, Multivariate, load_fit
+from detectors.multivariate import PART, Multivariate, fit, load_fit
 from detectors.profile import Profile
+from detectors.score import Score
+from detectors.uneven import shape_of, why_uneven
+from monitor.budget import Calibration
+from monitor.judged_rows import of_p_value
 
 NUMERIC = ["car_value", "debt_to_income_ratio", "loan_length", "driver_tenure"]
 CATEGORICAL = ["salary_range", "repaid_loan_on_prev_car", "size_of_downpayment"]
@@ -138,6 +144,49 @@ def test_p_values_of_windows_without_drift_are_uniform_with_many_categories(valu
     options, which = {"mahalanobis": True, "mmd": ["features"]}, [("multivariate", "mahalanobis_p"), ("multivariate", "mmd_p")]
     found = null_windows(np.random.default_rng(8), draw, options, which, n=1000, windows=150, rows=10_000)
     assert {name: uniform(p) for name, p in found.items()} == dict.fromkeys(which, True)
+
+
+@pytest.mark.parametrize(
+    ("sigma", "rows", "judged_by"), [(0.0, 100, {"mahalanobis_p", "correlation_p", "reconstruction_error_p"}), (1.5, 100, set())]
+)
+def test_p_values_of_sums_say_nothing_where_the_columns_are_too_uneven_for_so_few_rows(sigma, rows, judged_by):
+    """Lognormal columns: of calm windows far more than said have a tiny p-value, and the reason not to judge it stands beside it."""
+    rng = np.random.default_rng(4)
+
+    def of_law(n):
+        z = rng.normal(size=(n, 4))
+        values = np.exp(sigma * z) if sigma else z
+        return columns(dict(zip("abcd", values.T, strict=True)))
+
+    found = load_fit(fit(of_law(5000), {"pca": True, "mahalanobis": True, "pairs": [["a", "b"]], "strong": 2.0, "limit": 5}))
+    said, tiny = set(), 0
+    for _ in range(300):
+        sums = Multivariate.empty(Schema(tuple("abcd"), ()))
+        sums._fit = found
+        sums.add(of_law(rows))
+        scores = [
+            s
+            for s in score_multivariate(sums, found, "r")
+            if s.name in ("mahalanobis_p", "correlation_p", "reconstruction_error_p")
+        ]
+        said |= {s.name for s in scores if "reason" not in s.evidence}
+        tiny += sum(s.value < 1e-5 for s in scores)
+    assert said == judged_by and (tiny > 3 if sigma else tiny == 0)
+    assert why_uneven(found.shapes["covariance"], 10**6, 10**7) == "" and "no known law" in why_uneven((9.0, 500.0), rows, 5000)
+
+
+def test_a_p_value_that_says_nothing_is_never_judged():
+    part = SimpleNamespace(profile=None)
+    for reason, settled in (({}, ""), ({"reason": "uneven"}, "uneven")):
+        score = Score("multivariate", "mahalanobis_p", 1e-30, 500, "r", {"effect": 3.0, **reason})
+        found = of_p_value(("1", ""), 0, score, score.value, part, Calibration())
+        assert found.settled == settled and math.isnan(found.probability()) == bool(reason)
+
+
+def test_skew_and_kurtosis_are_scipys():
+    values = np.random.default_rng(5).gamma(2.0, size=(500, 3))
+    assert shape_of(values) == pytest.approx((np.abs(stats.skew(values)).max(), stats.kurtosis(values).max()), rel=1e-9)
+    assert shape_of(np.ones((5, 2))) == (0.0, 0.0)
 
 
 def test_mmd_is_the_exact_one_and_its_embedding_test_holds_its_level():
