@@ -52,3 +52,8 @@ def alias_of(descriptor: str, options: Mapping[str, Any]) -> str:
 def snake(name: str) -> str:
     """TextLength is text_length, IsValidJSON is is_valid_json."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+
+
+def score_name(metric: str) -> str:
+    """The score's name of a metric: ValueDrift is evidently_value_drift."""
+    return "evidently_" + snake(metric)

@@ -16,9 +16,10 @@ from detectors.columns import Columns, Schema
 from detectors.sample import EMBEDDING, PART, TEXT_CHARS
 from detectors.score import Score
 from monitor.evidently_data import TASKS, Found, Refused, Samples
+from monitor.evidently_descriptors import score_name
 from monitor.evidently_lists import of_lists
 from monitor.evidently_names import EMBEDDINGS
-from monitor.evidently_numbers import MOST, numbered, score_name
+from monitor.evidently_numbers import MOST, numbered
 from monitor.evidently_texts import described
 
 os.environ["DO_NOT_TRACK"] = "1"  # no usage telemetry

@@ -6,14 +6,9 @@ import re
 from typing import Any
 
 from monitor.evidently_data import Refused
-from monitor.evidently_descriptors import snake
+from monitor.evidently_descriptors import score_name
 
 MOST = 1000  # numbers of one metric or preset
-
-
-def score_name(metric: str) -> str:
-    """The score's name of a metric: ValueDrift is evidently_value_drift."""
-    return "evidently_" + snake(metric)
 
 
 def numbered(

@@ -60,6 +60,7 @@ class Model:
     concept: dict[str, dict[str, float]] = field(default_factory=dict)  # stream detectors and their options
     compare: tuple[VersionComparison, ...] = ()
     request_key: str | None = None  # the key of the event's segment that holds the request's id
+    slow: tuple[tuple[str, str], ...] = ()  # (subject, score) that each slow detector of the config gives at the least
     concept_rows: int = 2000  # errors of a window that they read at most
     first_windows: int = 5
     thresholds: dict[str, Limit] = field(default_factory=dict)

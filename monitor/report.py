@@ -6,10 +6,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import select
+
+from detectors.sample import PART, merged
+from monitor.baseline import LEARNING, Baseline
 from monitor.config import Config
+from monitor.model import Model
+from monitor.panes import Pane
 from monitor.runtime import build_models
 from monitor.samples import panes_of, window_at
-from monitor.slow import SlowRunner, Wanted, job_of, limits_of, whole_sample
+from monitor.slow import SlowRunner, limits_of, whole_sample
+from monitor.slow_worker import Job
+from monitor.store.schema import model_state
 
 
 def make_report(cfg: Config, store: Any, name: str, at: str, version: str | None, out: str | None) -> str:
@@ -32,17 +40,34 @@ def make_report(cfg: Config, store: Any, name: str, at: str, version: str | None
         if keep is not None:
             why = "its sample of rows is gone (sample.keep), was never kept, or it had no rows of that version"
         raise ValueError(f"{name}, window {begun}: {why}")
-    profile = model.profile_named(inputs.profile)
-    if profile is None:
-        raise ValueError(f"{name}, window {begun}: it was counted without a built reference; see `driftd reference build`")
+    name_of, rows, against = _reference(store, model, inputs, start)
     path = Path(out or f"{name}-{begun}.html").resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
-    job = job_of(model, profile, sample, inputs.rows, Wanted("report", {"out": str(path)}))
-    (answer,) = SlowRunner(store, limits_of(cfg)).run(job)
+    job = Job("report", {"out": str(path)}, model.schema, name_of, inputs.rows, sample.kept, None, [], b"")
+    (answer,) = SlowRunner(store, limits_of(cfg)).run(job.to_bytes(sample.to_bytes(), rows))
     if "error" in answer:
         raise RuntimeError(f"{name}, window {begun}: no report: {answer['error']}")
-    rows = "no sample of rows: the reference was built before `sample` was in the config"
-    if "sample" in profile.extras:
-        rows = f"a sample of reference {profile.name}"
     left_out = "".join(f"; without {column}: {why}" for column, why in answer["scores"][0][4].items())
-    return f"{path}: {sample.rows} rows of {inputs.rows}, against {rows}{left_out}"
+    return f"{path}: {sample.rows} rows of {inputs.rows}, against {against}{left_out}"
+
+
+def _reference(store: Any, model: Model, inputs: Pane, start_ms: int) -> tuple[str, bytes, str]:
+    """The name of what the window is compared with, its sample of rows as bytes (none: b""), and both in words."""
+    profile = model.profile_named(inputs.profile)
+    if profile is not None:
+        kept = profile.extras.get(PART, b"")
+        none = "no sample of rows: the reference was built before `sample` was in the config"
+        return profile.name, kept, f"a sample of reference {profile.name}" if kept else none
+    c = model_state.c
+    stored = store.rows(select(c.blob).where(c.model == model.name, c.name == "baseline"))
+    learned = Baseline(model.first_windows, model.min_rows)
+    if stored:
+        learned = Baseline.from_bytes(bytes(stored[0]["blob"]), model.first_windows, model.min_rows)
+    name = learned.name(start_ms)
+    if name == LEARNING:
+        return name, b"", "no rows: it is one of the windows that the reference is learned from"
+    samples = (whole_sample(panes_of(store, model, other)) for other in sorted(learned.windows))
+    joined = merged(sample for sample in samples if sample is not None)
+    if joined is None or joined.kept is None:
+        return name, b"", f"no rows: those of {name} are gone (sample.keep)"
+    return name, joined.to_bytes(), f"{joined.rows} rows of {name}"

@@ -22,6 +22,7 @@ from monitor.decode import DECODERS
 from monitor.decode.settings import DecodeSettings, ModelSchema
 from monitor.engine import Engine
 from monitor.events import Decoder
+from monitor.evidently_descriptors import score_name
 from monitor.label_scores import DEFAULT_LIMITS as LABEL_LIMITS
 from monitor.model import Model, VersionComparison
 from monitor.parts import concept_detectors, parts_of
@@ -81,6 +82,7 @@ def build_model(cfg: Config, settings: ModelSettings, store: Any, labels_come: b
         estimate=settings.estimate.enabled,
         concept=concept_detectors(settings),
         request_key=settings.request_key,
+        slow=slow_names(settings),
         concept_rows=settings.concept.rows,
         compare=compared_versions(settings),
         first_windows=settings.reference.first_windows,
@@ -111,6 +113,14 @@ def compared_versions(settings: ModelSettings) -> tuple[VersionComparison, ...]:
         )
         for c in settings.compare
     )
+
+
+def slow_names(settings: ModelSettings) -> tuple[tuple[str, str], ...]:
+    """The first score of each slow detector that the config names."""
+    found = [(str(m.options.get("column", "evidently")), score_name(m.metric)) for m in settings.evidently]
+    if settings.multivariate is not None and settings.multivariate.domain_classifier:
+        found.append(("multivariate", "domain_auc"))
+    return tuple(dict.fromkeys(found))
 
 
 def _limits(settings: ModelSettings) -> dict[str, Limit]:

@@ -10,11 +10,19 @@ from detectors.score import Score
 from monitor.panes import Group
 from monitor.view import WindowView
 
+NO_REFERENCE = {"reason": "slow detectors compare with the rows of a built reference: run `driftd reference build`"}
 STATE = "slow:"  # name of the results' state, before the window's start in ms
 
 
 def slow_scores(view: WindowView) -> Iterable[tuple[Group, Score]]:
-    """What slow detectors found in this window, where they saw the rows, and as many labels, that it has now."""
+    """What slow detectors found in this window, where they saw the rows, and as many labels, that it has now.
+
+    Without a built reference, which holds rows to compare with, only the reason.
+    """
+    for group, part in sorted(view.groups.items()):
+        if part.profile is None and part.rows and not part.segment:
+            for subject, name in view.model.slow:
+                yield group, Score(subject, name, math.nan, part.rows, "", dict(NO_REFERENCE))
     stored = view.memory.load_state(f"{STATE}{view.start_ms}")
     if stored is None:
         return

@@ -138,6 +138,26 @@ def test_what_events_have_and_a_reference_of_training_rows_lacks_costs_no_metric
     assert "without latency_ms: no row of the reference has one" in said and "town" in (tmp_path / "r.html").read_text()
 
 
+def test_without_a_built_reference_slow_detectors_say_so_and_a_report_compares_with_the_first_windows(tmp_path):
+    rng = np.random.default_rng(5)
+    config = write_config(tmp_path, f"{MODEL}reference: {{first_windows: 2}}\n")
+    hours = [rows(rng, 300, start=300 * i).assign(ts=START_MS + i * 3_600_000 + np.arange(300)) for i in range(4)]
+    replayed(tmp_path, config, pd.concat(hours))
+    store = open_store(f"sqlite:///{tmp_path}/d.db")
+    for subject, name in (("a", "evidently_value_drift"), ("multivariate", "domain_auc")):
+        got = found(store, subject, name)
+        assert len(got) == 4 and {(r["value"], r["level"]) for r in got} == {(None, "unsure")}
+        assert "run `driftd reference build`" in got[0]["evidence"]
+    store.close()
+    made = ["report", *config, "--model", "m", "--out", tmp_path / "r.html", "--window"]
+    assert "300 rows of 300, against 400 rows of first_2_windows" in drive([*made, "latest"])[0]
+    text = (tmp_path / "r.html").read_text()
+    assert "town" in text and "hidden_salary" not in text
+    assert (
+        "against no rows: it is one of the windows that the reference is learned from" in drive([*made, "2026-01-01T00:30:00Z"])[0]
+    )
+
+
 TEXTS = """
 name: m
 features: {a: numeric, town: category, comment: text}
