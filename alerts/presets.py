@@ -2,7 +2,7 @@
 
 The first ones have limits of their own, for what is bad whatever the data: two windows in a row, enough rows, a change
 that stands out of what is usual for the model. The others go by the verdicts of the model's calibrated limits, which share
-one budget of false alarms a week; `rule-broken` by what the config itself forbids, `concept-drift` goes by the detectors' own limits (by default ADWIN's, for a fiftieth
+one budget of false alarms a week; `rule-broken` by what the config itself forbids, `events-refused` and `labels-unusable` by facts, `concept-drift` goes by the detectors' own limits (by default ADWIN's, for a fiftieth
 of that budget), and only where errors rose.
 """
 
@@ -25,6 +25,8 @@ DEFAULT = (
          scores=("drift", "js", "rank_shift", "mmd_p", "mahalanobis_p", "reconstruction_error_p", "correlation_p", "domain_auc_p")),
     Rule("rule-broken", resolve_windows=2,
          scores=("violation_share", "range_violation_share", "length_violation_share", "pattern_violation_share")),
+    Rule("events-refused", subjects=("schema",), scores=("wrong_type_share", "non_finite_share"), resolve_windows=2, severity="critical"),
+    Rule("labels-unusable", subjects=("labels",), scores=("unusable_share",), resolve_windows=2),
     Rule("missing-values-changed", scores=("missing_share",), resolve_windows=2),
     Rule("performance-fell", subjects=("performance",), scores=("accuracy", "roc_auc", "mae", "subset_accuracy", "ndcg_at_k", "pinball"),
          resolve_windows=2, severity="critical"),

@@ -53,6 +53,7 @@ class Outcome:
     bad_windows: int  # with a breach of a calibrated limit
     weeks: float
     alerts: list[Fired]
+    drops: tuple[str, ...] = ()  # what of the file was refused, and why: a line a reason
 
 
 def backtest(
@@ -96,6 +97,7 @@ def _run(
         scratch.save_reference(replace(reference, active_from_ms=0 if reference.active else -1))  # held from the beginning
     models = build_models(cfg, scratch)
     windows: dict[int, bool] = {}
+    drops: tuple[str, ...] = ()
 
     def note(published: Published) -> None:
         bad = any(s.level == "breach" and s.rule.startswith("calibrated") for s in published.scores)
@@ -103,7 +105,7 @@ def _run(
 
     if file is not None:
         batches, _ = replay_batches(file, labels, cfg, decode_settings(cfg, models), model)
-        replay(batches, build_engine(cfg, models, ("replay",)), scratch, CLOCK_MS, on_published=note)
+        drops = tuple(replay(batches, build_engine(cfg, models, ("replay",)), scratch, CLOCK_MS, on_published=note).drops())
     else:
         _copy_panes(store, scratch, model)
         while True:
@@ -114,9 +116,9 @@ def _run(
             if not done:
                 break
     if not windows:
-        raise ValueError(f"there is no window of model {model!r} to run over")
+        raise ValueError("; ".join([f"there is no window of model {model!r} to run over", *drops]))
     weeks = len(windows) * models[model].slide_ms / WEEK_MS
-    return Outcome(budget, len(windows), sum(windows.values()), weeks, _fired(scratch))
+    return Outcome(budget, len(windows), sum(windows.values()), weeks, _fired(scratch), drops)
 
 
 def _copy_panes(store: Any, scratch: Any, model: str) -> None:

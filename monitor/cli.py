@@ -13,7 +13,7 @@ import click
 
 from monitor.commands.alerts import alerts, explain
 from monitor.commands.backtest import backtest
-from monitor.commands.common import CONFIG, EXIT_FAILED, EXIT_UNREACHABLE, EXIT_USAGE, load, open_stored, require_named
+from monitor.commands.common import CONFIG, EXIT_FAILED, EXIT_UNREACHABLE, EXIT_USAGE, Commands, load, open_stored, require_named
 from monitor.commands.estimates import estimates, report
 from monitor.commands.retrains import retrains
 from monitor.commands.rows import rows
@@ -21,6 +21,7 @@ from monitor.commands.watch import models, status, watch
 
 
 @click.group(
+    cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 a service could not be reached.",
 )
@@ -54,7 +55,6 @@ def run(config_path: str) -> None:
     """Run the daemon until SIGTERM or Ctrl-C; both drain what was read, then exit 0."""
     from monitor import app, logs
     from monitor.sources import SourceError
-    from monitor.store.errors import StoreError, StoreUnavailable
 
     cfg = load(config_path)
     require_named(cfg, config_path)
@@ -67,12 +67,6 @@ def run(config_path: str) -> None:
     except (SourceError, OSError) as error:
         click.echo(str(error), err=True)
         sys.exit(EXIT_UNREACHABLE)
-    except StoreUnavailable as error:
-        click.echo(f"store: {error}", err=True)
-        sys.exit(EXIT_UNREACHABLE)
-    except StoreError as error:
-        click.echo(f"store: {error}", err=True)
-        sys.exit(EXIT_FAILED)
 
 
 @main.command()
@@ -182,9 +176,8 @@ def replay(file: str, config_path: str, labels: str | None, model: str | None, s
         f"{report.messages} messages, {report.windows} windows published, {report.scores} scores, "
         f"{report.notifications} notifications"
     )
-    for reason, count in sorted(report.dropped.items()):
-        click.echo(f"dropped {count:,}: {reason}, first {report.examples[reason]}" if reason in report.examples
-                   else f"dropped {count:,}: {reason}", err=True)  # fmt: skip
+    for line in report.drops():
+        click.echo(line, err=True)
 
 
 @main.command()

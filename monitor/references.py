@@ -18,7 +18,7 @@ from detectors.catalogue import PART as ITEMS
 from detectors.columns import Columns, DictColumn, Ints, Outcomes, Schema
 from detectors.dle import PART as LOSS
 from detectors.fits import fit_all
-from detectors.kinds import KINDS, derive_reference, raw_schema, schema_columns
+from detectors.kinds import KINDS, derive_reference, raw_schema, schema_columns, unreadable
 from detectors.kinds import PART as VOCABULARY
 from detectors.performance import PerformanceSummary
 from detectors.profile import PREDICTION, Profile
@@ -35,7 +35,7 @@ from monitor.parts import parts_of
 from monitor.runtime import schema_of
 from monitor.segments import derived_segments, with_derived
 from monitor.store import StoredReference
-from monitor.tabular import Read, Reader, infer_schema, names_of, read_batches
+from monitor.tabular import Read, Reader, infer_schema, names_of, no_features, read_batches
 from monitor.tabular_values import Refusals
 
 MOST_REASONS = 100  # why rows of a file were left out, told apart
@@ -47,12 +47,14 @@ def build_reference(
     """Build and save; yields lines for people. items: a file of what the items of ranked lists are like. Raises ValueError."""
     settings = _model(cfg, model)
     catalogue = {} if items is None else {ITEMS: read_items(items, wanted_columns(settings)).to_bytes()}
-    kinds, rows = _kinds(settings, path, types)
+    kinds, rows, left = _kinds(settings, path, types)
     for _, problem, fix in name_problems(kinds):
         raise ValueError(f"{path}: {problem}. {fix}.")
     for feature, kind in sorted(kinds.items()):
         origin = "config" if feature in settings.features else "inferred; override with --type"
         yield f"{feature}: {kind} ({origin})"
+    for column, of in left.items():
+        yield f"{column}: left out, {of} is no feature"
     numeric, categorical, derived = schema_columns(kinds)
     schema = replace(schema_of(settings, None), numeric=numeric, categorical=categorical, kinds=derived, parts=parts_of(settings))
     columns, outcomes, performance, segments, said = _read(path, schema, settings, rows, cfg.limits.segments)
@@ -60,6 +62,8 @@ def build_reference(
     texts = {}
     if derived:
         columns, vocabulary = derive_reference(columns, schema)
+        for feature, wrong in unreadable(columns, derived).items():
+            yield f"{feature}: {wrong} of {columns.rows} values are no times, and count as missing"
         texts = {VOCABULARY: vocabulary.to_bytes()} if vocabulary.bits else {}
     taken = {r.name for r in store.references(model)}
     name = next(f"{path.stem}-{n}" for n in range(1, len(taken) + 2) if f"{path.stem}-{n}" not in taken)
@@ -93,7 +97,8 @@ def _model(cfg: Config, model: str) -> ModelSettings:
     return found[model]
 
 
-def _kinds(settings: ModelSettings, path: Path, types: tuple[str, ...]) -> tuple[dict[str, str], int]:
+def _kinds(settings: ModelSettings, path: Path, types: tuple[str, ...]) -> tuple[dict[str, str], int, dict[str, pa.DataType]]:
+    """The kinds of the features, the number of rows, and what was left out where features are inferred."""
     known = {"event_id", "ts", "model", "version", "label", "label_ts", "latency_ms", "status", "score"}
     known |= {c for f, c in settings.columns.items() if not f.startswith("features.")}
     dimensions = [*settings.segment_keys, *([settings.request_key] if settings.request_key is not None else [])]
@@ -110,7 +115,7 @@ def _kinds(settings: ModelSettings, path: Path, types: tuple[str, ...]) -> tuple
         if feature not in kinds:
             raise ValueError(f"--type {override}: there is no feature {feature!r}; known: {', '.join(sorted(kinds))}")
         kinds[feature] = kind
-    return kinds, rows
+    return kinds, rows, {} if settings.features else no_features(path, known)
 
 
 def _read(

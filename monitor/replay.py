@@ -41,6 +41,11 @@ class ReplayReport:
     dropped: dict[str, int] = field(default_factory=dict)  # by reason, see monitor.events.REASONS
     examples: dict[str, str] = field(default_factory=dict)  # by reason: what was wrong with the first such message, and where
 
+    def drops(self) -> list[str]:
+        """A line for each reason why something was dropped, with its first example."""
+        counts = sorted(self.dropped.items())
+        return [f"dropped {n:,}: {why}" + (f", first {self.examples[why]}" if why in self.examples else "") for why, n in counts]
+
     def note(self, cuts: Iterable[PartitionCut]) -> None:
         """Count what pieces that were written dropped."""
         for cut in cuts:

@@ -123,10 +123,14 @@ def names_of(path: Path) -> dict[str, pa.DataType]:
         if first is None:
             raise FileProblem(f"{path}: no rows")
         schema = first.schema
-    twice = [name for name, count in Counter(schema.names).items() if count > 1]
+    _check_names(schema.names, path)
+    return flat_names(schema)
+
+
+def _check_names(names: list[str], path: Path) -> None:
+    twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise FileProblem(f"{path}: column {twice[0]!r} stands twice; give each column a name of its own")
-    return flat_names(schema)
 
 
 def flat_names(schema: pa.Schema) -> dict[str, pa.DataType]:
@@ -157,7 +161,9 @@ def find(names: Any, field: str, mapping: dict[str, str]) -> str | None:
         return mapping[field] if mapping[field] in names else None
     last = field.rpartition(".")[2]
     candidates = [field, field.replace(".", "_")]
-    if field.startswith(("features.", "segment.")) or last in ("ts", "event_id"):
+    if field.startswith(("features.", "segment.")):
+        candidates += [field.partition(".")[2], last]
+    elif last in ("ts", "event_id"):
         candidates.append(last)
     if field.startswith("prediction.probabilities."):
         cls = field.removeprefix("prediction.probabilities.")
@@ -318,6 +324,7 @@ def infer_schema(path: Path, mapping: dict[str, str], skip: set[str]) -> tuple[d
     inverse = {c: f.removeprefix("features.") for f, c in mapping.items() if f.startswith("features.")}
     for batch in batches:
         if not rows:
+            _check_names(batch.schema.names, path)
             for name, kind in zip(batch.schema.names, batch.schema.types, strict=True):
                 feature = inverse.get(name, name.removeprefix("features."))
                 if name in skip or name.startswith(("prediction", "segment.")):
@@ -331,7 +338,7 @@ def infer_schema(path: Path, mapping: dict[str, str], skip: set[str]) -> tuple[d
                     kinds[feature] = "boolean"
                 elif pa.types.is_timestamp(kind) or pa.types.is_date(kind):
                     kinds[feature] = "datetime"
-                elif not pa.types.is_temporal(kind) and not pa.types.is_nested(kind):
+                elif not _is_no_feature(kind):
                     kinds[feature] = _kind_of_texts(batch.column(name))
         rows += batch.num_rows
         if total is not None:
@@ -339,6 +346,16 @@ def infer_schema(path: Path, mapping: dict[str, str], skip: set[str]) -> tuple[d
     if not rows:
         raise FileProblem(f"{path}: no rows")
     return kinds, rows
+
+
+def no_features(path: Path, skip: set[str]) -> dict[str, pa.DataType]:
+    """The columns that could be no feature, whatever their kind, and their types."""
+    return {name: kind for name, kind in names_of(path).items() if _is_no_feature(kind) and name not in skip}
+
+
+def _is_no_feature(kind: pa.DataType) -> bool:
+    times = pa.types.is_timestamp(kind) or pa.types.is_date(kind)
+    return (pa.types.is_temporal(kind) and not times) or bool(pa.types.is_nested(kind))
 
 
 def _kind_of_texts(array: pa.Array) -> str:

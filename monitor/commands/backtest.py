@@ -85,6 +85,8 @@ def backtest(
     finally:
         if store is not None:
             store.close()
+    for line in outcomes[0].drops:  # the same whatever the budget
+        click.echo(line, err=True)
     if form == "table":
         own = next(m.false_alarms_per_week for m in cfg.models if m.name == model)
         _print_tables(model, outcomes, own)

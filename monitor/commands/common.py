@@ -17,6 +17,23 @@ CONFIG = click.option(
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 
 
+class Commands(click.Group):
+    """The group of all commands: what the store raises while one runs ends it with the reason and its exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
+            from monitor.store.errors import StoreError, StoreUnavailable
+
+            if not isinstance(error, StoreError | StoreUnavailable):
+                raise
+            click.echo(f"store: {error}", err=True)
+            sys.exit(EXIT_UNREACHABLE if isinstance(error, StoreUnavailable) else EXIT_FAILED)
+
+
 def inherit_config(context: click.Context) -> None:
     """What a group was given as -c is what its commands take where they are given none."""
     path = context.params["config_path"]
