@@ -173,7 +173,8 @@ def test_a_label_that_no_metric_has_is_said_and_not_taken_for_the_whole_server(l
 
 PAGES = {
     "torchserve": 'ts_inference_requests_total{model="m"} %d\nts_inference_latency_microseconds{model="m"} %d000\nGPUUtilization{DeviceId="0"} 40.0\nMemoryUsed{Level="Host"} 2.0\n',
-    "tfserving": ':tensorflow:serving:request_count{status="OK"} %d\n:tensorflow:serving:request_latency_sum{API="predict"} %d000\n:tensorflow:serving:request_latency_count{API="predict"} %d\n',
+    "tfserving": ':tensorflow:serving:request_count{status="OK"} %d\n:tensorflow:serving:request_count{status="INVALID_ARGUMENT"} %d\n:tensorflow:serving:request_latency_sum{API="predict"} %d000\n:tensorflow:serving:request_latency_count{API="predict"} %d\n',
+    "kserve": '# TYPE request_predict_seconds histogram\nrequest_predict_seconds_bucket{model_name="credit",le="+Inf"} %d\nrequest_predict_seconds_count{model_name="credit"} %d\nrequest_predict_seconds_sum{model_name="credit"} %d\nrequest_predict_seconds_count{model_name="other"} 7\nrequest_predict_seconds_sum{model_name="other"} 9\n',
     "dcgm": 'DCGM_FI_DEV_GPU_UTIL{gpu="0"} 40\nDCGM_FI_DEV_FB_USED{gpu="0"} 2\nDCGM_FI_DEV_GPU_TEMP{gpu="0"} %d\n# %d\n',
     "cadvisor": 'container_cpu_usage_seconds_total{pod="a",cpu="0"} %d\ncontainer_cpu_usage_seconds_total{pod="b",cpu="0"} %d00\ncontainer_memory_working_set_bytes{pod="a"} 5\n',
 }
@@ -183,7 +184,8 @@ PAGES = {
     ("server", "labels", "expected"),
     [
         ("torchserve", {}, {"server_requests_per_s": 10.0, "server_request_ms": 1.0, "gpu_utilization": 0.4, "memory_bytes": 2.0 * 2**20}),
-        ("tfserving", {}, {"server_requests_per_s": 10.0, "server_request_ms": 1.0}),
+        ("tfserving", {}, {"server_requests_per_s": 20.0, "server_failures_per_s": 10.0, "server_request_ms": 1.0}),
+        ("kserve", {"model_name": "credit"}, {"server_requests_per_s": 10.0, "server_compute_ms": 1000.0}),
         ("dcgm", {}, {"gpu_utilization": 0.4, "gpu_memory_bytes": 2.0 * 2**20, "gpu_temperature_celsius": 20.0}),
         ("cadvisor", {"pod": "a"}, {"cpu_cores": 10.0, "memory_bytes": 5.0}),
     ],
@@ -194,6 +196,15 @@ def test_pages_of_the_other_servers(server, labels, expected):
     probe = ScrapeProbe(lambda: next(pages), table_of(server), labels, server)
     probe.sample(1.0)
     assert probe.sample(2.0) == pytest.approx(expected)
+
+
+def test_a_server_without_failures_has_none_and_one_that_does_not_tell_them_apart_says_nothing():
+    for label, expected in (('{status="OK"}', {"server_requests_per_s": 10.0, "server_failures_per_s": 0.0}),
+                            ("", {"server_requests_per_s": 10.0})):  # fmt: skip
+        pages = iter([f":tensorflow:serving:request_count{label} {n}\n" for n in (10, 20)])
+        probe = ScrapeProbe(lambda pages=pages: next(pages), table_of("tfserving"), {}, "tfserving")
+        probe.sample(1.0)
+        assert probe.sample(2.0) == expected
 
 
 def test_what_cadvisor_says_of_a_pod_and_of_its_containers_counts_once():

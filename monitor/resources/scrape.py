@@ -77,6 +77,7 @@ class ScrapeProbe:
         self._fetch = fetch
         self._of_containers = of_containers
         self._table = table
+        self._partial = [r for readings in table.values() for r in readings if r.unlike is not None]
         self._labels = dict(labels)
         self._described = described
         self._rates = Rates()
@@ -86,7 +87,7 @@ class ScrapeProbe:
         found = self._read(self._fetch(), wanted)
         out: dict[str, float] = {}
         for name, readings in self._table.items():
-            reading = next((r for r in readings if r.metric in found), None)
+            reading = next((r for r in readings if r.source in found), None)
             value = None if reading is None else self._value(name, reading, found, now_s)
             if value is not None and math.isfinite(value):
                 out[name] = value
@@ -122,15 +123,24 @@ class ScrapeProbe:
                 container = labels.get("container")
                 whole = self._of_containers and container in WHOLE
                 (together.setdefault((name, str(container)), []) if whole else found.setdefault(name, [])).append(value)
+                self._part(name, labels, value, found)
         for (name, _), values in sorted(together.items()):  # "" before "POD"
             found.setdefault(name, values)
         return found
 
+    def _part(self, name: str, labels: Mapping[str, str], value: float, found: dict[str, list[float]]) -> None:
+        """A sample of the readings that leave out one value of a label."""
+        for reading in self._partial:
+            if reading.metric == name and reading.unlike is not None and reading.unlike[0] in labels:
+                among = found.setdefault(reading.source, [])
+                if labels[reading.unlike[0]] != reading.unlike[1]:
+                    among.append(value)
+
     def _value(self, name: str, reading: Reading, found: dict[str, list[float]], now_s: float) -> float | None:
-        values = found[reading.metric]
+        values = found[reading.source]
         if reading.how == "gauge":
             return _joined(values, reading.join) * reading.scale
-        grown = self._rates.rate(f"{name}/{reading.metric}", sum(values), now_s)
+        grown = self._rates.rate(f"{name}/{reading.source}", sum(values), now_s)
         if reading.how == "rate":
             return None if grown is None else grown * reading.scale
         over = self._rates.rate(f"{name}/{reading.over}", sum(found.get(reading.over, [])), now_s)

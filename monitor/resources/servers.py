@@ -23,6 +23,7 @@ class Reading:
     """How one of our metrics comes from a page: samples of `metric` that match are joined and scaled.
 
     gauge: as it is. rate: growth a second. mean: growth of metric / growth of `over`.
+    unlike: (label, value) of the samples of metric that do not count; those without that label do not count either.
     """
 
     metric: str
@@ -30,6 +31,12 @@ class Reading:
     scale: float = 1.0
     over: str = ""
     join: Literal["sum", "mean", "max"] = "sum"
+    unlike: tuple[str, str] | None = None
+
+    @property
+    def source(self) -> str:
+        """What the samples that count are kept under."""
+        return self.metric if self.unlike is None else "{}{{{}!={}}}".format(self.metric, *self.unlike)
 
 
 Table = dict[str, tuple[Reading, ...]]  # our metric -> the first reading that the page has
@@ -71,6 +78,7 @@ SERVERS: dict[str, Table] = {
     },
     "tfserving": {
         "server_requests_per_s": (Reading(":tensorflow:serving:request_count", "rate"),),
+        "server_failures_per_s": (Reading(":tensorflow:serving:request_count", "rate", unlike=("status", "OK")),),
         "server_request_ms": (
             Reading(":tensorflow:serving:request_latency_sum", "mean", 1e-3, ":tensorflow:serving:request_latency_count"),
         ),
