@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 
@@ -78,9 +79,16 @@ class NullTable:
 
     def value_at(self, probability: float) -> float:
         """The value that is reached or passed with this probability."""
-        fall = -math.log(max(probability, 1e-300))
-        if fall > _FALL[-1]:
-            return float(self.values.item(-1) * math.sqrt(fall / _FALL[-1]))
-        at = min(bisect_right(_FALL, fall), len(_FALL) - 1)
-        low, high = float(self.values.item(at - 1)), float(self.values.item(at))
-        return low + (high - low) / (_FALL[at] - _FALL[at - 1]) * (max(fall, 0.0) - _FALL[at - 1])
+        at, part = _place_of(probability)
+        low: float = self.values.item(at)
+        return low * part if part > 1.0 else low + (self.values.item(at + 1) - low) * part
+
+
+@lru_cache(maxsize=1024)
+def _place_of(probability: float) -> tuple[int, float]:
+    """The entry of TAILS before it, and the part of the way to the next one; the last, and by how much more, where it lies beyond."""
+    fall = max(-math.log(max(probability, 1e-300)), 0.0)
+    if fall > _FALL[-1]:
+        return len(_FALL) - 1, math.sqrt(fall / _FALL[-1])
+    at = min(bisect_right(_FALL, fall), len(_FALL) - 1) - 1
+    return at, (fall - _FALL[at]) / (_FALL[at + 1] - _FALL[at])
