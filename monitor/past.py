@@ -22,7 +22,7 @@ import math
 import struct
 import zlib
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 import numpy as np
@@ -31,6 +31,7 @@ from detectors.calibrate.episodes import usual
 from detectors.calibrate.first_days import DAY_MS, NEAR_MS
 from detectors.calibrate.history import Learned, learn
 from detectors.calibrate.series import Record
+from detectors.calibrate.streak import correlation
 from detectors.columns import Bools, Floats, Ints
 from detectors.dle import LOSSES
 from detectors.target import SUBJECT as TARGET
@@ -275,6 +276,7 @@ class Remembered:
     def __init__(self, view: WindowView) -> None:
         self._start, self._size, self._memory = view.start_ms, view.model.size_ms, view.memory
         slide, self._ticking = view.model.slide_ms, clocks(view.model.schema.kinds)
+        self._apart = slide >= self._size  # no two windows share rows
         reference = next((g.reference for g in view.groups.values() if g.profile or g.learned), "")
         name = f"past:{reference}" if reference else ""
         self._nulls = Past(view.memory, name, slide, frozen=True) if name else None
@@ -293,6 +295,9 @@ class Remembered:
                     place = places.get(item.key, -1)
                     if place >= 0 and expected.rows[place] > 0:
                         item.past = expected.of(place)
+                        if item.reference_rows and self._apart:
+                            common = correlation(item.reference_rows, item.score.rows, 0.0)
+                            item.past = replace(item.past, least=math.sqrt(1.0 - common))
                         if past is self._series:
                             farthest = learned.farthest[:, place].tolist()
                             item.record = Record(float(expected.centre[place]), farthest[0], farthest[1], int(learned.rows[place]))

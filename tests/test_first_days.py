@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from detectors.calibrate.first_days import DAY_MS, LEAST_MOVED, earlier_days, moved, same_hour
-from detectors.calibrate.nulls import NORMAL
+from detectors.calibrate.history import learn
+from detectors.calibrate.nulls import NORMAL, NORMAL_EITHER
 from tests.bench.quality.driftd import Memory, judged_window, model_of
 from tests.bench.quality.null_streams import HOUR_MS, START_MS, Stream
 
@@ -86,3 +89,21 @@ def test_without_a_season_windows_of_the_second_day_alarm_as_often_as_the_budget
             else:
                 assert not any(f.level == "breach" for f in found)
     assert 0.4 < bad / windows / asked < 1.7
+
+
+@pytest.mark.parametrize(("common", "lost", "least"), [(0.0, 0.9, 0.9), (0.2, 0.72, 0.72), (1 / 3, 0.5, 0.58)])
+def test_the_references_error_is_not_counted_twice_once_past_windows_have_it(common, lost, least):
+    """Two-sided deviates of which windows share a part, the reference's error: how often they pass the limit of 0.01."""
+    rng, windows, later, scores = np.random.default_rng(4), 200, 150, 600
+    shared = rng.standard_normal(scores)
+    deviates = np.abs(np.sqrt(common) * shared + np.sqrt(1.0 - common) * rng.standard_normal((windows + later, scores)))
+    values = (deviates - NORMAL_EITHER.centre) / NORMAL_EITHER.spread
+    expected = learn(values[:windows], START_MS + HOUR_MS * np.arange(windows)).at(START_MS + windows * HOUR_MS)
+    passed = {}
+    for left in (1.0, float(np.sqrt(1.0 - common))):
+        far = (NORMAL_EITHER.value_at(0.01) - NORMAL_EITHER.centre) / NORMAL_EITHER.spread
+        pasts = [replace(expected.of(i), least=left) for i in range(scores)]
+        passed[left] = float(np.mean(values[windows:] >= np.array([past.value(far) for past in pasts]))) / 0.01
+        assert all(past.position(past.value(far)) == pytest.approx(far) for past in pasts)
+    assert least < passed[left] < 1.05
+    assert common == 0.0 or passed[1.0] < lost  # were no spread smaller than the null's

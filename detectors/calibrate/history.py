@@ -34,13 +34,15 @@ NOISE_MEDIAN, NOISE_LOG_SPREAD = 1.57, 1.9  # variances of a median and of the l
 class Past:
     """Of m scores: where their next window is expected and how far it may stray. Shape (m,); rows 0: too few windows.
 
-    error: variance of centre, in units of spread squared.
+    error: variance of centre, in units of spread squared. least: of the null's spread what is left where the centre is known:
+    the reference's own error is in the centre then (`of_reference`).
     """
 
     centre: Floats
     spread: Floats
     error: Floats
     rows: Ints
+    least: float = 1.0
 
     def of(self, place: int) -> Past:
         """Of one score alone: shapes (1,)."""
@@ -48,13 +50,18 @@ class Past:
         return Past(self.centre[at], self.spread[at], self.error[at], self.rows[at])
 
     def position(self, position: float) -> float:
-        """Of one score: a position on the closed null's scale once the past's excess over it is taken out: never farther out than before."""
+        """Of one score: a position on the closed null's scale once the past's excess over it is taken out: never farther out than
+        before, unless the past has the reference's error in it."""
         centre, width = self._moved()
+        if 0.0 < width < 1.0:
+            return (position - centre) / width
         return min(position, (position - centre) / width) if width > 0.0 else position
 
     def value(self, position: float) -> float:
         """The way back: which position comes to lie at the given one."""
         centre, width = self._moved()
+        if 0.0 < width < 1.0:
+            return position * width + centre
         return max(position, position * width + centre) if width > 0.0 else position
 
     def _moved(self) -> tuple[float, float]:
@@ -64,6 +71,9 @@ class Past:
         if rows <= 0:
             return 0.0, 0.0
         centre, spread = self.centre.item(), self.spread.item()
+        if max(spread, self.least) < 1.0:
+            left = max(spread, self.least) * math.sqrt(1.0 + TAIL / rows + self.error.item())
+            return max(centre, 0.0), min(left, 1.0)
         excess = min(max((max(spread, 1.0 + centre / 4.0) - 1.0) / 0.25, 0.0), 1.0)
         return max(centre, 0.0), max(spread, 1.0) * math.sqrt(1.0 + excess * (TAIL / rows + self.error.item()))
 
