@@ -37,14 +37,14 @@ def pairs_of(part: GroupView | None, scores: list[Score], model: Model, calibrat
             pairs[score.subject] = pair_of(part, score.subject)
         pair = pairs[score.subject]
         if pair is not None and math.isfinite(score.value):
-            statistic = _statistic(score).removesuffix("_p")
+            statistic = statistic_of(score).removesuffix("_p")
             wanted[score.subject, statistic] = statistic, pair
     with suppress(*NUMERIC_ERRORS):  # each is made alone then, and the one that cannot be is said
         prepare(wanted.values())
     return pairs
 
 
-def _statistic(score: Score) -> str:
+def statistic_of(score: Score) -> str:
     """Its name; that of the statistic that speaks where it is the headline."""
     return str(score.evidence.get("statistic", score.name)) if score.name == HEADLINE else score.name
 
@@ -74,7 +74,7 @@ def pair_of(part: GroupView, subject: str) -> Pair | None:
 
 
 def of_pair(group: Group, at: int, score: Score, pair: Pair | None, part: GroupView, calibration: Calibration) -> Judged | None:
-    name = _statistic(score)
+    name = statistic_of(score)
     if name not in HELD and math.isfinite(score.value):
         return None
     if pair is None and math.isfinite(score.value):

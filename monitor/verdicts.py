@@ -4,7 +4,7 @@
 2. every other score that has a null (monitor/judged.py) gets its probability, on the scale that its past windows say;
 3. streaks count: a rule that waits for k windows may have wider limits (detectors/calibrate/streak.py);
 4. of the scores that a rule listens to, as many are called changed as the week's budget allows, corrected for how many
-   were looked at (detectors/calibrate/multiple.py); those that no rule listens to are a family of their own;
+   were looked at (detectors/calibrate/multiple.py), one that says in part what others say as a part; those that no rule listens to are a family of their own;
 5. what is significant and smaller than min_effect is ok, and too few rows are `unsure`.
 """
 
@@ -20,12 +20,14 @@ from alerts.matchers import matches_any
 from alerts.rules import Rule
 from detectors.calibrate.multiple import cutoff
 from detectors.calibrate.streak import correlation, single_probability, streak_probability
+from detectors.columns import Floats
 from detectors.limits import judge
 from detectors.score import HEADLINE, LEVELS, Finding, why_failed
 from monitor.budget import LOOSEST, WARN_TIMES
 from monitor.first_days import DAY, HOUR
 from monitor.guarded import tried
 from monitor.judged import judged
+from monitor.judged_pairs import statistic_of
 from monitor.judged_score import Judged
 from monitor.label_scores import PERFORMANCE, matured
 from monitor.logs import log_event
@@ -35,6 +37,7 @@ from monitor.past import CALLED, CALM, HELD, Remembered, rests_on_inputs
 from monitor.view import WindowView
 
 logger = logging.getLogger("driftd.verdicts")
+BESIDE, COUNTS_AS = "wasserstein", 0.4  # beside both of those that speak it is as much of a score: what it alone finds by chance
 SPOKEN_BY = ("js", "rank_shift")  # whose verdict a headline has where its own statistic has no null
 
 
@@ -123,10 +126,22 @@ def findings(model: Model, items: list[Judged]) -> list[Finding]:
     cutoffs: dict[bool, tuple[float, float]] = {}
     for listened in (True, False):
         family = [m for m in members if m.listened == listened and not m.item.alias]
-        chances = np.array([m.chance for m in family])
-        found = [cutoff(chances, at, model.calibration.correction) for at in (level, min(LOOSEST, WARN_TIMES * level))]
+        chances, counts = np.array([m.chance for m in family]), _counts(family)
+        found = [cutoff(chances, at, model.calibration.correction, counts) for at in (level, min(LOOSEST, WARN_TIMES * level))]
         cutoffs[listened] = found[0], found[1]
     return [_finding(m, *cutoffs[m.listened]) for m in members]
+
+
+def _counts(family: list[_Member]) -> Floats:
+    """As how many scores each member of a family counts, by what is judged beside it; shape (m,)."""
+    beside: dict[tuple[Group, str], int] = {}
+    for member in family:
+        key = member.item.group, member.item.score.subject
+        beside[key] = beside.get(key, 0) + (member.item.score.name in SPOKEN_BY)
+    return np.array([
+        COUNTS_AS if statistic_of(i.score) == BESIDE and beside[i.group, i.score.subject] == len(SPOKEN_BY) else 1.0
+        for i in (member.item for member in family)
+    ])  # fmt: skip
 
 
 def _member(model: Model, item: Judged, listening: list[Rule], hearing: dict[tuple[str, str], list[Rule]]) -> _Member:

@@ -23,6 +23,7 @@ from detectors.category import CategorySummary
 from detectors.numeric import GridSummary, make_grid
 from detectors.pairs import CategoryPair, NumericPair
 from detectors.registry import STATISTICS
+from monitor.verdicts import COUNTS_AS
 
 EVEN, SKEWED = np.full(10, 0.1), np.array([0.6, 0.2, 0.1, 0.06, 0.03, 0.01])
 RARE, PAIR = np.array([0.98, 0.01, 0.006, 0.003, 0.001]), np.array([0.98, 0.02])
@@ -295,6 +296,32 @@ def test_the_cut_off_calls_what_statsmodels_calls(correction):
     assert cutoff(with_gaps, 0.1, correction) == cutoff(with_gaps[[0, 2]], 0.1, correction)
     with pytest.raises(ValueError, match="not one of"):
         cutoff(p, 0.1, "holm")
+
+
+def test_what_says_in_part_the_same_counts_as_a_part():
+    p = np.array([0.03, 0.9, 0.02, np.nan, 0.5])
+    assert cutoff(p, 0.1) == cutoff(p, 0.1, counts=np.ones(5)) == pytest.approx(0.05)
+    half = np.array([1.0, 0.5, 0.5, 1.0, 1.0])
+    assert cutoff(p, 0.1, counts=half) == pytest.approx(0.1 * 1.5 / 3.0)
+    assert cutoff(np.array([0.9, 0.03]), 0.1, counts=np.array([1.0, 0.4])) == pytest.approx(0.1 / 1.4)  # one is one at least
+    for plain in ("bonferroni", "benjamini-yekutieli"):
+        assert cutoff(p, 0.1, plain, half) == cutoff(p, 0.1, plain)
+
+
+@pytest.mark.parametrize("law", ["norm", "t"])
+def test_wasserstein_beside_js_and_rank_shift_counts_as_no_more_than_it_adds(law):
+    """The limit of many rows: a bridge over 40 cells, of 20 columns. As often as asked, by limits that hold for each score."""
+    rng, cells, columns, windows = np.random.default_rng(13), 40, 20, 15_000
+    upto = (np.arange(cells) + 0.5) / cells
+    widths = np.diff(stats.norm.ppf(upto) if law == "norm" else stats.t.ppf(upto, 2.5))
+    noise = rng.standard_normal((columns * windows, cells), dtype=np.float32)
+    moves = noise - noise.mean(axis=1, keepdims=True)
+    scores = (moves.reshape(-1, 10, 4).sum(axis=2) ** 2).sum(axis=1), abs(moves @ upto), abs(moves.cumsum(axis=1)[:, :-1]) @ widths
+    p = np.stack([stats.rankdata(-s) / len(s) for s in scores], axis=1).reshape(windows, columns * 3)
+    level, counts = 0.03, np.tile([1.0, 1.0, COUNTS_AS], columns)
+    alarms = np.mean([(row <= cutoff(row, level, counts=counts)).any() for row in p])
+    before = np.mean([(row <= cutoff(row, level)).any() for row in p])
+    assert before < alarms < 1.1 * level and alarms > 0.85 * level
 
 
 def test_scipy_agrees_on_the_family():
