@@ -409,7 +409,7 @@ def with_ingest_delay(schema: Schema, batch: EventBatch, raw: RawBatch) -> Event
     if not schema.parts.get("rules", {}).get("freshness") or not batch.rows:
         return batch
     delay = np.full(batch.rows, np.nan)
-    if len(raw.record_ts_ms):  # a table has none
+    if raw.recorded and len(raw.record_ts_ms):  # a table has none
         at = np.minimum(np.searchsorted(raw.offsets, batch.offsets), len(raw.offsets) - 1)
         known = (raw.offsets[at] == batch.offsets) & (raw.record_ts_ms[at] >= 0)  # a paired half may be of an earlier batch
         delay[known] = np.maximum(0, raw.record_ts_ms[at] - batch.ts_ms)[known]

@@ -33,6 +33,7 @@ class RawBatch:
     record_ts_ms: Ints  # -1 where the log has no record time
     values: list[bytes | None]
     next_offset: int  # where to read on once this batch is durable
+    recorded: bool = True  # whether the record times are the log's own; of a file they are now, so that the future is known
 
     @property
     def rows(self) -> int:

@@ -108,7 +108,9 @@ def _lines(path: Path, role: str, key: PartitionKey) -> Pieces:
 
 
 def _raw(key: PartitionKey, offsets: list[int], times: list[int], values: list[bytes | None]) -> RawBatch:
-    return RawBatch(key, np.array(offsets, dtype=np.int64), np.array(times, dtype=np.int64), values, offsets[-1] + 1)
+    return RawBatch(
+        key, np.array(offsets, dtype=np.int64), np.array(times, dtype=np.int64), values, offsets[-1] + 1, recorded=False
+    )
 
 
 def _dump(path: Path, roles: dict[str, str], names: dict[str, str]) -> Pieces:

@@ -15,7 +15,7 @@ from detectors.quality import score_quality
 from detectors.window import WindowSummary
 from monitor.config import ConfigError, parse_config
 from monitor.store.schema import alert_history
-from tests.replayed import START, open_replay, replay_events, scored, scores_of
+from tests.replayed import START, open_replay, replay_events, replay_rounds, scored, scores_of
 
 SCHEMA = Schema(("x",), ("c",))
 
@@ -161,6 +161,22 @@ def test_rules_of_the_config_are_counted_row_by_row(tmp_path):
     assert found[0, "", "email", "pattern_violation_share"]["value"] == pytest.approx(1 / 5)
     assert found[0, "", "email", "length_violation_share"]["value"] == pytest.approx(1 / 5)
     assert found[0, "", "traffic", "newest_event_age_ms"]["value"] == 55_000
+
+
+def test_how_fresh_events_are_is_told_by_the_logs_own_times_and_by_no_clock(tmp_path):
+    features = {"repaid": 1.0, "loan": 2.0, "email": "a@b"}
+    events = [{"event_id": f"e{i}", "ts": START + 250 * i, "model": "credit", "features": features} for i in range(200)]
+    (tmp_path / "log").mkdir()
+    cfg, store = open_replay(tmp_path / "log", MODEL)
+    replay_rounds(cfg, store, [[("events", events)]])  # the record times of this log: START and a day
+    found = scores_of(store)
+    store.close()
+    assert found[0, "", "traffic", "newest_event_age_ms"]["value"] == 60_000 - 250 * 199
+    delays = sorted(86_400_000 - 250 * i for i in range(200))
+    assert found[0, "", "traffic", "ingest_delay_p50_ms"]["value"] == pytest.approx(delays[100], rel=0.01)
+    of_file = scored(tmp_path, MODEL, events)  # nobody recorded when a line of a file came
+    assert not any("ingest_delay" in name for _, _, _, name in of_file)
+    assert of_file[0, "", "traffic", "newest_event_age_ms"]["value"] == 60_000 - 250 * 199
 
 
 def test_a_feature_that_vanishes_is_a_breach_without_any_configuration(tmp_path):
