@@ -81,6 +81,19 @@ def logarithmic(value: float, error: float, quantile: float = Z) -> Interval:
     return value / factor, value * factor
 
 
+def skewed(mean: float, error: float, skewness: float, rows: float) -> Interval:
+    """An interval of a mean of skewed values: Student's t through the cubic that takes the skewness off it (Hall 1992).
+
+    Of few rows of a long tail the sample shows less skewness than there is; so whoever calls gives at least what the values' kind has.
+    """
+    a = skewness / (3.0 * math.sqrt(rows))
+    if a <= 0.0:
+        return around(mean, error, quantile=student(rows - 1))
+    ends = (1.0 + 3.0 * a * (sign * student(rows - 1) - a / 2.0) for sign in (1.0, -1.0))
+    low, high = (mean - error * (math.cbrt(end) - 1.0) / a for end in ends)
+    return low, high
+
+
 def logit(value: float, error: float, certain_rows: float, quantile: float = Z) -> Interval:
     """An interval inside (0, 1) by the delta method on the logit; at the ends that of a share of certain_rows."""
     if not 0.0 < value < 1.0 or error <= 0.0:

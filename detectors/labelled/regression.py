@@ -9,8 +9,8 @@ from fractions import Fraction
 import numpy as np
 
 from detectors.columns import Floats, Ints, Outcomes
-from detectors.float_cells import CELLS, LEAST, MOST, cell_of, folded
-from detectors.labelled.intervals import NONE, logarithmic, student
+from detectors.float_cells import CELLS, HIGH, LEAST, LOW, MOST, cell_of, folded
+from detectors.labelled.intervals import NONE, logarithmic, skewed, student
 from detectors.labelled.orders import quantile_and_interval
 from detectors.labelled.tally import Metric, Tally, Task, mean_of, undefined
 
@@ -69,7 +69,10 @@ def _add_powers(tally: Tally, truth: Floats, squared: Floats, weight: Ints) -> N
 
 def metrics(tally: Tally) -> Sequence[Metric]:
     n = tally.rows
-    out = [Metric("mae", *mean_of(tally, "abs_error", n, "positive"), n), _rmse(tally, n), _r2(tally, n)]
+    mae, squared = (_of_sizes(tally, name, power, n) for name, power in (("abs_error", 1), ("sq_error", 2)))
+    root, low, high = (math.sqrt(max(0.0, v)) for v in squared)  # what was taken back may leave less than nothing
+    rmse = Metric("rmse", root, low, high, n)
+    out = [Metric("mae", *mae, n), rmse, _r2(tally, n)]
     out.append(Metric("mean_error", *mean_of(tally, "error", n), n))
     with_percent = int(tally.sums["percent_rows"])
     out.append(Metric("mape", *mean_of(tally, "percent", with_percent, "positive"), with_percent))
@@ -88,16 +91,38 @@ def _quantile(name: str, counts: Ints, q: float, n: int, least: float = -math.in
     return Metric(name, value, *ends, n)
 
 
-def _rmse(tally: Tally, n: int) -> Metric:
-    mean, low, high = mean_of(tally, "sq_error", n, "positive")
-    mean = max(0.0, mean)  # what was taken back may leave less than nothing
-    return Metric("rmse", math.sqrt(mean), math.sqrt(max(0.0, low)), math.sqrt(high), n)
+def _of_sizes(tally: Tally, name: str, power: int, n: int) -> tuple[float, float, float]:
+    """The mean of a power of the errors' sizes, with the interval of skewed values."""
+    mean, low, high = mean_of(tally, name, n, "positive")
+    spread = tally.sums[f"{name}_sq"] / n - mean**2
+    skewness = _skewness(tally, power) if mean > 0.0 and spread > 0.0 else math.nan
+    if n < 2 or math.isnan(skewness):
+        return mean, low, high
+    low, high = skewed(mean, math.sqrt(spread / (n - 1)), skewness, n)
+    return mean, max(0.0, min(low, mean)), max(high, mean)
+
+
+def _skewness(tally: Tally, power: int) -> float:
+    """Of a power of the errors' sizes, from their cells, NaN where some lie beyond them.
+
+    At least twice the coefficient of variation, which is that of squared normal errors and of exponential sizes: a few rows of a long
+    tail seldom show it.
+    """
+    counts = folded(tally.arrays["errors"])
+    some = np.flatnonzero(counts > 0)
+    if counts[-1] or not len(some):
+        return math.nan
+    sizes = ((np.maximum(LOW[some], 0.0) + HIGH[some]) / 2.0) ** power
+    shares = counts[some] / counts[some].sum()
+    mean = float(shares @ sizes)
+    scatter = math.sqrt(float(shares @ (sizes - mean) ** 2))
+    return max(float(shares @ (sizes - mean) ** 3) / scatter**3, 2.0 * scatter / mean) if scatter > 0.0 else 0.0
 
 
 def _r2(tally: Tally, n: int) -> Metric:
     """1 - E[e^2] / Var(y), with the delta method over the means of e^2 and of the squared distance of y from its mean.
 
-    On the logarithm of the ratio, as a correlation has it on Fisher's scale: (1 + r) / (1 - r), too, is a ratio of variances.
+    The ratio's skewness is taken to be that of the squared errors; where that is not known the interval is one on its logarithm.
     """
     s = tally.exact
     mean = s["y1"] / n
@@ -113,8 +138,9 @@ def _r2(tally: Tally, n: int) -> Metric:
     left = a / spread
     if n < 2 or left <= 0.0:
         return Metric("r2", 1.0 - left, *NONE, n)
-    low, high = logarithmic(left, math.sqrt(max(0.0, variance) / (n - 1)), student(n - 1))
-    return Metric("r2", 1.0 - left, 1.0 - high, 1.0 - low, n)
+    error, skewness = math.sqrt(max(0.0, variance) / (n - 1)), _skewness(tally, 2)
+    low, high = logarithmic(left, error, student(n - 1)) if math.isnan(skewness) else skewed(left, error, skewness, n)
+    return Metric("r2", 1.0 - left, min(1.0 - high, 1.0 - left), min(1.0, max(1.0 - low, 1.0 - left)), n)
 
 
 REGRESSION = Task(
