@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from detectors.calibrate import between, nulls, sums
+from detectors.calibrate import between, greatest, nulls, sums
 from detectors.calibrate.absolute import CHI_END, CHI_STEP, absolute_null, absolute_nulls, chi_survival, total_variation_null
 from detectors.calibrate.between import DISTANCES, distance
 from detectors.calibrate.greatest import _both, greatest_changes, greatest_running_sums
@@ -62,6 +62,16 @@ def test_the_greatest_difference_of_many_features_at_once_has_the_table_of_each_
         assert np.array_equal(table.values, tables([shares], *rows)[0].values)
     for shares, table in zip(reversed(many), tables(many[::-1], *rows), strict=True):
         assert np.array_equal(table.values, tables([shares], *rows)[0].values)
+
+
+@pytest.mark.parametrize("rows", [(50_000, 60), (50_000, 100), (2_000, 500), (50_000, 5_000)])
+def test_every_third_point_says_how_often_neighbours_pass_together(rows, monkeypatch):
+    ties = [np.insert(np.full(k, (1.0 - most) / k), k // 2, most) for k, most in ((58, 0.1), (30, 0.5), (12, 0.8), (4, 0.3))]
+    found = greatest_running_sums(ties, *rows)
+    monkeypatch.setattr(greatest, "SMOOTH", 10**9)
+    for third, every in zip(found, greatest_running_sums(ties, *rows), strict=True):
+        for probability in (0.5, 0.1, 1e-3, 1e-5, 1e-8):
+            assert third.survival(every.value_at(probability)) == pytest.approx(probability, rel=0.02)
 
 
 @pytest.mark.parametrize(("a", "b", "rho"), [(0.1, 0.4, 0.3), (1.5, 1.2, 0.6), (3.0, 2.5, 0.5), (5.0, 4.6, 0.9), (6.5, 6.5, 0.99)])
