@@ -26,7 +26,12 @@ from monitor.panes import Group
 from monitor.view import GroupView
 
 LEAST_P = 1e-300  # smaller ones have no deviate
-EXACT = ("segment_accuracy_drop_p", "disparate_impact", "disparate_impact_p")  # p-values that are true far into the tail
+EXACT = (
+    "segment_accuracy_drop_p",
+    "domain_auc_p",
+    "disparate_impact",
+    "disparate_impact_p",
+)  # p-values that are true far into the tail
 INTERVAL = 1.959964  # standard errors on either side of a metric's interval
 
 
