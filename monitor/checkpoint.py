@@ -209,8 +209,7 @@ class ScoreRow(NamedTuple):
     evidence: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ReferenceScore:
+class ReferenceScore(NamedTuple):
     """A score of a reference itself. segment: "" all rows, EVERY_SEGMENT where the reference does not tell them apart."""
 
     segment: str

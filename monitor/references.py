@@ -41,6 +41,9 @@ from monitor.tabular_values import Refusals
 MOST_REASONS = 100  # why rows of a file were left out, told apart
 
 
+LISTED = 100  # features whose kinds are told one by one
+
+
 def build_reference(
     cfg: Config, store: Any, model: str, path: Path, types: tuple[str, ...], activate: bool, items: Path | None = None
 ) -> Iterator[str]:
@@ -50,9 +53,12 @@ def build_reference(
     kinds, rows, left = _kinds(settings, path, types)
     for _, problem, fix in name_problems(kinds):
         raise ValueError(f"{path}: {problem}. {fix}.")
-    for feature, kind in sorted(kinds.items()):
+    for feature, kind in sorted(kinds.items())[:LISTED]:
         origin = "config" if feature in settings.features else "inferred; override with --type"
         yield f"{feature}: {kind} ({origin})"
+    if rest := sorted(kinds.items())[LISTED:]:
+        many = ", ".join(f"{n:,} {kind}" for kind, n in Counter(kind for _, kind in rest).most_common())
+        yield f"and {len(rest):,} more: {many}; `driftd reference show` has all of them"
     for column, of in left.items():
         yield f"{column}: left out, {of} is no feature"
     numeric, categorical, derived = schema_columns(kinds)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, text, update
@@ -21,7 +21,6 @@ _STATE = text(
     """INSERT INTO model_state (model, name, blob) VALUES (:model, :name, :blob)
     ON CONFLICT (model, name) DO UPDATE SET blob = excluded.blob"""
 )
-_DESCRIBED = tuple(ReferenceScore.__dataclass_fields__)
 
 
 def enqueue(conn: Connection, rows: list[OutboxRow]) -> None:
@@ -100,15 +99,18 @@ class PublishingTransaction(AlertWrites):
             self._insert_scores(scores)
 
     def _insert_scores(self, scores: list[ScoreRow]) -> None:
+        self._insert("score", ScoreRow._fields, scores)
+
+    def _insert(self, table: str, fields: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> None:
+        """Many rows of plain values, as fast as the driver takes them."""
         if self._conn.dialect.name != "postgresql":
-            places = ", ".join("?" * len(ScoreRow._fields))
-            statement = f"INSERT INTO score ({', '.join(ScoreRow._fields)}) VALUES ({places})"
-            self._conn.exec_driver_sql(statement, scores)
+            statement = f"INSERT INTO {table} ({', '.join(fields)}) VALUES ({', '.join('?' * len(fields))})"
+            self._conn.exec_driver_sql(statement, list(rows))
             return
         raw: Any = self._conn.connection.driver_connection
-        with raw.cursor() as cur, cur.copy(f"COPY score ({', '.join(ScoreRow._fields)}) FROM STDIN") as copy:
-            for s in scores:
-                copy.write_row(s)
+        with raw.cursor() as cur, cur.copy(f"COPY {table} ({', '.join(fields)}) FROM STDIN") as copy:
+            for row in rows:
+                copy.write_row(row)
 
     def is_described(self, name: str) -> bool:
         c = reference_score.c
@@ -119,9 +121,9 @@ class PublishingTransaction(AlertWrites):
         """Replace what a reference is described by."""
         c = reference_score.c
         self._conn.execute(delete(reference_score).where(c.model == self._model, c.reference == name))
-        of = {"model": self._model, "reference": name}
         if rows:
-            self._conn.execute(insert(reference_score), [{**of, **{f: getattr(r, f) for f in _DESCRIBED}} for r in rows])
+            fields = "model", "reference", *ReferenceScore._fields
+            self._insert("reference_score", fields, [(self._model, name, *row) for row in rows])
 
     def load_state(self, name: str) -> bytes | None:
         c = model_state.c
