@@ -203,6 +203,8 @@ def run(data: bytes) -> dict[str, Any]:
 
 
 def main() -> None:
+    import scipy.special  # noqa: F401  its BLAS, loaded under a limit that is too small, asks for memory again and again for ever
+
     limit(int(sys.argv[1]), int(sys.argv[2]))
     out = sys.stdout.buffer
     sys.stdout = sys.stderr  # what libraries print is no answer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -389,7 +390,7 @@ def test_a_detector_that_takes_its_child_with_it_takes_no_other_one(world, monke
 
 
 def test_results_of_other_rows_than_the_windows_are_left_out():
-    from monitor.slow_scores import slow_scores
+    from monitor.slow_scores import NO_REFERENCE, slow_scores
     from monitor.view import GroupView, WindowView
 
     class Memory:
@@ -402,8 +403,10 @@ def test_results_of_other_rows_than_the_windows_are_left_out():
 
     for count, expected in ((10, 1), (11, 0)):
         group = GroupView(None, 0, 1, "", "", Inputs(count), None, None, None, "r")
-        view = WindowView(None, 0, 1, 0, {("", ""): group}, 0, Memory(), {})
-        assert len(list(slow_scores(view))) == expected
+        view = WindowView(SimpleNamespace(slow=[("multivariate", "domain_auc")]), 0, 1, 0, {("", ""): group}, 0, Memory(), {})
+        found = [score for _, score in slow_scores(view)]
+        assert [s.value for s in found if s.value == s.value] == [0.5] * expected
+        assert [s.evidence["reason"] for s in found if s.value != s.value] == [NO_REFERENCE["reason"]]  # the group has no profile
 
 
 def test_a_child_says_what_is_missing_or_wrong():
