@@ -113,20 +113,21 @@ def analyse(view: WindowView) -> list[str]:
     window with it. The config refuses the names that could make one (monitor/config/subjects.py).
     """
     taken: dict[Group, set[tuple[str, str]]] = {}
+    hidden = hidden_categories(view.model.schema)
     faults: list[str] = []
     for group, part in sorted(view.groups.items()):
         silent = silent_columns(part.model.schema.kinds, None if part.profile is None else part.profile.vocabulary)
         view.scores.setdefault(group, [])
         for name, analyser in GROUP_ANALYSERS.items():
             found = (score for score in _guarded(name, analyser, part) if score.subject not in silent)
-            faults += _add(view, group, found, taken.setdefault(group, set()), name)
+            faults += _add(view, group, found, taken.setdefault(group, set()), name, hidden)
     for name, whole in WINDOW_ANALYSERS.items():
         pairs = tried(view.memory, partial(_listed, whole, view))
         if isinstance(pairs, Exception):
             rows = sum(part.rows for (_, segment), part in view.groups.items() if segment == "")
             pairs = [(WHOLE, Score("analysis", f"failed:{name}", math.nan, rows, "", why_failed(pairs)))]
         for group, score in pairs:
-            faults += _add(view, group, [score], taken.setdefault(group, set()), name)
+            faults += _add(view, group, [score], taken.setdefault(group, set()), name, hidden)
     return faults
 
 
@@ -159,10 +160,11 @@ def _guarded(name: str, analyser: GroupAnalyser, part: GroupView) -> Iterator[Sc
         yield Score("analysis", f"failed:{name}", math.nan, part.rows, part.reference, why_failed(error))
 
 
-def _add(view: WindowView, group: Group, scores: Iterable[Score], taken: set[tuple[str, str]], analyser: str) -> list[str]:
-    """Returns the analyser once for each score that could not be made."""
+def _add(
+    view: WindowView, group: Group, scores: Iterable[Score], taken: set[tuple[str, str]], analyser: str, hidden: frozenset[str]
+) -> list[str]:
+    """Returns the analyser once for each score that could not be made. hidden: columns whose values have names that none may tell."""
     kept, failed = view.scores.setdefault(group, []), []
-    hidden = hidden_categories(view.model.schema)
     for found in scores:
         score = unnamed(found) if found.subject in hidden else found
         if score is None:

@@ -39,8 +39,6 @@ from monitor.tabular import Read, Reader, infer_schema, names_of, no_features, r
 from monitor.tabular_values import Refusals
 
 MOST_REASONS = 100  # why rows of a file were left out, told apart
-
-
 LISTED = 100  # features whose kinds are told one by one
 
 

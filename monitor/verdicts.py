@@ -99,8 +99,9 @@ def headlines(found: list[Finding]) -> list[Finding]:
 def _spoken_for(headline: Finding, by: list[Finding]) -> Finding:
     worst = max(by, key=lambda f: (LEVELS.index(f.level), f.score.value / f.threshold if f.threshold else 0.0))
     limit = "" if worst.threshold is None else f" {worst.score.value:.3g} of {worst.threshold:.3g}"
-    evidence = {**headline.score.explained, "by": f"{worst.score.name}{limit}"}
-    score = replace(headline.score, evidence=evidence, more=None) if worst.level in ("warn", "breach") else headline.score
+    score = headline.score
+    if worst.level in ("warn", "breach"):
+        score = replace(score, evidence={**score.explained, "by": f"{worst.score.name}{limit}"}, more=None)
     return Finding(score, worst.level, None, f"{worst.rule}{limit}")
 
 
