@@ -134,6 +134,29 @@ def test_the_end_of_partitions_that_come_during_a_pause_is_known_after_it(kafka,
     source.close()
 
 
+def test_partitions_that_are_given_anew_during_a_pause_are_read_after_it(kafka, topic, client):
+    """The store is away, a rebalance takes them and gives them back, and it is the claims of that which reach the store again."""
+
+    class Back(Listener):
+        def on_assign(self, source, keys):
+            source.resume_all()
+            return super().on_assign(source, keys)
+
+    fill(kafka, topic, 0, 90)
+    source, listener = make(kafka, topic, client), Back()
+    source.start(listener)
+    assert read(source, listener, 91) == 91
+    listener.offsets = {part: rows[-1][0] + 1 for part, rows in listener.read.items()}
+    source.pause_all()
+    source.keep_alive(50)
+    listener.owned.clear()
+    source.rejoin()
+    wait_for(lambda: source.keep_alive(50) or len(listener.owned) == 3, 30, "the assignment")
+    fill(kafka, topic, 90, 30)
+    assert read(source, listener, 122) == 122
+    source.close()
+
+
 def test_a_second_member_takes_some_and_gives_them_back(kafka, topic, client):
     fill(kafka, topic, 0, 30)
     first, second = make(kafka, topic, client), make(kafka, topic, client)

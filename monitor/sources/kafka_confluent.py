@@ -112,6 +112,8 @@ class ConfluentSource:
                 self._end.pop(key, None)
                 p.offset = offsets[key] if offsets[key] >= 0 else self._start
             consumer.assign(partitions)
+            if partitions:  # librdkafka remembers of each whether it was paused when it was taken away
+                (consumer.pause if self._paused else consumer.resume)(partitions)
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         with self._callback():
