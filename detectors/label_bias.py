@@ -75,7 +75,7 @@ def of_cells(what: str, labelled: Floats, every: Floats, names: Sequence[str]) -
     """
     table = np.stack([labelled, np.maximum(every - labelled, 0.0)], axis=1)
     sides = table.sum(axis=0)
-    if sides.min() < LEAST:
+    if sides.min() < LEAST or not table[:-1].any():  # all missing: nothing that the labels could depend on
         return None
     groups = max(2, min(GROUPS, int(sides.min() // (2 * LEAST_EXPECTED))))
     inner = table[:-1]

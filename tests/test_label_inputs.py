@@ -162,6 +162,31 @@ def test_a_feature_is_found_biased_by_chance_as_seldom_as_said():
         assert 0.5 * level <= share <= level + 3 * np.sqrt(level / 2000), (level, share)
 
 
+def test_a_feature_that_is_missing_in_every_row_leaves_the_others_comparable(tmp_path):
+    """A text's unknown words without a built reference, or a number that vanished: its cells are none, or all empty."""
+    for cells in (0, 9):
+        every = np.array([0.0] * cells + [500.0])
+        assert of_cells("gone", every * 0.4, every, [str(i) for i in range(cells)]) is None
+    rng = np.random.default_rng(3)
+    events = [
+        {
+            "event_id": f"{window}-{i}", "ts": START + window * 60_000 + i * 100, "model": "m", "version": "1",
+            "features": {"a": None if window else 1.5 * i, "b": float(rng.normal()), "note": "well then"}, "prediction": {"label": "1"},
+        }
+        for window in range(2) for i in range(300)
+    ]  # fmt: skip
+    text = (
+        "models: [{name: m, task: binary, positive_label: '1', features: {a: numeric, b: numeric, note: text}, window: {size: 1m}}]"
+    )
+    cfg, store = open_replay(tmp_path, text)
+    labels = [{"event_id": e["event_id"], "label": "1", "label_ts": e["ts"] + 5} for e in events if rng.random() < 0.5]
+    replay_events(cfg, store, tmp_path, events, labels)
+    scores = scores_of(store)
+    store.close()
+    assert not [key for key in scores if key[2] == "analysis"]
+    assert scores[1, "", "labels", "label_bias"]["value"] == 0.0 and scores[1, "", "labels", "label_bias_p"]["value"] > 0.001
+
+
 PLAIN = """
 models:
   - {{name: m, task: {task}, {more} features: {{a: numeric, b: numeric, c: category, d: boolean, e: numeric, f: numeric, g: numeric, h: numeric, i: numeric}}}}
