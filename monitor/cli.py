@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from monitor import logs
 from monitor.commands.alerts import alerts, explain
 from monitor.commands.backtest import backtest
 from monitor.commands.common import CONFIG, EXIT_FAILED, EXIT_UNREACHABLE, EXIT_USAGE, Commands, load, open_stored, require_named
@@ -37,6 +38,7 @@ def main() -> None:
       driftd check config.yaml        explain every mistake of a configuration
       driftd run -c config.yaml       the daemon
     """
+    logs.for_a_command()
 
 
 @main.command()
@@ -53,7 +55,7 @@ def version() -> None:
 @CONFIG
 def run(config_path: str) -> None:
     """Run the daemon until SIGTERM or Ctrl-C; both drain what was read, then exit 0."""
-    from monitor import app, logs
+    from monitor import app
     from monitor.sources import SourceError
 
     cfg = load(config_path)

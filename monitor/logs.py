@@ -80,6 +80,12 @@ def setup(format: str, level: str) -> None:
     logging.getLogger("driftd").setLevel(level.upper())
 
 
+def for_a_command() -> None:
+    """Warnings and errors of a command that is no daemon: a line of text each with its fields, not the event's name alone."""
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(_TextFormatter())
+
+
 def log_event(logger: logging.Logger, level: int, event: str, **fields: Any) -> None:
     """Log one event with its fields."""
     logger.log(level, event, extra={"fields": fields})
