@@ -130,6 +130,7 @@ def common_cells(a: AdaptiveSummary, b: AdaptiveSummary) -> tuple[Cells, Cells]:
     return cells_from_keys(keys, full_a, shift), cells_from_keys(keys, full_b, shift)
 
 
+@np.errstate(over="ignore")  # what lies beyond the greatest float is inf
 def cells_from_keys(keys: Ints, counts: Ints, shift: int) -> Cells:
     """Cells from filled prefixes: cell i begins at its prefix and ends where the next one begins."""
     if len(keys) == 0:
@@ -138,8 +139,7 @@ def cells_from_keys(keys: Ints, counts: Ints, shift: int) -> Cells:
     ends = from_keys(((keys + 1) << shift) - 1)
     middle = starts + (ends - starts) / 2.0
     edges = np.append(starts, np.nextafter(ends[-1], np.inf))
-    with np.errstate(over="ignore"):
-        return Cells(edges, counts, middle * counts)
+    return Cells(edges, counts, middle * counts)
 
 
 def _tally(keys: Ints) -> tuple[Ints, Ints]:

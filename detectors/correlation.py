@@ -37,6 +37,7 @@ class Pair:
     def subject(self) -> str:
         return f"{self.x},{self.y}"
 
+    @np.errstate(over="ignore", invalid="ignore")
     def sums(self, columns: Columns) -> Floats:
         """Of rows that have both values, shape (6,)."""
         x, y = columns.numeric.get(self.x), columns.numeric.get(self.y)
@@ -100,6 +101,7 @@ def _strongest(filled: Floats, strong: float, most: int) -> list[tuple[int, int]
     return [(int(i), int(j)) for i, j in best[1:].T.tolist()]
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def _standard(values: Floats) -> Floats:
     finite = values[np.isfinite(values)]
     std = float(finite.std()) if len(finite) else 0.0
@@ -108,6 +110,7 @@ def _standard(values: Floats) -> Floats:
     return np.where(np.isfinite(values), (values - float(finite.mean())) / std, 0.0)
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def _fit(columns: Columns, x: str, y: str) -> Pair | None:
     """None where the two hardly ever stand together, or one of them does not vary."""
     a, b = columns.numeric[x], columns.numeric[y]

@@ -39,6 +39,7 @@ class Encoder:
         return len(self.mean)
 
     @staticmethod
+    @np.errstate(over="ignore", invalid="ignore")  # of great values: the scores that come of it are no numbers
     def fit(columns: Columns, apart: bool = False) -> Encoder:
         """Raises ValueError for too many features, or none. apart: mean and scale are those of rows left out of their share."""
         numeric, categorical = tuple(columns.numeric), tuple(columns.categorical)
@@ -64,6 +65,7 @@ class Encoder:
         constant = scale <= 1e-12 * np.maximum(1.0, np.abs(raw).max(axis=0, initial=0.0))
         return Encoder(numeric, categorical, fill, shares, mode, raw.mean(axis=0), np.where(constant, 1.0, scale))
 
+    @np.errstate(over="ignore", invalid="ignore")
     def encode(self, columns: Columns, own: bool = False) -> Floats:
         """Rows as a matrix, shape (columns.rows, width). A feature that the columns lack is missing in all rows.
 

@@ -29,18 +29,17 @@ class Moments:
     low: float = math.inf
     high: float = -math.inf
 
+    @np.errstate(over="ignore", invalid="ignore")
     def add(self, values: Floats) -> None:
         """Add finite values, shape (n,)."""
         n = len(values)
         if n == 0:
             return
-        with np.errstate(over="ignore"):
-            mean = float(values.mean())
+        mean = float(values.mean())
         if not math.isfinite(mean):  # the sum overflowed, the mean does not
             mean = float((values / n).sum())
         off = values - mean
-        with np.errstate(over="ignore"):
-            m2 = float(np.dot(off, off))
+        m2 = float(np.dot(off, off))
         self.merge(Moments(n, mean, m2, float(values.min()), float(values.max())))
 
     def add_tally(self, tally: tuple[int, int, int, int, float, float, float, float]) -> None:

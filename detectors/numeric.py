@@ -31,6 +31,7 @@ ATOM_CELLS = 4  # a value with the rows of so many cells is kept apart from its 
 _HEAD = struct.Struct("<Iqqq")
 
 
+@np.errstate(over="ignore", invalid="ignore")  # sums of great values: such edges are left out
 def make_grid(values: Floats, cells: int = 512) -> Floats:
     """Interior edges of a grid for values (NaN and infinities are left out): shape (k,), ascending, finite.
 
@@ -51,8 +52,7 @@ def make_grid(values: Floats, cells: int = 512) -> Floats:
         atoms = np.nextafter(quantiles[times >= ATOM_CELLS], np.inf)  # a frequent value gets a cell of its own
         edges = np.concatenate([quantiles, atoms, distinct[:EXTREMES], distinct[-EXTREMES:]])
     low, high = float(distinct[0]), float(distinct[-1])
-    with np.errstate(over="ignore"):
-        std = float(finite.std()) or max(abs(high), 1.0) * 1e-3
+    std = float(finite.std()) or max(abs(high), 1.0) * 1e-3
     outer = std * np.array(OUTER_STEPS)
     edges = np.unique(np.concatenate([edges, low - outer, high + outer, [np.nextafter(high, np.inf)]]))
     return edges[np.isfinite(edges)]

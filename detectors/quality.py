@@ -134,6 +134,7 @@ class _Spread:
         return below / self.rows, above / self.rows
 
 
+@np.errstate(over="ignore")
 def _spread(column: Numeric) -> _Spread:
     cells = column.cells()
     points = np.clip(cells.sums / np.maximum(cells.counts, 1), cells.edges[:-1], np.nextafter(cells.edges[1:], -np.inf))

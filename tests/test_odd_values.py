@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import sys
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -44,8 +46,11 @@ LAWS = {
     "tiny": lambda rng, n: rng.normal(size=n) * 1e-200,
     "denormal": lambda rng, n: rng.normal(size=n) * 1e-320,
     "one huge": lambda rng, n: np.append(rng.normal(size=n - 1), 1.7e308),
+    "up to the greatest": lambda rng, n: rng.uniform(-1.0, 1.0, n) * sys.float_info.max,
+    "the greatest and the least": lambda rng, n: rng.choice([-sys.float_info.max, sys.float_info.max], n),
     "half huge": lambda rng, n: np.where(rng.random(n) < 0.5, 0.0, rng.normal(size=n) * 1e200),
 }
+TWO = ("two huge", "the greatest and the least")  # values in all
 
 
 def run(tmp_path, reference, window, built=True):
@@ -69,18 +74,21 @@ def run(tmp_path, reference, window, built=True):
 @pytest.mark.parametrize("built", [True, False], ids=["built", "learned"])
 @pytest.mark.parametrize("law", LAWS)
 def test_values_without_squares_are_published_and_what_is_no_number_is_unsure(tmp_path, law, built):
-    found, at = run(tmp_path, *drawn(LAWS[law]), built)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        found, at = run(tmp_path, *drawn(LAWS[law]), built)
+    assert [str(w.message) for w in said if issubclass(w.category, RuntimeWarning)] == []
     mine = {key: s for key, s in found.items() if key[0] == at}
     assert all(s["level"] == "unsure" for s in mine.values() if s["value"] is None)
     drift = mine[at, "", "x", "drift"]
     assert drift["level"] == "ok" and drift["evidence"]["statistic"] in ("ks", "js"), drift
     if drift["evidence"]["statistic"] == "ks":
         assert "only the order counts" in drift["evidence"]["because"]
-    for name in ("mean_shift", "wasserstein", "energy", "median_shift") if law != "two huge" else ():
+    for name in ("mean_shift", "wasserstein", "energy", "median_shift") if law not in TWO else ():
         assert mine[at, "", "y", name]["value"] is None, "0 would say that nothing moved"
 
 
-@pytest.mark.parametrize("law", [law for law in LAWS if law != "two huge"])
+@pytest.mark.parametrize("law", [law for law in LAWS if law not in TWO])
 def test_their_headline_sees_a_shift_as_scipy_does(tmp_path, law):
     reference, window = drawn(LAWS[law])
     with np.errstate(over="ignore"):
