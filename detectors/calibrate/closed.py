@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy.special import erfc, gammaln, ndtr
 
@@ -10,12 +12,16 @@ from detectors.columns import Bools, Floats
 from detectors.kolmogorov import survival
 from detectors.pvalues import kuiper_p
 
-STEPS = 80
+STEPS = 40  # of either tail's curve
 KS_POINTS = 80
+RANK_CELLS = 64
 FARTHEST = 7.5  # standard deviations to which the saddlepoint's curve is drawn
 _TILTS = np.linspace(0.05, FARTHEST, STEPS)
 _FURTHER = 0.6 * np.linspace(0, 1, STEPS) ** 2 * FARTHEST
 _EITHER = np.array([[1.0], [-1.0]])
+_PLACES: Floats = np.arange(1.0, 121.0) / 120.0
+_ZERO, _HALF = np.zeros(1), np.full(1, 0.5)
+_NOTHING = np.array([0.0, 1.0]), np.sqrt([-np.log(0.5), 700.0])  # where nothing moves
 EXACT_HITS = 2_000  # with more hits in both, the likelihood ratio's root is as good as the exact sum
 
 
@@ -48,49 +54,60 @@ def rank_shift(shares: Floats, reference_rows: int, rows: int) -> NullTable:
     """Null of detectors.ranks.rank_shift, where the reference has these shares of its ordered cells.
 
     The mean of `rows` ranks is a sum of bounded, independent parts: its tail by the saddlepoint (Lugannani and Rice
-    1980), at the effective number of rows, up and down apart.
+    1980), at the effective number of rows, up and down apart. Its few points are off by less than 2 % of a probability from 0.1 to 1e-6.
     """
+    return rank_shifts([shares], reference_rows, rows)[0]
+
+
+def rank_shifts(many: Sequence[Floats], reference_rows: int, rows: int) -> list[NullTable]:
+    """The same of many features' shares, of at most RANK_CELLS cells each: to the last bit what each alone has."""
     n = effective_rows(reference_rows, rows)
-    rank = np.cumsum(shares) - shares / 2.0
-    rank = rank - float(shares @ rank)
-    (up, log_up), (down, log_down) = _saddle(rank, shares, n)
-    value = np.linspace(0.0, max(up[-1], down[-1]), 2 * STEPS)[1:]
-    either = np.exp(_along(value, up, log_up)) + np.exp(_along(value, down, log_down))
-    return NullTable.from_survival(2.0 * value, np.log(np.minimum(either, 1.0)))
+    shares = np.zeros((len(many), RANK_CELLS))
+    for row, of in zip(shares, many, strict=True):
+        row[: len(of)] = of
+    rank = np.cumsum(shares, axis=1) - shares / 2.0
+    rank -= (shares * rank).sum(axis=1, keepdims=True)
+    rank[shares == 0.0] = 0.0
+    sides = _saddle(rank, shares, n)
+    value = np.array([max(up[0][-1], down[0][-1]) for up, down in sides])[:, None] * _PLACES
+    either = np.array([sum(_along(at, *side) for side in of) for at, of in zip(value, sides, strict=True)])
+    return NullTable.from_survivals(2.0 * value, np.log(np.minimum(either, 1.0)), np.full(len(many), len(_PLACES)))
 
 
-def _along(value: Floats, points: Floats, logs: Floats) -> Floats:
-    inside = np.interp(value, points, logs)
-    return np.where(value > points[-1], logs[-1] * (value / points[-1]) ** 2, inside)
+def _along(value: Floats, points: Floats, roots: Floats) -> Floats:
+    inside = np.interp(value, points, roots)
+    inside = np.where(value > points[-1], roots[-1] * (value / points[-1]), inside)
+    return np.exp(-inside * inside)
 
 
-def _saddle(x: Floats, shares: Floats, n: float) -> list[tuple[Floats, Floats]]:
-    """Points of both tails, up and down, of the mean of n draws of x (mean 0): values, ascending, and log probabilities."""
-    std = float(np.sqrt(shares @ x**2))
-    if std <= 0:
-        return [(np.array([0.0, 1.0]), np.array([0.0, -700.0]))] * 2
-    theta = _TILTS / (std * np.sqrt(n))
-    theta = theta * (1.0 + _FURTHER / np.sqrt(n))  # short tails: tilt further
-    tilted = theta[:, None] * x
-    top = np.stack([theta * float(x.max()), theta * float(-x.min())])
-    weight = np.stack([tilted, -tilted])
-    weight -= top[:, :, None]
-    np.exp(weight, out=weight)
-    total, first, second = np.moveaxis(weight @ (shares * np.stack([np.ones(len(x)), x, x * x])).T, 2, 0)
-    cumulant = np.log(total) + top
+def _saddle(x: Floats, shares: Floats, n: float) -> list[list[tuple[Floats, Floats]]]:
+    """Points of both tails, up and down, of the means of n draws of x (mean 0), (features, RANK_CELLS): values, ascending, and the roots of
+    how far the logarithm of the probability lies below 0, in between which they are nearly straight."""
+    std = np.sqrt((shares * x * x).sum(axis=1))
+    flat = std <= 0.0
+    theta = _TILTS * (1.0 + _FURTHER / np.sqrt(n)) / (np.where(flat, 1.0, std)[:, None] * np.sqrt(n))  # short tails: tilt further
+    tilted = theta[:, None, :, None] * (x[:, None, :] * _EITHER)[:, :, None, :]
+    top = tilted.max(axis=3)
+    tilted -= top[..., None]
+    np.exp(tilted, out=tilted)
+    tilted *= shares[:, None, None, :]
+    total, first, second = tilted.sum(axis=3), (tilted @ x[:, None, :, None])[..., 0], (tilted @ (x * x)[:, None, :, None])[..., 0]
+    theta = theta[:, None, :]
     mean = first / total * _EITHER
-    variance = np.maximum(second / total - mean**2, 1e-18)
-    w = np.sqrt(np.maximum(2.0 * n * (theta * mean - cumulant), 1e-18))
+    variance = np.maximum(second / total - mean * mean, 1e-18)
+    w = np.sqrt(np.maximum(2.0 * n * (theta * mean - np.log(total) - top), 1e-18))
     u = theta * np.sqrt(n * variance)
-    density = np.exp(-(w**2) / 2.0) / np.sqrt(2.0 * np.pi)
+    density = np.exp(-(w * w) / 2.0) / np.sqrt(2.0 * np.pi)
     chances = 0.5 * erfc(w / np.sqrt(2.0)) + density * (1.0 / u - 1.0 / w)
-    good = (chances > 1e-18) & (np.diff(mean, axis=1, prepend=-1.0) > 1e-12)
-    return [_curve(*side) for side in zip(mean, chances, good, strict=True)]
+    good = (chances > 1e-18) & (np.diff(mean, axis=2, prepend=-1.0) > 1e-12) & ~flat[:, None, None]
+    return [[_curve(*side) for side in zip(*of, strict=True)] for of in zip(mean, chances, good, strict=True)]
 
 
 def _curve(mean: Floats, chances: Floats, good: Bools) -> tuple[Floats, Floats]:
+    if not good.any():
+        return _NOTHING
     falling = np.minimum.accumulate(np.minimum(chances[good], 0.5))
-    return np.concatenate([[0.0], mean[good]]), np.concatenate([[np.log(0.5)], np.log(falling)])
+    return np.concatenate([_ZERO, mean[good]]), np.sqrt(-np.log(np.concatenate([_HALF, falling])))
 
 
 def share_root(hits: Floats, rows: Floats, reference_hits: Floats, reference_rows: Floats) -> Floats:

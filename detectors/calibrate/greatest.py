@@ -5,19 +5,20 @@ rows, by its signed likelihood root r with the correction of Barndorff-Nielsen (
 running sums are a chain, whose neighbours pass it together, which is taken off (Worsley 1982: at most, and nearly, the sum over j of P(A_j) less
 that of P(A_j and A_j+1)).
 
+From SMOOTH rows on every third point of a curve is made, the others lie on cubics through them: within 3 % of a probability.
 Features are made together: cells of all of them are rows of one array, in which no row depends on another.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from scipy.special import erfcx, ndtr, ndtri_exp
 
 from detectors.calibrate.closed import effective_rows
 from detectors.calibrate.null import NullTable
-from detectors.columns import Floats, Ints
+from detectors.columns import Bools, Floats, Ints
 
 POINTS = 48  # of the curve
 FARTHEST = 7.0  # standard deviations of the widest difference to which it is drawn
@@ -27,16 +28,19 @@ AT_ONCE = 8_192  # places that fit in a core's cache
 _NODES, _WEIGHTS = np.polynomial.laguerre.laggauss(10)
 _FROM = _NODES / np.sqrt(2.0 * (np.log(_WEIGHTS) + NO_PART))  # deviates from which on a node has a part, where they are above 1
 _STEPS: Floats = np.arange(1.0, POINTS + 1.0, dtype=np.float64)
-SMOOTH = 60  # rows; with fewer, shares of 0 and 1 lie within the curve, and cut it
+SMOOTH = 60  # rows from which on a curve is drawn through every third point; with fewer, shares of 0 and 1 cut it
+CUT = np.log(
+    0.01
+)  # so much of itself a curve may fall by where a share comes to 0 or 1; where it falls further every point is made
+_EVERY = np.arange(POINTS)
 _THIRD = np.append(np.arange(0, POINTS - 1, 3), POINTS - 1)
 
 
 def _cubics() -> list[tuple[Ints, Floats]]:
     """Lagrange's cubics through the four points of _THIRD about each point: for each of the four which it is, and its part; (points,)."""
-    every = np.arange(POINTS)
-    first = np.clip(_THIRD.searchsorted(every, side="right") - 2, 0, len(_THIRD) - 4)
+    first = np.clip(_THIRD.searchsorted(_EVERY, side="right") - 2, 0, len(_THIRD) - 4)
     four = [_THIRD[first + i] for i in range(4)]
-    return [(first + i, np.prod([(every - four[j]) / (four[i] - four[j]) for j in range(4) if j != i], axis=0)) for i in range(4)]
+    return [(first + i, np.prod([(_EVERY - four[j]) / (four[i] - four[j]) for j in range(4) if j != i], axis=0)) for i in range(4)]
 
 
 _CUBICS = _cubics()
@@ -49,34 +53,64 @@ def greatest_changes(many: Sequence[Floats], reference_rows: int, rows: int) -> 
         wide = np.sort(shares * (1.0 - shares))[::-1][: MOST if len(shares) > 2 else 1]  # two bins change as one
         # share and 1 - share are as wide
         apart.append(np.where(wide < 0.25, (1.0 - np.sqrt(np.maximum(1.0 - 4.0 * wide, 0.0))) / 2.0, 0.5))
-    at, starts, log = _curves(apart, reference_rows, rows)
-    none = np.log1p(-np.minimum(np.exp(log), 1.0 - 1e-12))
-    parts = (none[start:end].sum(axis=0) for start, end in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True))
-    return [NullTable.from_survival(values, np.log(-np.expm1(part))) for values, part in zip(at, parts, strict=True)]
+    return _tables(apart, reference_rows, rows, _apart)
 
 
 def greatest_running_sums(many: Sequence[Floats], reference_rows: int, rows: int) -> list[NullTable]:
     """Nulls of max |F - G| where the values are few, of features' shares in order, each (k,): to the last bit what each alone has."""
-    upto = [np.cumsum(shares)[:-1] for shares in many]
-    at, starts, log = _curves(upto, reference_rows, rows)
+    return _tables([np.cumsum(shares)[:-1] for shares in many], reference_rows, rows, _chained)
+
+
+def _apart(many: Sequence[Floats], starts: Ints, log: Floats) -> Floats:
+    """The chance that any of a feature's cells is as far out, nearly apart from each other."""
+    none = np.log1p(-np.minimum(np.exp(log), 1.0 - 1e-12))
+    return np.asarray(-np.expm1(np.add.reduceat(none, starts[:-1])))
+
+
+def _chained(many: Sequence[Floats], starts: Ints, log: Floats) -> Floats:
+    """The same of running sums, whose neighbours are as far out together."""
     single = np.exp(log)
-    less = np.minimum(single[:-1], single[1:])
-    together = np.zeros(log.shape)  # of a place and the next one of its feature
-    if rows < SMOOTH:
-        together[:-1] = _of_neighbours(np.concatenate(upto), starts, log)
-    else:  # the share of the rarer of both, which hardly bends, from every third point
-        some = np.ascontiguousarray(log[:, _THIRD])
-        found = _of_neighbours(np.concatenate(upto), starts, some)
-        found = np.divide(found, less[:, _THIRD], out=np.zeros(found.shape), where=found > 0.0)
-        together[:-1] = np.clip(sum(found[:, place] * part for place, part in _CUBICS), 0.0, 1.0) * less
-    total = np.maximum(np.add.reduceat(single - together, starts[:-1]), np.maximum.reduceat(single, starts[:-1]))
-    survival = np.minimum.accumulate(np.clip(total, 0.0, 1.0), axis=1)
-    return [NullTable.from_survival(*curve) for curve in zip(at, np.log(np.maximum(survival, 1e-300)), strict=True)]
+    alone = single.copy()
+    alone[:-1] -= _of_neighbours(np.concatenate(many), starts, log)
+    return np.asarray(np.maximum(np.add.reduceat(alone, starts[:-1]), np.maximum.reduceat(single, starts[:-1])))
 
 
-def _curves(many: Sequence[Floats], n: int, m: int) -> tuple[Floats, Ints, Floats]:
-    """Of features' shares: points (features, t); where each one's cells start, and the end (features + 1,); and of each cell the logarithm of
-    the chance that the difference of its two shares is as far out as its feature's points, either way (cells, t)."""
+def _tables(many: Sequence[Floats], n: int, m: int, union: Callable[[Sequence[Floats], Ints, Floats], Floats]) -> list[NullTable]:
+    """union: of features' shares, starts and chances (cells, points), as _curves gives them, the chance of any (features, points)."""
+    smooth = m >= SMOOTH
+    at, starts, cells = _curves(many, n, m, _THIRD if smooth else _EVERY)
+    log = np.log(np.clip(union(many, starts, cells), 1e-300, None))
+    if smooth:
+        log = np.sum([log[:, place] * part for place, part in _CUBICS], axis=0)
+    log = np.minimum.accumulate(np.minimum(log, 0.0), axis=1)
+    tables = NullTable.from_survivals(at, log, np.full(len(at), POINTS))
+    if smooth:
+        cut = np.flatnonzero(_cut(many, starts, at, log, effective_rows(n, m))).tolist()
+        some = [many[i] for i in cut]
+        if some:
+            at, starts, cells = _curves(some, n, m, _EVERY)
+            log = np.minimum.accumulate(np.log(np.clip(union(some, starts, cells), 1e-300, 1.0)), axis=1)
+            for i, table in zip(cut, NullTable.from_survivals(at, log, np.full(len(at), POINTS)), strict=True):
+                tables[i] = table
+    return tables
+
+
+def _cut(many: Sequence[Floats], starts: Ints, at: Floats, log: Floats, rows: float) -> Bools:
+    """Of which features a cell's share comes to 0 or 1 where its chance is more of the curve than CUT; (features,)."""
+    p = np.concatenate(many)
+    owner = np.repeat(np.arange(len(many)), np.diff(starts))
+    room = np.minimum(p, 1.0 - p)
+    point = np.minimum(room / at[owner, 0], 1e6).astype(np.int64) - 1  # the last one before
+    there = (point >= 0) & (point < POINTS - 1)
+    curve = log[owner, np.clip(point, 0, POINTS - 1)]
+    falls = there & (curve < 0.0) & (rows * np.log1p(-room) > CUT + curve)
+    return np.asarray(np.logical_or.reduceat(falls, starts[:-1]))
+
+
+def _curves(many: Sequence[Floats], n: int, m: int, points: Ints) -> tuple[Floats, Ints, Floats]:
+    """Of features' shares: all points of their curves (features, POINTS); where each one's cells start, and the end (features + 1,); and of
+    each cell the logarithm of the chance that the difference of its two shares is as far out as those of its feature's points that are
+    asked for, either way (cells, points)."""
     rows = effective_rows(n, m)
     widest = np.array([(shares * (1.0 - shares)).max() for shares in many])
     few = np.array([float(shares.min()) * m < 20 for shares in many])
@@ -85,9 +119,10 @@ def _curves(many: Sequence[Floats], n: int, m: int) -> tuple[Floats, Ints, Float
     at[:, -1] = top
     starts = np.cumsum([0, *map(len, many)])
     p, owner = np.concatenate(many)[:, None], np.repeat(np.arange(len(many)), np.diff(starts))
-    log = np.empty((len(p), POINTS))
-    for part in (slice(i, i + AT_ONCE // POINTS) for i in range(0, len(p), AT_ONCE // POINTS)):
-        t = at[owner[part]]
+    log, wanted = np.empty((len(p), len(points))), at[:, points]
+    each = AT_ONCE // len(points)
+    for part in (slice(i, i + each) for i in range(0, len(p), each)):
+        t = wanted[owner[part]]
         up, down = _log_tail(p[part], t, rows), _log_tail(1.0 - p[part], t, rows)
         log[part] = np.minimum(np.maximum(up, down) + np.log1p(np.exp(-np.abs(up - down))), 0.0)
     return at, starts, log

@@ -14,11 +14,12 @@ from functools import lru_cache
 
 import numpy as np
 
-from detectors.columns import Floats
+from detectors.columns import Floats, Ints
 
 TAILS: Floats = 10.0 ** -np.concatenate([[0.0, 0.05, 0.15, 0.3010299956639812, 0.5, 0.7994], np.arange(1.0, 10.01, 0.25)])
 _LOG: Floats = np.log(TAILS)
-_FALL = [-float(log) for log in _LOG]  # ascending
+_FALLS: Floats = -_LOG  # ascending
+_FALL = [float(fall) for fall in _FALLS]
 _HALF, _SIGMA = 3, 5  # places of the probabilities 0.5 and 0.1587 (one standard deviation) in TAILS
 
 
@@ -45,12 +46,19 @@ class NullTable:
 
         Where the points end before the table's last probability they are continued along log p ~ value squared.
         """
-        inside = np.interp(-_LOG, -log_survival, values)
-        last_value, last_log = float(values[-1]), float(log_survival[-1])
-        if last_log > _LOG[-1] and last_log < 0.0:
-            beyond = last_log > _LOG
-            inside[beyond] = last_value * np.sqrt(_LOG[beyond] / last_log)
-        return NullTable(np.maximum.accumulate(inside))
+        return NullTable.from_survivals(values[None, :], log_survival[None, :], np.array([len(values)]))[0]
+
+    @staticmethod
+    def from_survivals(values: Floats, log_survival: Floats, points: Ints) -> list[NullTable]:
+        """The same of many curves, (curves, n), of each of which so many points count, (curves,)."""
+        fall, inside = -log_survival, np.empty((len(values), len(TAILS)))
+        for i, kept in enumerate(points.tolist()):
+            inside[i] = np.interp(_FALLS, fall[i, :kept], values[i, :kept])
+        at, row = points - 1, np.arange(len(values))
+        last_value, last_fall = values[row, at][:, None], fall[row, at][:, None]
+        beyond = (_FALLS > last_fall) & (last_fall > 0.0)
+        inside = np.where(beyond, last_value * np.sqrt(_FALLS / np.where(last_fall > 0.0, last_fall, 1.0)), inside)
+        return [NullTable(one) for one in np.maximum.accumulate(inside, axis=1)]
 
     def scaled(self, by: float) -> NullTable:
         return NullTable(self.values * by)

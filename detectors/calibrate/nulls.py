@@ -22,6 +22,7 @@ from scipy.special import ndtri, stdtrit
 
 from detectors.calibrate import closed
 from detectors.calibrate.absolute import total_variation_nulls
+from detectors.calibrate.closed import RANK_CELLS
 from detectors.calibrate.constant import constant_null
 from detectors.calibrate.greatest import greatest_changes, greatest_running_sums
 from detectors.calibrate.kept import MOST, Kept, together
@@ -33,7 +34,6 @@ from detectors.pairs import NumericPair, Pair, once
 
 STEP_ROWS, STEP_SHARES = 1.1, 1.05
 FINE = 0.02  # a column whose commonest cell is smaller than this has no ties to speak of
-RANK_CELLS = 64
 CATEGORIES = 400  # cells of one feature that are looked at; rarer categories beyond share the last
 
 CALIBRATED = frozenset({*OVER_BINS, "ks", "kuiper", "rank_shift"})
@@ -197,7 +197,7 @@ def _as_shares(steps: bytes) -> Floats:
 
 
 def _tables_of_ranks(keys: Sequence[Ranks]) -> list[NullTable]:
-    return [closed.rank_shift(np.frombuffer(shares), *rows) for shares, *rows in keys]
+    return together([((n, m), np.frombuffer(shares)) for shares, n, m in keys], lambda rows, many: closed.rank_shifts(many, *rows))
 
 
 def _tables_of_ties(keys: Sequence[Ranks]) -> list[NullTable]:

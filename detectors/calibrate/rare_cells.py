@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import gammainc, gammainccinv, gammaln, ndtr, ndtri
 
-from detectors.calibrate.cell_laws import COARSE, COUNTED, FAR_MORE, FINE, nodes, parts
+from detectors.calibrate.cell_laws import BENT, COUNTED, nodes, parts, rule
 from detectors.calibrate.null import TAILS, NullTable
 from detectors.columns import Bools, Floats, Ints
 
@@ -22,8 +22,8 @@ GRID, OF_TWO = 256, 512  # points of the sum's value; of two cells, whose values
 FARTHEST = 1e-12
 _STEPS = np.array([0.5, 1.0, 2.0, 4.0, 6.5, 9.0, 12.0, 16.0, COUNTED, np.inf])  # expected rows; laws of a step are made together
 AT_ONCE = 32_768  # nodes, that fit in a core's cache
-GAUSS = (-np.sqrt(0.15), 5.0 / 18.0), (0.0, 8.0 / 18.0), (np.sqrt(0.15), 5.0 / 18.0)  # places and weights in an interval of width 1
-AS_THEY_ARE = 6  # intervals from where a density may begin without end; beyond, the three nodes err by less than 1e-8 of it
+GAUSS = np.sqrt(1.0 / 12.0)  # both nodes of an interval of width 1, either way from its middle
+AS_THEY_ARE = 6  # intervals from where a density may begin without end; beyond, the two nodes err by less than 1e-5 of it
 LEAST_OVER = -1.0 + 1e-9
 
 
@@ -38,7 +38,7 @@ def convolved(names: Sequence[str], sides: Sequence[Side], moments: Floats, n: i
         if not mine:
             continue
         some = [sides[i] for i in mine]
-        counts = list(_counts(some, n, m))
+        counts = list(_counts(some, n, m, grid == GRID and BENT not in names))
         for at, name in enumerate(names):
             made = _convolved(name, some, counts, moments[:, at, mine], n, m, grid)
             for i, table in zip(mine, made, strict=True):
@@ -48,7 +48,7 @@ def convolved(names: Sequence[str], sides: Sequence[Side], moments: Floats, n: i
 
 def _convolved(
     name: str, sides: Sequence[Side], counts: Sequence[Counts], moments: Floats, n: int, m: int, grid: int
-) -> Iterator[NullTable]:
+) -> list[NullTable]:
     mean, variance, third = moments
     std = np.sqrt(variance)
     values = [_values(name, of.x, of.y, of.both, of.yields, n, m) for of in counts]
@@ -70,14 +70,16 @@ def _convolved(
         rows = slice(at, at + len(value))
         at += len(value)
         spectrum = np.fft.rfft(_spread(value, of.weight, least[rows], step[of.owner], grid), 2 * grid, axis=1)
-        spectrum = spectrum if of.times.max() == 1 else spectrum ** of.times[:, None]
+        one = spectrum.copy() if of.most > 1 else spectrum
+        for time in range(2, of.most + 1):
+            again = np.flatnonzero(of.times >= time)
+            spectrum[again] *= one[again]
         for some in of.turns:
             spectra[of.owner[some]] *= spectrum[some]
     upwards = np.cumsum(np.maximum(np.fft.irfft(spectra, 2 * grid, axis=1)[:, :grid], 0.0)[:, ::-1], axis=1)[:, ::-1]
     log = np.log(np.maximum(np.minimum(upwards / upwards[:, :1], 1.0), 1e-300))
     places = below[:, None] + step[:, None] * (np.arange(grid) - 0.5)
-    for i, kept in enumerate((upwards > FARTHEST / 100.0).sum(axis=1).tolist()):
-        yield NullTable.from_survival(places[i, :kept], log[i, :kept])
+    return NullTable.from_survivals(places, log, (upwards > FARTHEST / 100.0).sum(axis=1))
 
 
 @dataclass(slots=True)
@@ -97,19 +99,22 @@ class Counts:
     yields: bool
     turns: list[Ints]
 
+    @property
+    def most(self) -> int:
+        """Of how many cells one law is at the most."""
+        return int(self.times.max())
 
-def _counts(sides: Sequence[Side], n: int, m: int) -> Iterator[Counts]:
+
+def _counts(sides: Sequence[Side], n: int, m: int, smooth: bool) -> Iterator[Counts]:
     """Of all features' rare cells, those of a kind together."""
-    found = [_alike(shares[rare]) for shares, rare in sides]
-    p, times = (np.concatenate([one[i] for one in found]) for i in (0, 1))
-    owner = np.repeat(np.arange(len(sides)), [len(apart) for apart, _ in found])
+    p, times, owner = _alike([shares[rare] for shares, rare in sides])
     common = np.array([float(shares[~rare].sum()) for shares, rare in sides])[owner]
     common = np.where(common >= 1.0 - YIELDING, common, 0.0)
     kinds = (np.searchsorted(_STEPS, m * p) * len(_STEPS) + np.searchsorted(_STEPS, n * p)) * 2 + (common > 0.0)
     for kind in np.unique(kinds).tolist():
         mine = np.flatnonzero(kinds == kind)
         most = [float(_STEPS[step]) for step in divmod(kind // 2, len(_STEPS))]
-        x, y = nodes(m, p[mine], most=most[0]), nodes(n, p[mine], COUNTED, COARSE if n > FAR_MORE * m else FINE, most[1])
+        x, y = nodes(m, p[mine], most=most[0]), nodes(n, p[mine], COUNTED, rule(n, m, smooth), most[1])
         each = 1 + AT_ONCE // (x[0].shape[1] * y[0].shape[1])
         for part in (slice(i, i + each) for i in range(0, len(mine), each)):
             some = mine[part]
@@ -137,12 +142,16 @@ def _spread(value: Floats, weight: Floats, least: Floats, step: Floats, grid: in
     return np.asarray(mass.reshape(len(value), grid))
 
 
-def _alike(shares: Floats) -> tuple[Floats, Ints]:
-    """The shares whose laws are made, and how many cells each stands for; both of shape (laws,)."""
-    if len(shares) <= ALONE:
-        return shares, np.ones(len(shares), dtype=np.int64)
-    _, group, times = np.unique(np.round(np.log(shares) / NEAR), return_inverse=True, return_counts=True)
-    return np.bincount(group, shares) / times, times
+def _alike(rare: Sequence[Floats]) -> tuple[Floats, Ints, Ints]:
+    """The shares whose laws are made, how many cells each stands for, and the feature; all of shape (laws,)."""
+    every, many = np.concatenate(rare), np.array([len(shares) for shares in rare])
+    owner = np.repeat(np.arange(len(rare)), many)
+    order = np.lexsort((every, owner))
+    every = every[order]
+    group = np.where((many > ALONE)[owner], np.round(np.log(every) / NEAR), every)  # where they are few, those that are the same
+    starts = np.flatnonzero(np.concatenate([[True], (group[1:] != group[:-1]) | (owner[1:] != owner[:-1])]))
+    times = np.diff(starts, append=len(every))
+    return np.add.reduceat(every, starts) / times, times, owner[starts]
 
 
 def _farthest(mean: Floats, std: Floats, skew: Floats) -> Floats:
@@ -177,15 +186,21 @@ def _pearson_masses(low: Floats, step: Floats, skew: Floats, grid: int) -> Float
 
 
 def _gamma_masses(low: Floats, step: Floats, skew: Floats, grid: int) -> Floats:
-    """By Gauss and Legendre's three nodes a place; those where the law begins, which may be without end there, as they are."""
+    """By Gauss and Legendre's two nodes a place; those where the law begins, which may be without end there, as they are."""
     shape, by = (4.0 / (skew * skew))[:, None], (skew / 2.0)[:, None]
     start = (-2.0 / skew - low) / step  # of the law, a place on the grid
     first = np.minimum(np.floor(start + 0.5).astype(np.int64), grid)
     out = np.zeros((len(low), grid + AS_THEY_ARE))
     scale = shape * np.log(shape) - shape - gammaln(shape) + np.log(step[:, None] * by)
-    for node, weight in GAUSS:
+    scale += np.log(0.5)
+    for node in (-GAUSS, GAUSS):
         over = np.maximum((low[:, None] + step[:, None] * (np.arange(grid) + node)) * by, LEAST_OVER)
-        out[:, :grid] += weight * np.exp(scale - shape * over + (shape - 1.0) * np.log(1.0 + over))
+        density = np.log(1.0 + over)
+        density *= shape - 1.0
+        over *= shape
+        density -= over
+        density += scale
+        out[:, :grid] += np.exp(density, out=density)
     out[np.arange(grid + AS_THEY_ARE) < first[:, None]] = 0.0
     near = first[:, None] + np.arange(AS_THEY_ARE + 1)
     below = gammainc(shape, np.maximum(near - 0.5 - start[:, None], 0.0) * step[:, None] / by)

@@ -20,7 +20,7 @@ from functools import lru_cache
 import numpy as np
 from scipy.special import gammainccinv, ndtri
 
-from detectors.calibrate.cell_laws import COUNTED, nodes, parts
+from detectors.calibrate.cell_laws import BENT, COUNTED, FINE, MOMENTS, nodes, parts
 from detectors.calibrate.kept import Kept, together
 from detectors.calibrate.null import TAILS, NullTable
 from detectors.calibrate.rare_cells import SYMMETRIC, convolved
@@ -114,34 +114,35 @@ def _of_cells(names: Sequence[str], p: Floats, n: int, m: int) -> Floats:
     """What a cell's part f has, over the share: (11, names, cells). See _block."""
     place = -np.log(np.minimum(p, HIGHEST)) / STEP
     of = (place / BLOCK).astype(np.int64)
-    out = np.empty((11, len(names), len(p)))
-    blocks = np.unique(of).tolist()
-    _blocks.prepare((name, block, n, m) for block in blocks for name in names)
-    for block in blocks:
-        mine = of == block
-        at = place[mine] - block * BLOCK
-        low = np.minimum(at.astype(np.int64), BLOCK - 1)
-        for i, name in enumerate(names):
-            table = _blocks((name, block, n, m))
-            out[:, i, mine] = table[:, low] + (table[:, low + 1] - table[:, low]) * (at - low)
-    return out
+    blocks, mine = np.unique(of, return_inverse=True)
+    keys = [[(name, block, n, m) for block in blocks.tolist()] for name in names]
+    _blocks.prepare(key for row in keys for key in row)
+    tables = np.stack([np.concatenate([_blocks(key) for key in row], axis=1) for row in keys], axis=1)
+    at = place - of * BLOCK
+    low = np.minimum(at.astype(np.int64), BLOCK - 1)
+    first = mine * (BLOCK + 1) + low
+    out, beyond = tables.take(first, axis=2), tables.take(first + 1, axis=2)
+    beyond -= out
+    beyond *= at - low
+    out += beyond
+    return np.asarray(out)
 
 
 @lru_cache(maxsize=512)
-def _block_nodes(block: int, n: int, m: int) -> tuple[Floats, ...]:
+def _block_nodes(block: int, n: int, m: int, bent: bool) -> tuple[Floats, ...]:
     """Of BLOCK + 1 shares, descending: the shares, and counts of window and reference with their weights, (shares, nodes)."""
     p = np.minimum(np.exp(-STEP * (np.arange(BLOCK + 1) + float(block * BLOCK))), HIGHEST)
     few = COUNTED * np.exp(STEP * BLOCK)  # a block that crosses the border is counted one by one as a whole
-    (x, wx), (y, wy) = (nodes(rows, p, few if rows * p[-1] <= COUNTED else COUNTED) for rows in (m, n))
+    (x, wx), (y, wy) = (nodes(rows, p, few if rows * p[-1] <= COUNTED else COUNTED, FINE if bent else MOMENTS) for rows in (m, n))
     return p, x, wx, y, wy
 
 
-def _block(of: tuple[int, int, int], names: list[str]) -> Floats:
+def _block(of: tuple[int, int, int, bool], names: list[str]) -> Floats:
     """Of BLOCK + 1 shares, descending: (names, 11, shares). All over the share.
 
     The part's mean, central moments with itself and with the counts x and y, and the part of its mean that a square accounts for.
     """
-    _, n, m = of
+    _, n, m, _ = of
     p, x, wx, y, wy = _block_nodes(*of)
 
     def mean_of(f: Floats) -> Floats:  # (names, shares, x, y) over y, (names, shares, x)
@@ -169,5 +170,5 @@ def _block(of: tuple[int, int, int], names: list[str]) -> Floats:
 
 
 _blocks: Kept[tuple[str, int, int, int], Floats] = Kept(
-    lambda keys: together([((block, n, m), name) for name, block, n, m in keys], _block), 4096
+    lambda keys: together([((block, n, m, name == BENT), name) for name, block, n, m in keys], _block), 4096
 )
