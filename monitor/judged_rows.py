@@ -12,6 +12,8 @@ from detectors.calibrate.closed import share_root
 from detectors.calibrate.first_days import beyond_hours
 from detectors.calibrate.nulls import NORMAL, NORMAL_EITHER, STUDENT
 from detectors.category import CategorySummary
+from detectors.labelled.norms import BY_CHANCE
+from detectors.labelled.tally import Metric
 from detectors.pairs import Numeric
 from detectors.performance import PerformanceSummary
 from detectors.profile import PREDICTION, Profile
@@ -128,15 +130,29 @@ def of_performance(
     usual = reference.metric(part, score.name)
     if usual is None or SCORES[score.name].worse not in ("above", "below"):
         return
-    error = math.hypot(usual.high - usual.low, ends[1] - ends[0]) / (2.0 * INTERVAL)
+    usually, error = _usually(score, ends, usual)
     if not (math.isfinite(error) and error > 0 and math.isfinite(usual.value)):
         return
     sign = 1.0 if SCORES[score.name].worse == "above" else -1.0
     yield Judged(
-        group, at, score, sign * (score.value - usual.value) / error, STUDENT, lambda place: usual.value + sign * place * error,
-        effect=abs(score.value - usual.value), floor=calibration.least_effect(score.name), reference_rows=before.rows,
+        group, at, score, sign * (score.value - usually) / error, STUDENT, lambda place: usually + sign * place * error,
+        effect=abs(score.value - usually), floor=calibration.least_effect(score.name), reference_rows=before.rows,
         settled=few(min(now.rows, before.rows), calibration.min_rows),
     )  # fmt: skip
+
+
+def _usually(score: Score, ends: tuple[float, float], usual: Metric) -> tuple[float, float]:
+    """What a metric would be in this window if it were the reference's, and the standard error of the difference.
+
+    To a norm of gaps chance adds more in a window than in the reference, which has more rows; and it says less of it upwards than
+    downwards, or the other way: the ends count that lie between both (Zou and Donner 2008).
+    """
+    if BY_CHANCE not in score.evidence or BY_CHANCE not in usual.evidence:
+        return usual.value, math.hypot(usual.high - usual.low, ends[1] - ends[0]) / (2.0 * INTERVAL)
+    added, added_before = (float(side[BY_CHANCE]) for side in (score.evidence, usual.evidence))  # type: ignore[arg-type]
+    now, before = score.value - added, usual.value - added_before
+    nearer = (now - ends[0], usual.high - before) if now >= before else (ends[1] - now, before - usual.low)
+    return before + added, math.hypot(*nearer) / INTERVAL
 
 
 def of_estimate(group: Group, at: int, score: Score, part: GroupView, calibration: Calibration) -> Judged:

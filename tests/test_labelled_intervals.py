@@ -36,7 +36,7 @@ OF_GAPS = {
     "brier_reliability",
     "score_ks",
     "quantile_calibration_error",
-}  # hold at least as often: by the triangle inequality
+}  # a calibrated model's reach to 0
 
 
 def binary(rng, n):
@@ -188,7 +188,7 @@ def test_intervals_of_calibration_hold_also_where_a_model_is_calibrated_perfectl
             assert 0.0 <= found[name].low <= found[name].value <= found[name].high <= 1.0, name
             held[name] += found[name].low <= truth[name].value <= found[name].high
     assert min(held.values()) >= 92, held  # 95 less what chance allows of 100
-    assert width / 100 < 0.2 * math.sqrt(400 / rows)
+    assert width / 100 < 0.12 * math.sqrt(400 / rows)
 
 
 @pytest.mark.parametrize("rows", [50, 2000])
@@ -201,8 +201,8 @@ def test_the_interval_of_the_quantiles_calibration_holds_also_where_they_are_cal
         found = metrics_of(schema, outcomes(rows, value=rng.normal(middle, 1.0), quantiles=forecast))["quantile_calibration_error"]
         held += found.low <= 0.0 <= found.high
         width += found.high - found.low
-    assert 0.95 <= held / 300 <= 0.995, held
-    assert width / 300 < 0.16 * math.sqrt(50 / rows)
+    assert 0.94 <= held / 300 <= 0.995, held
+    assert width / 300 < 0.09 * math.sqrt(50 / rows)
 
 
 @pytest.mark.parametrize(("hits", "rows"), [(0, 5), (1, 7), (50, 100), (998, 1000), (20, 20)])

@@ -9,20 +9,21 @@ to; the mean score of a bin comes from its cells' middles, off by at most half a
     resolution    sum of share x (rate - overall rate)^2
     uncertainty   overall rate x (1 - overall rate)
 
-ECE, MCE and the root of the reliability are norms of the bins' gaps: what the rows' chance adds to a gap moves them by at most its
-own norm (triangle inequality). Their intervals lie as far to either side as 97.5 % of draws of that chance do, so that they hold
-also where a model is calibrated perfectly; a bootstrap of the value itself, which noise makes greater, held there in 36 to 47 %.
+ECE and reliability are norms of the bins' gaps, to which chance adds: their intervals are those of norms.py, MCE's that of the greatest gap.
 The resolution's is that of the delta method around the value less what noise adds to it.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
 
 from detectors.columns import Floats, Ints
-from detectors.labelled.intervals import REPLICATES, SEED, Interval, Z, wilson
+from detectors.labelled.intervals import NONE, Interval, Z, wilson
+from detectors.labelled.norms import BY_CHANCE, Ends, gaps_of_bins, greatest_ends, norm_ends
 from detectors.labelled.tally import Metric
 
 BINS = 16
@@ -46,30 +47,36 @@ def calibration(cells: Ints, edges: Floats) -> list[Metric]:
     rows = int(held.sum())
     if rows <= 0:
         return []
-    share, some = held / rows, np.maximum(held, 1)
-    rate = counts[1] / some
-    gap = np.where(held > 0, np.abs(rate - sums / some), 0.0)
+    gaps = gaps_of_bins(counts[None], sums[None])
     hits = int(counts[1].sum())
-    values = {
-        "ece": float(share @ gap),
-        "mce": float(gap.max()),
-        "brier_reliability": float(share @ gap**2),
-        "brier_resolution": float(share @ (rate - hits / rows) ** 2),
-    }
-    noise = _noise(counts) if rows > 1 else {}
-    out = []
-    for name, value in values.items():
-        low, high = math.nan, math.nan
-        if name in noise:
-            power = 2 if name == "brier_reliability" else 1
-            ends = value ** (1 / power) - noise[name], value ** (1 / power) + noise[name]
-            low, high = max(0.0, ends[0]) ** power, min(1.0, ends[1]) ** power
-        elif rows > 1:
-            low, high = (float(end) for end in resolution_ends(counts))
-        evidence = {CURVE: reliability_curve(counts, sums)} if name == "ece" else {}
-        out.append(Metric(name, value, min(low, value), max(high, value), rows, evidence))
+    out = [
+        norm_metric("ece", norm_ends(gaps, 1), rows, {CURVE: reliability_curve(counts, sums)}),
+        _greatest(counts, sums, float(gaps.gap.max()), rows),
+        norm_metric("brier_reliability", norm_ends(gaps, 2), rows),
+    ]
+    low, high = (float(end) for end in resolution_ends(counts)) if rows > 1 else NONE
+    off = counts[1] / np.maximum(held, 1) - hits / rows
+    resolution = float(held / rows @ off**2)
+    out.append(Metric("brier_resolution", resolution, min(low, resolution), max(high, resolution), rows))
     out.append(Metric("brier_uncertainty", hits * (rows - hits) / rows**2, *uncertainty_ends(hits, rows), rows))
     return out
+
+
+def norm_metric(name: str, ends: Ends, rows: int, evidence: Mapping[str, object] = MappingProxyType({}), at: int = 0) -> Metric:
+    """The norm of place `at`; without an interval where there is but one row."""
+    value, low, high, middle = (float(side[at]) for side in ends)
+    if rows < 2:
+        return Metric(name, value, *NONE, rows, evidence)
+    return Metric(name, value, low, high, rows, {**evidence, BY_CHANCE: value - middle})
+
+
+def _greatest(counts: Ints, sums: Floats, value: float, rows: int) -> Metric:
+    held = np.maximum(counts.sum(axis=0), 0).astype(np.float64)
+    low, high = greatest_ends(held, np.clip(counts[1], 0, held), np.clip(sums / np.maximum(held, 1.0), 0.0, 1.0))
+    if rows < 2:
+        return Metric("mce", value, *NONE, rows)
+    low, high = min(low, value), max(high, value)
+    return Metric("mce", value, low, high, rows, {BY_CHANCE: value - (low + high) / 2.0})
 
 
 def reliability_curve(counts: Ints, sums: Floats) -> dict[str, object]:
@@ -130,14 +137,3 @@ def uncertainty_of_classes(hits: Floats) -> Interval:
     scatter = 4.0 * (cubes - squares**2) / rows + 2.0 * (squares - 2.0 * cubes + squares**2) / rows**2
     middle, half = value * (1.0 + 1.0 / rows), Z * math.sqrt(max(0.0, scatter))
     return max(0.0, middle - half), min(1.0 - 1.0 / classes, middle + half)
-
-
-def _noise(counts: Ints) -> dict[str, float]:
-    """The 97.5 % quantile of each norm of what chance adds to the bins' rates; counts: shape (2, BINS)."""
-    held = np.maximum(counts.sum(axis=0), 0)
-    rate = (np.maximum(counts[1], 0) + 0.5) / (held + 1.0)  # never certain, of few rows
-    drawn = np.random.default_rng(SEED).binomial(held, rate, size=(REPLICATES, BINS))
-    off = np.where(held > 0, np.abs(drawn / np.maximum(held, 1) - rate), 0.0)
-    share = held / max(1, int(held.sum()))
-    norms = {"ece": off @ share, "mce": off.max(axis=1), "brier_reliability": np.sqrt(off**2 @ share)}
-    return {name: float(np.quantile(found, 0.975)) for name, found in norms.items()}

@@ -34,12 +34,12 @@ def wilson(hits: float, rows: float) -> Interval:
     return max(0.0, min(share, middle - half)), min(1.0, max(share, middle + half))  # rounding may pass the share itself
 
 
-def wilsons(hits: Floats, rows: Floats) -> tuple[Floats, Floats]:
+def wilsons(hits: Floats, rows: Floats, quantile: float = Z) -> tuple[Floats, Floats]:
     """The same of many shares, shapes (k,); all of 0 to 1 where there are no rows."""
-    n = np.maximum(rows, 1.0)
+    n, z = np.maximum(rows, 1.0), quantile
     share = hits / n
-    middle = (share + Z**2 / (2 * n)) / (1 + Z**2 / n)
-    half = Z / (1 + Z**2 / n) * np.sqrt(np.maximum(0.0, share * (1 - share) / n + Z**2 / (4 * n**2)))
+    middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * np.sqrt(np.maximum(0.0, share * (1 - share) / n + z**2 / (4 * n**2)))
     some = rows > 0
     return np.where(some, np.clip(middle - half, 0.0, share), 0.0), np.where(some, np.clip(middle + half, share, 1.0), 1.0)
 

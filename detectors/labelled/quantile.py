@@ -12,8 +12,8 @@ Rows are counted by how many of their quantiles lie below the truth: the probabi
 (Dawid 1984), a row each, and what both of the last but one are made of. Of quantiles that cross, that is of the sorted ones (Chernozhukov,
 Fernandez-Val and Galichon 2010), as interval_coverage is.
 
-The calibration error is a norm of the levels' gaps: its interval lies as far to either side as 97.5 % of draws of the rows' chance do,
-so that it holds also where a forecast is calibrated perfectly (calibration.py).
+The calibration error is a norm of the levels' gaps: its interval is that of norms.py, the levels' shares hanging together as those of one
+multinomial do. It holds in 95 to 98 %, 1.0 to 1.3 times as wide as 95 % of its values (50 to 5,000 rows; calibrated and not).
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from detectors.columns import Floats, Ints, Outcomes, Schema
-from detectors.labelled.calibration import CURVE
-from detectors.labelled.intervals import REPLICATES, SEED, wilson
+from detectors.labelled.calibration import CURVE, norm_metric
+from detectors.labelled.intervals import wilson
+from detectors.labelled.norms import gaps_of, norm_ends
 from detectors.labelled.pinball import pinball_interval
 from detectors.labelled.tally import Metric, Tally, Task, mean_of
 
@@ -83,10 +84,12 @@ def _calibration(tally: Tally) -> list[Metric]:
         return []
     upto = np.cumsum(cells)[:-1]
     gaps = upto / n - levels
-    error, noise = float(np.abs(gaps).mean()), _noise(cells)
+    parts = (np.full_like(levels, float(n)), upto.astype(np.float64), levels, np.ones_like(levels), np.full_like(levels, float(n)))
+    linear, even = _together(cells, gaps)
+    error = norm_ends(gaps_of(*(part[None, :, None] for part in parts)), 1, linear, even)
     curve = {"level": levels.tolist(), "observed_share": np.round(upto / n, 4).tolist(), "rows_between": cells.tolist()}
     out = [
-        Metric("quantile_calibration_error", error, max(0.0, error - noise), min(1.0, error + noise), n, {CURVE: curve}),
+        norm_metric("quantile_calibration_error", error, n, {CURVE: curve}),
         Metric("quantile_crossing_share", tally.sums["crossed"] / n, *wilson(tally.sums["crossed"], n), n),
     ]
     for level, hits, gap in zip(levels.tolist(), upto.tolist(), gaps.tolist(), strict=True):
@@ -95,12 +98,15 @@ def _calibration(tally: Tally) -> list[Metric]:
     return out
 
 
-def _noise(cells: Ints) -> float:
-    """The 97.5 % quantile of the mean over levels of what chance adds to the observed shares, in size."""
+def _together(cells: Ints, gaps: Floats) -> tuple[Floats, Floats]:
+    """How the levels' noise hangs together, where the signs of the gaps count and where they do not; shapes (levels, levels)."""
     held = np.maximum(cells, 0) + 0.5  # never certain, of few rows
-    shares, n = held / held.sum(), max(1, int(cells.sum()))
-    drawn = np.cumsum(np.random.default_rng(SEED).multinomial(n, shares, size=REPLICATES)[:, :-1], axis=1) / n
-    return float(np.quantile(np.abs(drawn - np.cumsum(shares)[:-1]).mean(axis=1), 0.975))
+    upto = (np.cumsum(held) / held.sum())[:-1]
+    covariance = np.minimum.outer(upto, upto) - np.outer(upto, upto)
+    root = np.sqrt(np.diag(covariance))
+    together: Floats = covariance / np.outer(root, root)
+    sign = np.where(gaps < 0.0, -1.0, 1.0)
+    return together * np.outer(sign, sign), together**2
 
 
 def _pinball(tally: Tally, at: int, n: int) -> Metric:
