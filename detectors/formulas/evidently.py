@@ -93,8 +93,10 @@ def _binned(p: Floats, q: Floats) -> Found:
 
 def _hellinger(reference: Floats, current: Floats) -> float:
     edges = np.histogram_bin_edges(np.unique(np.concatenate([reference, current])), bins="sturges")
-    p, q = np.histogram(reference, edges)[0] / len(reference), np.histogram(current, edges)[0] / len(current)
-    return math.sqrt(min(1.0, max(0.0, 1.0 - float(np.sqrt(p * q).sum()))))
+    with np.errstate(over="ignore", invalid="ignore"):  # by densities, as Evidently: of great values their rounding is seen
+        p, q = (np.histogram(side, edges, density=True)[0] for side in (reference, current))
+        overlap = float((np.sqrt(p * q) * ((edges[-1] - edges[0]) / (len(edges) - 1))).sum())
+    return math.sqrt(1.0 - min(1.0, max(0.0, overlap)))
 
 
 def _wasserstein(reference: Floats, current: Floats) -> float:

@@ -35,10 +35,14 @@ def _named(test: str, part: str, reference: Floats, current: Floats) -> float:
 def kuiper_p(reference: Floats, current: Floats) -> float:
     """Stephens 1965 (small samples), Kuiper 1960 (the limit), at the effective rows n m / (n + m)."""
     n, m = len(reference), len(current)
-    return _kuiper_tail(_named("ks_2samp", "statistic", reference, current), n * m / (n + m))
+    p = _kuiper_tail(np.float64(_named("ks_2samp", "statistic", reference, current)), np.float64(n * m / (n + m)))
+    if math.isnan(p):
+        raise ValueError("Kuiper's p-value is not defined for so small a distance of so few rows")
+    return p
 
 
-def _kuiper_tail(d: float, n: float) -> float:
+def _kuiper_tail(d: np.float64, n: np.float64) -> float:
+    """numpy's floats: a fraction of a negative number's power is NaN to them, and complex to Python's."""
     from scipy.special import comb, factorial
 
     if d < 2.0 / n:

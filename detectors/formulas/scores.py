@@ -20,7 +20,7 @@ from detectors.columns import Columns, Floats
 from detectors.formulas import FORMULAS, alibi, evidently
 from detectors.formulas.common import Found
 from detectors.profile import PREDICTION
-from detectors.score import Score
+from detectors.score import NUMERIC_ERRORS, Score
 
 Result = TypeVar("Result")
 ALL = "features"  # the subject of what a tool says of all features together
@@ -57,9 +57,10 @@ def formula_scores(tool: str, reference: Side, current: Side, name: str, asked: 
             out.append(_nothing(tool, subject, len(after), name, "all its values are missing"))
         else:
             values = len(np.unique(np.concatenate([before, after])))
-            tests[subject] = _quiet(formula.numeric, before, after), len(before), values
             evidence = _sampled(reference, current)
-            out.extend(_scores(tool, subject, tests[subject][0], len(after), name, evidence))
+            found = _of_column(tool, subject, formula.numeric, (before, after), len(after), name, evidence)
+            out.extend(found)
+            tests[subject] = _values(tool, found), len(before), values
             out.extend(_asked(tool, asked, "numeric", subject, (before, after), len(after), name, evidence))
     for subject, ref, cur in _categories(reference, current):
         evidence = {}
@@ -74,10 +75,12 @@ def formula_scores(tool: str, reference: Side, current: Side, name: str, asked: 
             out.append(_nothing(tool, subject, cur.rows, name, "all its values are missing"))
         else:
             of = partial(formula.category, missing=(ref.missing, cur.missing)) if formula.counts_missing else formula.category
-            tests[subject] = _quiet(of, counts, others), -ref.rows, len(set(counts) | set(others))
-            out.extend(_scores(tool, subject, tests[subject][0], cur.rows, name, evidence))
+            found = _of_column(tool, subject, of, (counts, others), cur.rows, name, evidence)
+            out.extend(found)
+            tests[subject] = _values(tool, found), -ref.rows, len(set(counts) | set(others))
             out.extend(_asked(tool, asked, "category", subject, (counts, others), cur.rows, name, evidence))
-    out.extend(_together(tool, tests, current.total, name))
+    silent = {score.subject for score in out if math.isnan(score.value) and score.name == f"{tool}.{next(iter(formula.names))}"}
+    out.extend(_together(tool, {s: test for s, test in tests.items() if s not in silent}, current.total, name, silent))
     return out
 
 
@@ -149,8 +152,20 @@ def _quiet(function: Callable[[Any, Any], Result], before: object, after: object
         return function(before, after)
 
 
-def _scores(tool: str, subject: str, found: Found, rows: int, name: str, evidence: dict[str, object]) -> list[Score]:
+def _of_column(
+    tool: str, subject: str, formula: Callable[..., Found], sides: tuple[object, object], rows: int, name: str,
+    evidence: dict[str, object],
+) -> list[Score]:  # fmt: skip
+    """A column that the tool has no number for, as where it can make no bins of whole numbers beyond 2^53, costs no other its own."""
+    try:
+        found = _quiet(formula, *sides)
+    except NUMERIC_ERRORS as error:
+        return [_nothing(tool, subject, rows, name, f"{tool} has no number for these values: {error}")]
     return [Score(subject, f"{tool}.{statistic}", value, rows, name, evidence) for statistic, value in found.items()]
+
+
+def _values(tool: str, found: list[Score]) -> Found:
+    return {score.name.removeprefix(f"{tool}."): score.value for score in found}
 
 
 def _asked(
@@ -164,7 +179,7 @@ def _asked(
             continue
         try:
             value, why = _quiet(function, *sides), {}
-        except ValueError as error:
+        except NUMERIC_ERRORS as error:
             value, why = math.nan, {"reason": str(error)}
         yield Score(subject, f"{tool}.{statistic}", value, rows, name, {**evidence, **why})
 
@@ -184,8 +199,9 @@ def _sampled(reference: Side, current: Side) -> dict[str, object]:
     return out
 
 
-def _together(tool: str, tests: dict[str, tuple[Found, int, int]], rows: int, name: str) -> list[Score]:
-    """What the tool says of all features; prediction is none of them. Rows are negative for categories."""
+def _together(tool: str, tests: dict[str, tuple[Found, int, int]], rows: int, name: str, silent: set[str]) -> list[Score]:
+    """What the tool says of all features; prediction is none of them. Rows are negative for categories. silent: have no number."""
+    left_out: dict[str, object] = {"left_out": sorted(silent - {PREDICTION})} if silent - {PREDICTION} else {}
     features = {subject: test for subject, test in tests.items() if subject != PREDICTION}
     if not features:
         return []
@@ -193,13 +209,13 @@ def _together(tool: str, tests: dict[str, tuple[Found, int, int]], rows: int, na
         p_values = [found["p_val"] for found, _, _ in features.values()]
         limit: dict[str, object] = {"limit": alibi.P_VALUE / len(features)}
         return [
-            Score(ALL, "alibi.is_drift", float(alibi.bonferroni(p_values)), rows, name, limit),
-            Score(ALL, "alibi.is_drift_fdr", float(alibi.false_discovery_rate(p_values)), rows, name),
+            Score(ALL, "alibi.is_drift", float(alibi.bonferroni(p_values)), rows, name, limit | left_out),
+            Score(ALL, "alibi.is_drift_fdr", float(alibi.false_discovery_rate(p_values)), rows, name, left_out),
         ]
     if tool == "evidently":
         hits = 0
         for found, n, values in features.values():
             test = evidently.default_test(abs(n), values, "numeric" if n > 0 else "category")
             hits += evidently.drifted(test, found["drift_score"])
-        return [Score(ALL, "evidently.share_drifted", hits / len(features), rows, name)]
+        return [Score(ALL, "evidently.share_drifted", hits / len(features), rows, name, left_out)]
     return []

@@ -1,6 +1,7 @@
 """Scouter 0.25 (scouter_drift): PSI over the reference's deciles, 1e-10 added to each share.
 
-A decile lies between two values (Hyndman and Fan's type 7, numpy's "linear"), and belongs to the bin below it. Bins of equal
+A decile lies between two values (Hyndman and Fan's type 7, numpy's "linear", but in Scouter's order of operations: where a
+decile is a value, rounding may leave it below, and the rows of that value in the next bin), and belongs to the bin below it. Bins of equal
 width, as many as Doane's rule gives, are asked for by name. Categories are those of the reference: what it lacks has no bin.
 Its process control (SPC) is of samples of 25 rows in the order of arrival, which a window does not keep; its custom metrics
 are the user's own numbers, which events carry here too (`numbers`).
@@ -26,7 +27,7 @@ NAMES = {
 
 
 def numeric(reference: Floats, current: Floats) -> Found:
-    edges = np.quantile(reference, DECILES)
+    edges = _deciles(reference)
     return _psi(_shares(reference, edges), _shares(current, edges), len(current))
 
 
@@ -34,6 +35,16 @@ def category(reference: Counts, current: Counts) -> Found:
     first, second = by_category(reference, current)
     known = first > 0
     return _psi(first[known] / first.sum(), second[known] / second.sum(), int(second.sum()))
+
+
+def _deciles(values: Floats) -> Floats:
+    ordered, n = np.sort(values), len(values)
+    at = n * DECILES + (1.0 - DECILES)  # counted from one
+    low = np.floor(at)
+    part = at - low
+    first = np.maximum(low.astype(np.int64) - 1, 0)
+    out: Floats = (1.0 - part) * ordered[first] + part * ordered[np.minimum(first + 1, n - 1)]
+    return out
 
 
 def equal_width(reference: Floats, current: Floats) -> float:
