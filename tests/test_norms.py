@@ -66,7 +66,7 @@ def test_the_greatest_gap_is_at_least_what_all_bins_leave_and_at_most_what_one_m
 @pytest.mark.parametrize("rows", [50, 200, 1000, 5000])
 @pytest.mark.parametrize("power", [1.0, 1.5, 0.6], ids=["calibrated", "too sure", "not sure enough"])
 def test_intervals_of_calibration_are_as_wide_as_their_values_scatter(power, rows):
-    """Of a calibrated model's ECE they reach from the value to 0, which it lies farther from than it scatters."""
+    """Of a calibrated model, or of few rows, ECE has to reach to nearly 0, which the value lies farther from than it scatters."""
     rng, names, schema = np.random.default_rng(8), np.array(["no", "yes"]), CASES["binary"][0]
 
     def measured(n):
@@ -81,6 +81,6 @@ def test_intervals_of_calibration_are_as_wide_as_their_values_scatter(power, row
         values = [m[name].value for m in found]
         scatter = np.subtract(*np.quantile(values, [0.975, 0.025]))
         width = np.mean([m[name].high - m[name].low for m in found])
-        assert width < (1.8 if name == "ece" and (power == 1.0 or rows == 50) else 1.4) * scatter, (name, width / scatter)
+        assert width < (1.8 if name == "ece" and (power == 1.0 or rows <= 200) else 1.4) * scatter, (name, width / scatter)
         below = np.mean([m[name].value - m[name].evidence[BY_CHANCE] for m in found])
         assert abs(below - truth[name].value) < 0.7 * scatter, "what is left without chance is nearer to the truth"

@@ -26,7 +26,7 @@ from detectors.labelled.intervals import Z, wilsons
 
 BY_CHANCE = "by_chance"  # in the evidence: how much of a value is chance's, at the middle of what it may be
 PRIOR_ROWS = 3.0  # that a bin has more, of the rate it promises, when its noise is reckoned
-LOW_FLOOR, HIGH_FLOOR = 0.25, 2.0  # of a bin's noise: the least square of the gap it may have
+LOW_FLOOR, HIGH_FLOOR = 0.25, 1.0  # of a bin's noise: the least square of the gap it may have
 POINTS, LEVELS = 12, 6  # of the search: to 12 places, six times over
 
 
