@@ -9,15 +9,17 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from scipy.special import chdtrc, rel_entr
 
 from detectors.columns import Floats, Ints
 
 FLOOR = 1e-4  # the least share that a logarithm sees
+Table = tuple[Floats, Floats]  # rows and expected rows
 
 
 def shares(counts: Ints) -> Floats:
     """Counts as shares of one; zeros where there are no rows."""
-    total = counts.sum()
+    total = np.add.reduce(counts)
     return counts / total if total else np.zeros(len(counts))
 
 
@@ -34,31 +36,29 @@ def decile_starts(reference: Ints, groups: int = 10) -> Ints:
 def psi(p: Floats, q: Floats) -> float:
     """Population stability index, sum of (q - p) ln(q / p), shares floored at FLOOR (Siddiqi 2006)."""
     p, q = np.maximum(p, FLOOR), np.maximum(q, FLOOR)
-    return float(((q - p) * np.log(q / p)).sum())
+    return float(np.add.reduce((q - p) * np.log(q / p)))
 
 
 def kullback_leibler(p: Floats, q: Floats) -> float:
     """Kullback-Leibler divergence of the window from the reference, sum of q ln(q / p), p floored at FLOOR (nats)."""
-    held = q > 0
-    return float((q[held] * np.log(q[held] / np.maximum(p[held], FLOOR))).sum())
+    return float(np.add.reduce(rel_entr(q, np.maximum(p, FLOOR))))
 
 
 def jensen_shannon(p: Floats, q: Floats) -> float:
     """Jensen-Shannon distance, base 2, in [0, 1] (Endres, Schindelin 2003)."""
     m = (p + q) / 2.0
-    left = (p[p > 0] * np.log2(p[p > 0] / m[p > 0])).sum()
-    right = (q[q > 0] * np.log2(q[q > 0] / m[q > 0])).sum()
-    return float(np.sqrt(max(0.0, (left + right) / 2.0)))
+    return math.sqrt(max(0.0, float(np.add.reduce(rel_entr(p, m) + rel_entr(q, m))) / math.log(4.0)))
 
 
 def hellinger(p: Floats, q: Floats) -> float:
     """Hellinger distance, in [0, 1] (Hellinger 1909)."""
-    return float(np.sqrt(((np.sqrt(p) - np.sqrt(q)) ** 2).sum() / 2.0))
+    apart = np.sqrt(p) - np.sqrt(q)
+    return math.sqrt(float(np.add.reduce(apart * apart)) / 2.0)
 
 
 def total_variation(p: Floats, q: Floats) -> float:
     """Half the sum of the shares' absolute changes: the share of rows that moved to another bin."""
-    return float(np.abs(p - q).sum() / 2.0)
+    return float(np.add.reduce(np.abs(p - q))) / 2.0
 
 
 def l_infinity(p: Floats, q: Floats) -> float:
@@ -71,11 +71,16 @@ def chi_square(reference: Ints, current: Ints) -> tuple[float, float]:
 
     As scipy.stats.chi2_contingency(correction=False). NaN where there are not two bins with rows.
     """
-    table = _table(reference, current)
+    return chi_square_of(table_of(reference, current))
+
+
+def chi_square_of(table: Table | None) -> tuple[float, float]:
+    """The same of a table."""
     if table is None:
         return math.nan, math.nan
     observed, expected = table
-    return _with_p(float(((observed - expected) ** 2 / expected).sum()), observed.shape[1])
+    apart = observed - expected
+    return _with_p(float((apart * apart / expected).sum()), observed.shape[1])
 
 
 def g_test(reference: Ints, current: Ints) -> tuple[float, float]:
@@ -83,12 +88,15 @@ def g_test(reference: Ints, current: Ints) -> tuple[float, float]:
 
     As scipy.stats.chi2_contingency(lambda_="log-likelihood", correction=False).
     """
-    table = _table(reference, current)
+    return g_test_of(table_of(reference, current))
+
+
+def g_test_of(table: Table | None) -> tuple[float, float]:
+    """The same of a table."""
     if table is None:
         return math.nan, math.nan
     observed, expected = table
-    held = observed > 0
-    return _with_p(float(2.0 * (observed[held] * np.log(observed[held] / expected[held])).sum()), observed.shape[1])
+    return _with_p(2.0 * float(rel_entr(observed, expected).sum()), observed.shape[1])
 
 
 def cramers_v(reference: Ints, current: Ints) -> float:
@@ -97,17 +105,18 @@ def cramers_v(reference: Ints, current: Ints) -> float:
     return math.sqrt(statistic / float(reference.sum() + current.sum())) if math.isfinite(statistic) else math.nan
 
 
-def _table(reference: Ints, current: Ints) -> tuple[Floats, Floats] | None:
-    held = (reference + current) > 0
-    observed = np.array([reference[held], current[held]], dtype=np.float64)
-    rows = observed.sum(axis=1, keepdims=True)
-    if observed.shape[1] < 2 or not rows.all():
+def table_of(reference: Ints, current: Ints) -> Table | None:
+    """Rows of both by bin, of bins that have any, and those to be expected, both (2, bins). None where two bins or two sides are not there."""
+    observed = np.array([reference, current], dtype=np.float64)
+    both = np.add.reduce(observed, axis=0)
+    if not both.all():
+        held = both > 0
+        observed, both = observed[:, held], both[held]
+    rows = np.add.reduce(observed, axis=1, keepdims=True)
+    if len(both) < 2 or not rows.all():
         return None
-    expected: Floats = rows * observed.sum(axis=0) / rows.sum()
-    return observed, expected
+    return observed, rows * both / np.add.reduce(both)
 
 
 def _with_p(statistic: float, bins: int) -> tuple[float, float]:
-    from scipy.special import chdtrc
-
     return statistic, float(chdtrc(bins - 1, statistic))

@@ -16,6 +16,8 @@ from functools import lru_cache
 import numpy as np
 from scipy.special import kolmogorov, smirnov
 
+from detectors.columns import Floats
+
 FAR, VERY_FAR = 2.2, 7.5  # n d^2
 DURBIN = 200
 SUMMED = 300
@@ -48,16 +50,22 @@ def survival(distance: float, n: int) -> float:
 def _durbin(d: float, n: int) -> float:
     k = int(n * d) + 1
     h, m = k - n * d, 2 * k - 1
-    apart = np.arange(m)[:, None] - np.arange(m)[None, :] + 1
-    matrix = np.where(apart >= 0, 1.0, 0.0)
-    powers = h ** np.arange(1.0, m + 1.0)
-    matrix[:, 0] -= powers
-    matrix[-1, :] -= powers[::-1]
-    matrix[-1, 0] += max(0.0, 2.0 * h - 1.0) ** m
-    factorial = np.cumprod(np.concatenate([[1.0], np.arange(1.0, m + 1.0)]))
-    matrix /= factorial[np.maximum(apart, 0)]
-    power = np.linalg.matrix_power(matrix / math.e, n)  # n! / n^n is about e^-n: nothing overflows
+    matrix, parts = _durbin_base(m)
+    off = h ** np.arange(1.0, m + 1.0) * parts
+    matrix = matrix.copy()
+    matrix[:, 0] -= off
+    matrix[-1, :] -= off[::-1]
+    matrix[-1, 0] += max(0.0, 2.0 * h - 1.0) ** m * parts[-1]
+    power = np.linalg.matrix_power(matrix, n)
     return float(power[k - 1, k - 1]) * math.exp(math.lgamma(n + 1.0) + n - n * math.log(n))
+
+
+@lru_cache(maxsize=256)
+def _durbin_base(m: int) -> tuple[Floats, Floats]:
+    """The matrix (m, m) where all of it is of whole steps, and 1 / i! (m,), both over e: n! / n^n is about e^-n, nothing overflows."""
+    apart = np.arange(m)[:, None] - np.arange(m)[None, :] + 1
+    factorial = np.cumprod(np.concatenate([[1.0], np.arange(1.0, m + 1.0)]))
+    return np.where(apart >= 0, 1.0 / factorial[np.maximum(apart, 0)], 0.0) / math.e, 1.0 / (factorial[1:] * math.e)
 
 
 def _pelz_good(d: float, n: int) -> float:

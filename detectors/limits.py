@@ -27,18 +27,19 @@ class Limit:
 
 def judge(scores: Iterable[Score], thresholds: Mapping[str, Limit], min_rows: int) -> list[Finding]:
     """A finding for each score. Too few rows, or a value that is undefined, is `unsure`, and what has no limit `unjudged`: neither is `ok`."""
-    out = []
-    for score in scores:
-        limit = thresholds.get(score.name)
-        why = silent(score, min_rows)
-        if limit is None:
-            # what says nothing is no good news, whether or not a limit judges it
-            out.append(Finding(score, "unsure" if why and (score.reference or not math.isfinite(score.value)) else UNJUDGED))
-            continue
-        level, threshold = limit.level(score.value) if math.isfinite(score.value) else ("unsure", limit.breach)
-        rule = f"static {score.name}"
-        out.append(Finding(score, "unsure", threshold, f"{rule}: {why}") if why else Finding(score, level, threshold, rule))
-    return out
+    return [judge_one(score, thresholds, min_rows) for score in scores]
+
+
+def judge_one(score: Score, thresholds: Mapping[str, Limit], min_rows: int) -> Finding:
+    """The finding for one score."""
+    limit = thresholds.get(score.name)
+    why = silent(score, min_rows)
+    if limit is None:
+        # what says nothing is no good news, whether or not a limit judges it
+        return Finding(score, "unsure" if why and (score.reference or not math.isfinite(score.value)) else UNJUDGED)
+    level, threshold = limit.level(score.value) if math.isfinite(score.value) else ("unsure", limit.breach)
+    rule = f"static {score.name}"
+    return Finding(score, "unsure", threshold, f"{rule}: {why}") if why else Finding(score, level, threshold, rule)
 
 
 def silent(score: Score, min_rows: int) -> str:

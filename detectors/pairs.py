@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import cached_property, wraps
+from functools import wraps
 from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
@@ -44,9 +44,22 @@ class of_reference(Generic[Made]):  # noqa: N801 - it is used as `property` is
 
     def __get__(self, pair: NumericPair, owner: type) -> Made:
         known = pair.reference.known if isinstance(pair.reference, GridSummary) else pair.known
-        if self not in known:
-            known[self] = self._make(pair)
-        return cast(Made, known[self])
+        found: Any = known.get(self, known)
+        if found is known:
+            found = known[self] = self._make(pair)
+        made: Made = found
+        return made
+
+
+class of_pair(Generic[Made]):  # noqa: N801
+    """A property that a pair computes when it is first asked for: `cached_property` without its lock, which takes as long as the sums."""
+
+    def __init__(self, make: Callable[[NumericPair], Made]) -> None:
+        self._make, self._name = make, make.__name__
+
+    def __get__(self, pair: NumericPair, owner: type) -> Made:
+        found = pair.__dict__[self._name] = self._make(pair)
+        return found
 
 
 class NumericPair:
@@ -73,13 +86,13 @@ class NumericPair:
     def missing(self) -> tuple[int, int]:
         return self.reference.missing, self.current.missing
 
-    @cached_property
+    @of_pair
     def spreadless(self) -> bool:
         """Whether the reference varies by so much or so little that a float does not hold the squares: nothing is in its units."""
         moments = self.reference.moments
         return moments.n > 0 and moments.low < moments.high and not LEAST_SQUARE < moments.m2 < math.inf
 
-    @cached_property
+    @of_pair
     def spread(self) -> float:
         """The reference's standard deviation; CONSTANT_STD where it has none, NaN where it is beyond floats."""
         moments = self.reference.moments
@@ -87,15 +100,15 @@ class NumericPair:
             return math.nan
         return moments.std if moments.n and moments.low < moments.high else CONSTANT_STD
 
-    @cached_property
+    @of_pair
     def p(self) -> Floats:
         return shares(self.ref.counts)
 
-    @cached_property
+    @of_pair
     def q(self) -> Floats:
         return shares(self.cur.counts)
 
-    @cached_property
+    @of_pair
     def gap(self) -> Floats:
         """The distribution functions' difference F - G at the k + 1 edges; 0 at both ends."""
         out = np.zeros(len(self.p) + 1)
@@ -103,53 +116,59 @@ class NumericPair:
         out[-1] = 0.0
         return out
 
-    @cached_property
+    @of_pair
     def upto(self) -> Ints:
         """Rows of the reference up to the end of each cell, shape (k,)."""
         return np.cumsum(self.ref.counts)
 
-    @cached_property
+    @of_pair
     def both(self) -> Ints:
         """Rows of both sides together by cell, shape (k,)."""
         return self.ref.counts + self.cur.counts
 
-    @cached_property
+    @of_pair
     def steps(self) -> Floats:
         """What the gap rises by over each cell, shape (k,)."""
         return np.asarray(self.gap[1:] - self.gap[:-1])
 
-    @cached_property
+    @of_pair
     def atoms(self) -> Bools:
         """Cells that are exact: all their values, of both sides, are the cell's least value. Shape (k,)."""
-        exact: Bools = self._exact & _exact(self.cur, self.exact_sums)
+        exact = self._exact & _exact(self.cur, self.exact_sums)
         if self.infinite:  # they are rows of the outer cells, and in no sum
             exact[0] = exact[-1] = False
         return exact
 
-    @cached_property
+    @of_pair
     def reach(self) -> tuple[Floats, Floats]:
         """The least and greatest F - G can be inside each cell, shapes (k,)."""
         start, end = self.gap[:-1], self.gap[1:]
         low, high = start - self.q, start + self.p
         return np.where(self.atoms, np.minimum(start, end), low), np.where(self.atoms, np.maximum(start, end), high)
 
-    @cached_property
+    @of_pair
     def edges(self) -> Floats:
         """The cells' edges, the outer ones drawn in to the least and greatest finite value of both sides."""
         lows = [moments.low for moments in self.moments if moments.n]
         highs = [moments.high for moments in self.moments if moments.n]
         if not lows:
             return np.zeros(len(self.ref.edges))
-        return np.clip(self.ref.edges, min(lows), max(highs))
+        return np.minimum(np.maximum(self.ref.edges, min(lows)), max(highs))
 
-    @cached_property
+    @of_pair
     def widths(self) -> Floats:
         with np.errstate(over="ignore"):
-            return np.diff(self.edges)
+            return np.asarray(self.edges[1:] - self.edges[:-1])
 
     @of_reference
     def _exact(self) -> Bools:
         return _exact(self.ref, self.exact_sums)
+
+    @of_reference
+    def reference_median(self) -> float:
+        """NaN where it has no rows."""
+        moments = self.reference.moments
+        return self.ref.quantile(0.5, moments.low, moments.high)
 
     @of_reference
     def discrete(self) -> int:
@@ -166,7 +185,7 @@ class NumericPair:
             return starts[starts < len(self.ref.counts)]
         return decile_starts(self.ref.counts)
 
-    @cached_property
+    @of_pair
     def bins(self) -> tuple[Ints, Ints]:
         """Rows of both sides by bin."""
         return self._reference_bins, np.add.reduceat(self.cur.counts, self.bin_starts)
@@ -177,7 +196,7 @@ class NumericPair:
         found.setflags(write=False)  # it is there for all windows
         return found
 
-    @cached_property
+    @of_pair
     def bin_shares(self) -> tuple[Floats, Floats]:
         return shares(self.bins[0]), shares(self.bins[1])
 
@@ -191,9 +210,11 @@ def once(of: Of) -> Of:
 
     @wraps(of)
     def value(pair: Pair) -> Any:
-        if of not in pair.known:
-            pair.known[of] = of(pair)
-        return pair.known[of]
+        known = pair.known
+        found = known.get(of, known)
+        if found is known:
+            found = known[of] = of(pair)
+        return found
 
     return cast(Of, value)
 
@@ -205,8 +226,11 @@ def _exact(side: Cells, exact_sums: bool) -> Bools:
     """
     left = side.edges[:-1]
     with np.errstate(invalid="ignore", over="ignore"):
-        width, there = np.diff(side.edges), side.counts * left
-        many, single = (r * np.abs(there) for r in ROUNDINGS)
-        allowed = np.where(np.isfinite(width) & exact_sums, np.minimum(many, OFF * side.counts * width), single)
+        there = side.counts * left
+        size = np.abs(there)
+        allowed = size * ROUNDINGS[1]
+        if exact_sums:
+            width = side.edges[1:] - left
+            allowed = np.where(np.isfinite(width), np.minimum(size * ROUNDINGS[0], OFF * side.counts * width), allowed)
         exact: Bools = (side.counts == 0) | (np.abs(side.sums - there) <= allowed)
     return exact

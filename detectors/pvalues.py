@@ -9,6 +9,7 @@ import math
 from functools import lru_cache
 
 import numpy as np
+from scipy.special import gammaln, kv, stdtr
 
 from detectors.columns import Floats
 from detectors.kolmogorov import survival
@@ -52,8 +53,6 @@ def cramer_von_mises_p(statistic: float, n: int, m: int) -> float:
 
 def _cramer_von_mises_limit(x: float) -> float:
     """Csörgő, Faraway 1996, equation 1.2: the limit's distribution function."""
-    from scipy.special import kv
-
     squares, logs, roots = _cramer_von_mises_terms()
     y = squares / (16.0 * x)
     with np.errstate(under="ignore"):
@@ -64,8 +63,6 @@ def _cramer_von_mises_limit(x: float) -> float:
 @lru_cache(maxsize=1)
 def _cramer_von_mises_terms() -> tuple[Floats, Floats, Floats]:
     """Of the limit law, the parts that depend on nothing."""
-    from scipy.special import gammaln
-
     k: Floats = np.arange(20.0, dtype=np.float64)
     return (4.0 * k + 1.0) ** 2, gammaln(k + 0.5) - gammaln(k + 1.0) - math.log(math.pi) * 1.5, np.sqrt(4.0 * k + 1.0)
 
@@ -109,8 +106,6 @@ def _curve() -> tuple[float, ...]:
 
 def student_p(t: float, freedom: float) -> float:
     """Two-sided p-value of Student's t."""
-    from scipy.special import stdtr
-
     return float(2.0 * stdtr(freedom, -abs(t)))
 
 

@@ -41,13 +41,18 @@ def _cramers_v(pair: CategoryPair) -> float:
 
 
 @once
+def _table(pair: Pair) -> drift.Table | None:
+    return drift.table_of(*pair.bins)
+
+
+@once
 def _of_chi_square(pair: Pair) -> tuple[float, float]:
-    return drift.chi_square(*pair.bins)
+    return drift.chi_square_of(_table(pair))
 
 
 @once
 def _of_g_test(pair: Pair) -> tuple[float, float]:
-    return drift.g_test(*pair.bins)
+    return drift.g_test_of(_table(pair))
 
 
 def _chi_square(pair: Pair) -> float:

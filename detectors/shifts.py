@@ -59,8 +59,8 @@ def median_shift(pair: NumericPair) -> float:
 @once
 def medians(pair: NumericPair) -> tuple[float, float]:
     """Of the reference and of the window."""
-    r, c = pair.moments
-    return pair.ref.quantile(0.5, r.low, r.high), pair.cur.quantile(0.5, c.low, c.high)
+    c = pair.current.moments
+    return pair.reference_median, pair.cur.quantile(0.5, c.low, c.high)
 
 
 def median_shift_bound(pair: NumericPair) -> float:

@@ -53,12 +53,15 @@ YOUNG_MS = WEEK_MS  # so long the first days' rules hold beside what is learned 
 MAX_SCORES = 2000
 LAST = 4  # chunks that say how scores move from one window to the next
 REFERENCES = 2  # memories of older references are dropped
-OF_LABELS = (*PERFORMANCE, TARGET, LABELS, "concept", "estimated_performance_weighted")  # subjects of labels, or of a slow detector
+OF_LABELS = frozenset(
+    {*PERFORMANCE, TARGET, LABELS, "concept", "estimated_performance_weighted"}
+)  # subjects of labels, or of a slow detector
 NOT_YET = ("domain_auc_p", *OF_SEGMENTS)  # scores that a slow detector or labels bring
 NEVER_USUAL = ("disparate_impact", "disparate_impact_p")  # a model that was unfair from the first window on stays so
 ERRORS = (*LOSSES, "rmse")  # a slow detector's estimates
 CALM, CALLED, HELD = 0, 1, 2  # of a score in a window: called changed, or beyond its limit and not called for want of days
 Row = dict[str, tuple[float, int]]  # of each score its value and which of these
+_NEVER = frozenset({*NOT_YET, *NEVER_USUAL})
 _CACHED = 64
 _OPENED = 64  # chunks
 _HEAD = struct.Struct("<BII")
@@ -329,8 +332,9 @@ class Remembered:
 def rests_on_inputs(item: Judged) -> bool:
     """Whether a score is a function of the window's inputs, which are there when it is first published, and may become usual: not
     one of labels or of a detector that takes its time."""
-    estimated = item.score.subject == "estimated_performance" and item.score.name in ERRORS
-    return item.score.subject not in OF_LABELS and item.score.name not in (*NOT_YET, *NEVER_USUAL) and not estimated
+    subject, name = item.score.subject, item.score.name
+    estimated = subject == "estimated_performance" and name in ERRORS
+    return subject not in OF_LABELS and name not in _NEVER and not estimated
 
 
 def forget_old_references(memory: Memory, keep: str) -> None:

@@ -21,7 +21,7 @@ from alerts.rules import Rule
 from detectors.calibrate.multiple import cutoff
 from detectors.calibrate.streak import correlation, single_probability, streak_probability
 from detectors.columns import Floats
-from detectors.limits import judge
+from detectors.limits import judge, judge_one
 from detectors.score import HEADLINE, LEVELS, Finding, why_failed
 from monitor.budget import LOOSEST, WARN_TIMES
 from monitor.first_days import DAY, HOUR
@@ -44,18 +44,23 @@ SPOKEN_BY = ("js", "rank_shift")  # whose verdict a headline has where its own s
 def judge_window(view: WindowView) -> dict[Group, list[Finding]]:
     """A finding for each score of each group, groups in order."""
     model, calibration = view.model, view.model.calibration
-    out = {group: judge(scores, model.thresholds, model.min_rows) for group, scores in sorted(view.scores.items())}
+    groups = sorted(view.scores.items())
     if calibration.false_alarms_per_week <= 0:
-        return matured(view, out)
+        return matured(view, {group: judge(scores, model.thresholds, model.min_rows) for group, scores in groups})
     items = list(judged(view, calibration))
     remembered = Remembered(view) if calibration.use_past else None
     if remembered is not None:
         remembered.look_up(items)
     found = findings(model, items)
+    of: dict[Group, dict[int, Finding]] = {group: {} for group, _ in groups}
     for item, finding in zip(items, found, strict=True):
-        out[item.group][item.at] = finding
-    for group, of_group in out.items():
-        out[group] = headlines(of_group)
+        of[item.group][item.at] = finding
+    out = {
+        group: headlines(
+            [of[group].get(at) or judge_one(score, model.thresholds, model.min_rows) for at, score in enumerate(scores)]
+        )
+        for group, scores in groups
+    }
     if remembered is not None:
         mine = [item for item in items if rests_on_inputs(item)]
         alone = findings(model, mine) if len(mine) < len(items) else found

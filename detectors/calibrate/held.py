@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
-from typing import cast
+from typing import Any
 
 from detectors.calibrate import between, moves, nulls
 from detectors.calibrate.between import DISTANCES, distance
@@ -47,7 +47,8 @@ def _once(name: str, pair: Pair, value: float) -> Move | None:
     key = _held, name, value
     if key not in pair.known:
         pair.known[key] = _held(name, pair, value)
-    return cast("Move | None", pair.known[key])
+    found: Any = pair.known[key]
+    return found  # type: ignore[no-any-return]
 
 
 def _held(name: str, pair: Pair, value: float) -> Move | None:

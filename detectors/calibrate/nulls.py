@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from scipy.special import ndtri, stdtrit
@@ -84,7 +84,8 @@ def _place(name: str, pair: Pair) -> Place | None:
     key = _place, name
     if key not in pair.known:
         pair.known[key] = _kept(name, pair)
-    return cast("Place | None", pair.known[key])
+    found: Any = pair.known[key]
+    return found  # type: ignore[no-any-return]
 
 
 def _kept(name: str, pair: Pair) -> Place | None:
