@@ -54,12 +54,12 @@ class Samples:
     items: Catalogue | None = None  # what the reference knows of the items of ranked lists
 
     def plain(self, named: set[str] | frozenset[str] = frozenset(), without: set[str] | frozenset[str] = frozenset()) -> list[Any]:
-        """Of all rows, without some of their texts, and without the columns that one side alone has.
+        """Of all rows, without some of their columns, and without those that one side alone has.
 
         named: columns that the metric names. Where the reference has one of these not, there is no reference.
         """
         frames: list[Any] = [
-            None if side is None else _frame(replace(side, raw={f: c for f, c in side.raw.items() if f not in without}), texts)
+            None if side is None else _frame(side, texts).drop(columns=[*without], errors="ignore")
             for side, texts in zip(self.rows, self.texts, strict=True)
         ]
         if frames[1] is not None and named & set(frames[0]) - set(frames[1]):

@@ -172,17 +172,45 @@ def _room(kind: type) -> str:
 
 
 def write_report(schema: Schema, window: Columns, reference: Columns | None, path: str) -> dict[str, str]:
-    """Evidently's drift and summary presets as one HTML file; the columns that are left out, and why."""
+    """Evidently's drift and summary presets as one HTML file; the columns that are left out, and why.
+
+    Those on which Evidently itself fails, as on texts that say nothing, or numbers as far apart as floats go, are among them.
+    """
+    samples = Samples(schema, (window, reference))
+    failed: dict[str, str] = {}
+    try:
+        snapshot = _shown(samples)
+    except MemoryError:
+        raise
+    except Exception:
+        columns = list(samples.plain()[0].as_dataframe())
+        failed = _failing(samples, columns, columns)
+        if not failed:
+            raise
+        if len(failed) == len(columns):
+            raise Refused("; ".join(f"{column}: {why}" for column, why in failed.items())) from None
+        snapshot = _shown(samples, set(failed))
+    snapshot.save_html(path)
+    return samples.alone() | failed
+
+
+def _shown(samples: Samples, without: set[str] | frozenset[str] = frozenset()) -> Any:
     from evidently import Report
     from evidently.presets import DataDriftPreset, DataSummaryPreset
 
-    samples = Samples(schema, (window, reference))
-    presets = [DataSummaryPreset()] if reference is None else [DataDriftPreset(), DataSummaryPreset()]
+    presets = [DataSummaryPreset()] if samples.rows[1] is None else [DataDriftPreset(), DataSummaryPreset()]
+    return Report(presets).run(*samples.plain(without=without))
+
+
+def _failing(samples: Samples, every: list[str], some: list[str]) -> dict[str, str]:
+    """Those of some columns that cannot be shown, and why. Halves that can are not looked at one by one."""
     try:
-        snapshot = Report(presets).run(*samples.plain())
-    except ValueError:  # texts that say nothing
-        if not window.raw:
-            raise
-        snapshot = Report(presets).run(*samples.plain(without=set(window.raw)))
-    snapshot.save_html(path)
-    return samples.alone()
+        _shown(samples, {*every} - {*some})
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001  Evidently fails in any way
+        if len(some) == 1:
+            return {some[0]: f"Evidently cannot show its values ({type(error).__name__}: {' '.join(str(error).split())[:200]})"}
+        half = len(some) // 2
+        return _failing(samples, every, some[:half]) | _failing(samples, every, some[half:])
+    return {}

@@ -139,6 +139,31 @@ def test_what_events_have_and_a_reference_of_training_rows_lacks_costs_no_metric
     assert "without latency_ms: no row of the reference has one" in said and "town" in (tmp_path / "r.html").read_text()
 
 
+@pytest.mark.parametrize(("kept", "code"), [(["y", "town"], 0), ([], 1)], ids=["others are fine", "none is"])
+def test_a_column_that_evidently_cannot_show_is_left_out_of_the_report_and_named(tmp_path, kept, code):
+    rng = np.random.default_rng(6)
+    kinds = {"far": "numeric", "one": "numeric", "y": "numeric", "town": "category"}
+    features = ", ".join(f"{f}: {kinds[f]}" for f in ["far", "one", *kept])
+    model = f"task: none, features: {{{features}}}, window: {{size: 1h}}, sample: {{rows: 200}}"
+    config = write_config(tmp_path, f"{{name: m, {model}}}")
+
+    def drawn(n):
+        one = np.append(rng.normal(size=n - 1), 1.7e308)
+        data = {"far": rng.choice([-1e308, 1e308], n), "one": one, "y": rng.normal(size=n), "town": rng.choice(["ab", "cd"], n)}
+        ids = {"event_id": [f"e{i}" for i in range(n)], "ts": START_MS + np.arange(n)}
+        return pd.DataFrame({**ids, **{f: data[f] for f in ["far", "one", *kept]}})
+
+    build(tmp_path, config, drawn(200))
+    replayed(tmp_path, config, drawn(200))
+    made = CliRunner().invoke(main, ["report", *config, "--model", "m", "--window", "latest", "--out", str(tmp_path / "r.html")])
+    assert made.exit_code == code, made.output
+    for column in ("far", "one"):
+        assert f"{column}: Evidently cannot show its values (ValueError: " in made.output
+    assert "y: " not in made.output and "Traceback" not in made.output
+    if kept:
+        assert "town" in (tmp_path / "r.html").read_text()
+
+
 def test_without_a_built_reference_slow_detectors_say_so_and_a_report_compares_with_the_first_windows(tmp_path):
     rng = np.random.default_rng(5)
     config = write_config(tmp_path, f"{MODEL}reference: {{first_windows: 2}}\n")
