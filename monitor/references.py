@@ -32,6 +32,7 @@ from monitor.config.subjects import name_problems
 from monitor.item_file import read_items, wanted_columns
 from monitor.panes import OTHER
 from monitor.parts import parts_of
+from monitor.reference_gaps import gaps, is_empty
 from monitor.runtime import schema_of
 from monitor.segments import derived_segments, with_derived
 from monitor.store import StoredReference
@@ -74,6 +75,11 @@ def build_reference(
     profile = Profile.build(columns, schema, name).with_segments(
         columns, _rows_of(segments), settings.reference.segments, settings.reference.segment_rows
     )
+    if is_empty(replace(profile, performance=performance), columns):
+        listed = ", ".join(sorted(names_of(path))[:40])
+        fix = "name the columns that have them in the config's `columns`, or give another file"
+        raise ValueError(f"{path}: no row has a value of a feature or a prediction: {fix}; the file has {listed}")
+    yield from gaps(profile, kinds)
     profile = replace(profile, performance=performance, extras=fit_all(columns, outcomes, schema) | texts | catalogue)
     if outcomes is not None and WORST_ERRORS in schema.parts and settings.task in ERROR_TASKS:
         errors = errors_of_reference(profile, columns, outcomes, schema)

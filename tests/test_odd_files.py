@@ -138,6 +138,29 @@ def test_what_a_reference_cannot_say_is_unsure(place, table, unsure):
     assert {found[s, "drift"]["reference"] for s in unsure} == {"odd-1"}
 
 
+@pytest.mark.parametrize(
+    ("features", "table", "code", "words"),
+    [("", {"ts": [START] * N, "label": ["0"] * N}, 2, "no row has a value of a feature or a prediction: name the columns"),
+     ("", {"l": [[1]] * N}, 2, "no row has a value of a feature or a prediction"),
+     ("{x: numeric, c: category}", {"x": [math.nan] * N, "c": pa.nulls(N)}, 2, "another file; the file has c, x"),
+     ("{d: datetime}", {"d": ["maybe"] * N}, 2, "no row has a value of a feature or a prediction"),
+     ("{x: numeric}", {"x": pa.array([], pa.float64())}, 2, "no rows"),
+     ("", {"score": [0.5] * N}, 0, "no features: no drift of inputs will be seen; where the model has any, give a file"),
+     ("{x: numeric, c: category}", {"x": [1.0] * N, "c": pa.nulls(N)}, 0, "c: its windows will be `unsure`: the reference has no value"),
+     ("{d: datetime, x: numeric}", {"d": ["maybe"] * N, "x": [1.0] * N}, 0, "d: its windows will be `unsure`: the reference has no"),
+     ("{c: category}", {"c": [f"u{i}" for i in range(N)]}, 0, "c: its windows will be `unsure`: most rows of the reference have a cat")],
+    ids=["labels alone", "lists alone", "all missing", "no times", "no rows", "predictions alone", "one missing", "one of no times", "own"],
+)  # fmt: skip
+def test_a_reference_says_what_it_cannot_compare_and_is_none_where_that_is_all(tmp_path, features, table, code, words):
+    given = f"    features: {features}\n" if features else ""
+    (tmp_path / "c.yaml").write_text((CONFIG % tmp_path).replace("    features: {x: numeric, c: category, b: boolean}\n", given))
+    pq.write_table(pa.table(table), tmp_path / "r.parquet")
+    where = ("-c", tmp_path / "c.yaml", "--model", "m")
+    done, out = command("reference", "build", *where, "--from", tmp_path / "r.parquet")
+    assert done == code and words in out, out
+    assert ("r-1" in command("reference", "list", *where)[1]) == (code == 0)
+
+
 FILES = {
     "no bytes": (b"", "parquet", "is 0 bytes"),
     "no bytes csv": (b"", "csv", "Empty CSV file"),
