@@ -20,11 +20,12 @@ LISTED = 100  # features that are told one by one
 
 def is_empty(profile: Profile, columns: Columns) -> bool:
     """Whether no row has a value of a feature or a prediction, so that no window could be compared with anything."""
-    counted = [s.rows for s in (*profile.numeric.values(), *profile.categorical.values(), *profile.performance.values())]
+    counted = [column.rows for column in profile.numeric.values()] + [column.rows for column in profile.categorical.values()]
+    counted += [profile.label.rows, *(labelled.rows for labelled in profile.performance.values())]
     vectors = any(not np.isnan(values).all() for values in columns.vectors.values())
     numbers = any(not np.isnan(values).all() for values in columns.numbers.values())
     lists = any((lists.lengths >= 0).any() for lists in columns.lists.values())
-    return not (any(counted) or profile.label.rows or vectors or numbers or lists)
+    return not (any(counted) or vectors or numbers or lists)
 
 
 def gaps(profile: Profile, kinds: Mapping[str, str]) -> Iterator[str]:
