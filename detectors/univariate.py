@@ -48,9 +48,10 @@ def pair_drift(subject: str, pair: Pair, kind: str, name: str, choice: Choice) -
     for statistic in choice.statistics(subject, kind):
         found, failed = _values(pair, statistic)
         values |= found
-        failures |= dict.fromkeys(found, failed) if failed else {}
+        if failed:
+            failures |= dict.fromkeys(found, failed)
         for score_name, value in found.items():
-            yield Score(subject, score_name, value, pair.m, name, failed, more=more)
+            yield Score(subject, score_name, value, pair.m, name, failed, None, more)
     chosen, because = headline(pair, choice.named(subject, kind))
     if chosen not in values:
         found, failed = _values(pair, chosen)
@@ -66,11 +67,13 @@ def pair_drift(subject: str, pair: Pair, kind: str, name: str, choice: Choice) -
 
 def _values(pair: Pair, name: str) -> tuple[dict[str, float], dict[str, object]]:
     """The value and its p-value, NaN where a function raised; and why it did."""
-    statistic = STATISTICS[name]
-    functions = {name: statistic.value} | ({} if statistic.p_value is None else {f"{name}_p": statistic.p_value})
-    out = dict.fromkeys(functions, math.nan)
+    functions = _FUNCTIONS[name]
     try:
-        out |= {score: function(pair) for score, function in functions.items()}
+        return {score: function(pair) for score, function in functions}, {}
     except NUMERIC_ERRORS as error:
-        return out, why_failed(error)
-    return out, {}
+        return {score: math.nan for score, _ in functions}, why_failed(error)
+
+
+_FUNCTIONS = {
+    name: ((name, s.value),) if s.p_value is None else ((name, s.value), (f"{name}_p", s.p_value)) for name, s in STATISTICS.items()
+}

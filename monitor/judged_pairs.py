@@ -28,11 +28,13 @@ def pairs_of(part: GroupView | None, scores: list[Score], model: Model, calibrat
     """The pairs of a group's subjects that are compared with a reference; their null tables are made, those of all together."""
     pairs: dict[str, Pair | None] = {}
     wanted: dict[tuple[str, str], tuple[str, Pair]] = {}  # by subject and statistic
+    if part is None:
+        return pairs
+    others = {*MISSING, *TESTS, *BY_P}  # not against a pair
+    names = {n for n in {score.name for score in scores} - others if calibration.judges(n) and n not in model.thresholds}
     for score in scores:
-        if part is None or not score.reference or score.name in model.thresholds or not calibration.judges(score.name):
+        if not score.reference or score.name not in names or score.subject == "performance":
             continue
-        if score.subject == "performance" or score.name in MISSING or score.name in TESTS or score.name in BY_P:
-            continue  # not against a pair
         if score.subject not in pairs:
             pairs[score.subject] = pair_of(part, score.subject)
         pair = pairs[score.subject]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,9 +85,10 @@ class Judged:
             position = (self.table.value_at(chance) - centre) / spread
             if past is not None:
                 position = past.value(position)
-            with suppress(*NUMERIC_ERRORS):
+            try:
                 return _there(self.back(centre + spread * position))
-            return None
+            except NUMERIC_ERRORS:
+                return None
         series = self.series
         if series is None or past is None:
             return None

@@ -125,9 +125,10 @@ class _Member:
 
 def findings(model: Model, items: list[Judged]) -> list[Finding]:
     """A finding for each judged score, in order."""
-    hearing: dict[tuple[str, str], list[Rule]] = {}
+    hearing: dict[tuple[str, str], Hearing] = {}
     listening = [r for r in model.policy.rules if r.hears_levels]
     members = [_member(model, item, listening, hearing) for item in items]
+    _streaks(members)
     level = model.calibration.window_level(model.slide_ms)
     cutoffs: dict[bool, tuple[float, float]] = {}
     for listened in (True, False):
@@ -150,21 +151,45 @@ def _counts(family: list[_Member]) -> Floats:
     ])  # fmt: skip
 
 
-def _member(model: Model, item: Judged, listening: list[Rule], hearing: dict[tuple[str, str], list[Rule]]) -> _Member:
-    """hearing: those of the rules listening that hear a score of a segment, by both, whatever its subject."""
+Hearing = tuple[list[Rule], bool, tuple[bool, int, bool]]  # rules, whether they hear all subjects, and what they then ask for
+
+
+def _member(model: Model, item: Judged, listening: list[Rule], hearing: dict[tuple[str, str], Hearing]) -> _Member:
+    """hearing: those of the rules listening that hear a score of a segment, by both, whatever its subject. Its streak is not known yet."""
     score, segment = item.score, item.group[1]
     key = segment, score.name
     if key not in hearing:
         names = (score.name, HEADLINE) if score.name in SPOKEN_BY else (score.name,)
-        hearing[key] = [r for r in listening if r.covers(model.name, segment) and any(matches_any(r.scores, n) for n in names)]
-    rules = [r for r in hearing[key] if "*" in r.subjects or matches_any(r.subjects, score.subject)]
+        rules = [r for r in listening if r.covers(model.name, segment) and any(matches_any(r.scores, n) for n in names)]
+        hearing[key] = rules, all("*" in r.subjects for r in rules), _asked(rules)
+    rules, all_subjects, asked = hearing[key]
+    if not all_subjects:
+        asked = _asked([r for r in rules if "*" in r.subjects or matches_any(r.subjects, score.subject)])
     overlap = (model.size_ms - model.slide_ms) / model.size_ms
     rho = correlation(item.reference_rows, score.rows, overlap) if item.reference_rows else overlap
-    windows = min((1 if r.of_windows else r.for_windows for r in rules), default=1)
     single = item.probability()
-    waits = item.held and item.past is None and not item.settled  # it is looked at, and cannot alarm
-    chance = 1.0 if waits else _streak(single, windows, rho)
-    return _Member(item, single, bool(rules) or not listening, windows, any(r.level == "warn" for r in rules), rho, chance)
+    return _Member(item, single, asked[0] or not listening, asked[1], asked[2], rho, single)
+
+
+def _asked(rules: list[Rule]) -> tuple[bool, int, bool]:
+    """Whether any rule listens, to how many windows in a row at the least, and whether one alarms at level warn."""
+    windows = min((1 if r.of_windows else r.for_windows for r in rules), default=1)
+    return bool(rules), windows, any(r.level == "warn" for r in rules)
+
+
+def _streaks(members: list[_Member]) -> None:
+    """The chance of each one's streak; those that wait for as many windows, and have as many rows, at once."""
+    alike: dict[tuple[int, float], list[_Member]] = {}
+    for member in members:
+        item = member.item
+        if item.waits and item.past is None and not item.settled:  # it is looked at, and cannot alarm
+            member.chance = 1.0
+        elif member.windows > 1 and not math.isnan(member.probability):
+            alike.setdefault((member.windows, member.rho), []).append(member)
+    for (windows, rho), some in alike.items():
+        chances = streak_probability(np.array([m.probability for m in some]), windows, rho)
+        for member, chance in zip(some, chances.tolist(), strict=True):
+            member.chance = chance
 
 
 def _streak(single: float, windows: int, rho: float) -> float:
@@ -176,16 +201,17 @@ def _streak(single: float, windows: int, rho: float) -> float:
 def _finding(member: _Member, breach: float, warn: float) -> Finding:
     item = member.item
     rule = f"calibrated {item.score.name}"
-    if item.past is not None or item.held:
+    held = bool(item.waits)
+    if item.past is not None or held:
         rule += f", {item.basis}"
     elif item.table is None or item.needs_past:
         why = item.settled or "too few past windows"
         return Finding(item.score, "unsure", None, f"{rule}: {why}")
     limit = item.limit(single_probability(breach, member.windows, member.rho))
-    if item.settled or (math.isnan(member.probability) and not item.held):
+    if item.settled or (math.isnan(member.probability) and not held):
         return Finding(item.score, "unsure", limit, f"{rule}: {item.settled or 'undefined'}")
     chance = member.chance
-    if item.held and chance > breach and item.effect >= item.floor:
+    if held and chance > breach and item.effect >= item.floor:
         later = _streak(item.later_probability(), member.windows, member.rho)
         if later <= breach:
             return Finding(item.score, "unsure", limit, f"{rule}: {item.waits}")

@@ -35,6 +35,7 @@ def streak_probability(single: Floats, windows: int, rho: float) -> Floats:
     return np.asarray(np.minimum(np.exp(found), single))
 
 
+@lru_cache(maxsize=1024)  # the same for all scores of as many rows
 def single_probability(streak: float, windows: int, rho: float) -> float:
     """The other way: how rare one window must be so that a streak is as rare as `streak`."""
     if windows <= 1:
