@@ -1,7 +1,7 @@
 """Predictions against the labels that came: counts and sums that merge, and can be taken back.
 
 What is counted depends on the task (detectors/labelled/): confusion counts, scores in fixed cells, sums of what a
-metric is the mean of. No rows are kept. Size: for binary 66 kB in memory, for multiclass 66 kB a class up to 16, 8.7 kB
+metric is the mean of. No rows are kept. Size: for binary 90 kB in memory, for multiclass 90 kB a class up to 16, 8.7 kB
 a class beyond, for regression 164 kB, for multilabel with probabilities 9 kB a label, else less than 2 kB a class or quantile;
 where stored, filled cells
 only, at 12 bytes each: up to 1.5 times as much.
@@ -23,6 +23,7 @@ from detectors import frame
 from detectors.columns import Ints, Outcomes, Schema
 from detectors.labelled.tally import Metric, Tally
 from detectors.labelled.tasks import LABELLED
+from detectors.score_cells import FORMER_EDGES, SCORE_EDGES, of_former
 from detectors.summaries import OUTCOME_PARTS, empty_parts, merge_parts, restore_parts
 
 FORMAT = 3
@@ -112,8 +113,14 @@ class PerformanceSummary(Tally):
             )
         at = 2
         for name, shape in shapes.items():
-            if same and name in out.arrays and out.arrays[name].shape == tuple(shape):
-                out.arrays[name].reshape(-1)[np.frombuffer(parts[at], dtype="<i4")] = np.frombuffer(parts[at + 1], dtype="<i8")
+            if same and name in out.arrays:
+                wanted = out.arrays[name].shape
+                if tuple(shape) == wanted:
+                    out.arrays[name].reshape(-1)[np.frombuffer(parts[at], dtype="<i4")] = np.frombuffer(parts[at + 1], dtype="<i8")
+                elif shape[-1] == len(FORMER_EDGES) + 1 and wanted == (*shape[:-1], len(SCORE_EDGES) + 1):
+                    former = np.zeros(shape, dtype=np.int64)
+                    former.reshape(-1)[np.frombuffer(parts[at], dtype="<i4")] = np.frombuffer(parts[at + 1], dtype="<i8")
+                    out.arrays[name][...] = of_former(former)
             at += 2
         out.parts = restore_parts(OUTCOME_PARTS, schema, dict(zip(others, parts[at:], strict=True)))
         return out

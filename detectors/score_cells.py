@@ -4,7 +4,10 @@ ScoreCells      of a window's rows, without labels: a part of its summary, count
 ReferenceCells  of the reference's labelled rows: the same cells, and how many of each cell were positive (binary)
                 or right (multiclass)
 
-Size of a summary: 8 bytes a cell and label in memory, at most 100 kB for binary, 430 kB for 100 classes; filled
+A binary model's cells are 1/4096 wide and, near 0 and 1, where the scores of rare events lie, 1/32 of an octave: scores of one in a
+million are told apart as those of one in two are.
+
+Size of a summary: 8 bytes a cell and label in memory, at most 135 kB for binary, 430 kB for 100 classes; filled
 cells only where stored.
 """
 
@@ -21,13 +24,16 @@ from detectors import frame
 from detectors.buckets import table_for
 from detectors.columns import Columns, Floats, Ints, Outcomes, Schema
 
-FORMAT = 1
+FORMAT = 2
+FORMER = 1  # cells of octaves near 0 and 1
 PART = "score_cells"
 LABELS = 100  # classes with cells of their own; more share OTHER
 OTHER = "__other__"
 NEGATIVE, POSITIVE, UNKNOWN = 0, 1, 2  # rows of a binary model's cells: predicted so, or without a predicted label
-_tail = 2.0 ** -np.arange(13, 31, dtype=np.float64)
-SCORE_EDGES: Floats = np.unique(np.concatenate([np.linspace(0.0, 1.0, 4097), _tail, 1.0 - _tail]))
+_octaves = 2.0 ** -np.arange(13, 31, dtype=np.float64)
+FORMER_EDGES: Floats = np.unique(np.concatenate([np.linspace(0.0, 1.0, 4097), _octaves, 1.0 - _octaves]))
+_tail = 2.0 ** (-np.arange(7 * 32, 30 * 32 + 1, dtype=np.float64) / 32.0)
+SCORE_EDGES: Floats = np.unique(np.concatenate([FORMER_EDGES, _tail, 1.0 - _tail]))
 _tail = 1.0 - 2.0 ** -np.arange(10, 21, dtype=np.float64)
 CLASS_EDGES: Floats = np.unique(np.concatenate([np.linspace(0.0, 1.0, 513), _tail]))
 
@@ -42,6 +48,14 @@ def centers_of(task: str) -> Floats:
     """The score that stands for a cell, shape (k,): its middle, and 0 and 1 for what lies outside."""
     edges = edges_of(task)
     return np.concatenate([[0.0], (edges[1:] + edges[:-1]) / 2.0, [1.0]])
+
+
+def of_former(counts: Ints) -> Ints:
+    """Counts by the cells of FORMER_EDGES, in the last axis, by those of SCORE_EDGES: each in the one that its middle lies in."""
+    middle = np.concatenate([[-1.0], (FORMER_EDGES[1:] + FORMER_EDGES[:-1]) / 2.0, [2.0]])
+    out: Ints = np.zeros((*counts.shape[:-1], len(SCORE_EDGES) + 1), dtype=np.int64)
+    out[..., np.searchsorted(SCORE_EDGES, middle, side="right")] = counts
+    return out
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +105,19 @@ class ReferenceCells:
 @lru_cache(32)
 def load_reference(data: bytes) -> ReferenceCells:
     """Raises ValueError for a format that this release does not know."""
-    if not data or data[0] != FORMAT:
-        raise ValueError(f"reference cells of format {data[:1]!r}: this release reads {FORMAT}. Upgrade driftd.")
+    if not data or data[0] not in (FORMER, FORMAT):
+        raise ValueError(f"reference cells of format {data[:1]!r}: this release reads {FORMER} and {FORMAT}. Upgrade driftd.")
     head, filled, values = frame.split(data[1:])
     task, labels, outside = json.loads(head)
-    counts = np.zeros((len(labels), 2, len(edges_of(task)) + 1), dtype=np.int64)
+    return ReferenceCells(task, tuple(labels), _unpacked(data[0], task, (len(labels), 2), filled, values), outside)
+
+
+def _unpacked(form: int, task: str, rows: tuple[int, ...], filled: bytes, values: bytes) -> Ints:
+    """Counts of shape (*rows, cells) from the filled ones."""
+    former = form == FORMER and task == "binary"
+    counts: Ints = np.zeros((*rows, len(FORMER_EDGES if former else edges_of(task)) + 1), dtype=np.int64)
     counts.reshape(-1)[np.frombuffer(filled, dtype="<i4")] = np.frombuffer(values, dtype="<i8")
-    return ReferenceCells(task, tuple(labels), counts, outside)
+    return of_former(counts) if former else counts
 
 
 @dataclass(slots=True)
@@ -159,15 +179,14 @@ class ScoreCells:
     @staticmethod
     def from_bytes(data: bytes, schema: Schema) -> ScoreCells:
         """Cells of another task are dropped. Raises ValueError for a format that this release does not know."""
-        if not data or data[0] != FORMAT:
-            raise ValueError(f"score cells of format {data[:1]!r}: this release reads {FORMAT}. Upgrade driftd.")
+        if not data or data[0] not in (FORMER, FORMAT):
+            raise ValueError(f"score cells of format {data[:1]!r}: this release reads {FORMER} and {FORMAT}. Upgrade driftd.")
         head, *body = frame.split(data[1:])
         task, labels = json.loads(head)
         out = ScoreCells(schema)
         if task == schema.task and labels:
             out.labels = tuple(labels)
-            out.counts = np.zeros((len(labels), len(edges_of(task)) + 1), dtype=np.int64)
-            out.counts.reshape(-1)[np.frombuffer(body[0], dtype="<i4")] = np.frombuffer(body[1], dtype="<i8")
+            out.counts = _unpacked(data[0], task, (len(labels),), *body)
         return out
 
 

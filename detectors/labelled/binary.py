@@ -12,6 +12,7 @@ from detectors.labelled.calibration import calibration
 from detectors.labelled.tally import Metric, Tally, Task, improbable, mean_of, probable, undefined
 from detectors.score_cells import SCORE_EDGES
 
+TIED = 0.01  # of the pairs: from here on the evidence says that the scores are hardly told apart
 CLIP = float(np.finfo(np.float64).eps)  # scikit-learn's log_loss clips probabilities here
 OF_SCORES = ("roc_auc", "gini", "pr_auc", "score_ks", "brier", "log_loss", "ece", "mce", "brier_reliability", "brier_resolution",
              "brier_uncertainty")  # fmt: skip
@@ -49,7 +50,9 @@ def metrics(tally: Tally) -> Sequence[Metric]:
     negatives, positives = float(negative.sum()), float(positive.sum())
     area = curves.roc_auc(negative, positive)
     low, high = curves.roc_auc_interval(area, negatives, positives)
-    out.append(Metric("roc_auc", area.value, low, high, scored))
+    tied = curves.tied_pairs(negative, positive) if negatives > 0 and positives > 0 else 0.0
+    seen = {"tied_pairs": round(tied, 4)} if tied >= TIED else {}
+    out.append(Metric("roc_auc", area.value, low, high, scored, seen))
     out.append(Metric("gini", 2 * area.value - 1, 2 * low - 1, 2 * high - 1, scored))
     out.append(Metric("pr_auc", *curves.average_precision(negative, positive), scored))
     out.append(Metric("score_ks", *curves.score_ks(negative, positive), scored))

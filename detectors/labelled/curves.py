@@ -1,6 +1,7 @@
 """Metrics of a score that ranks rows, from the counts of negatives and positives in its cells, in ascending order.
 
-Rows of one cell count as ties: with the cells of detectors/score_cells.py that moves an area by less than 0.001.
+Rows of one cell count as ties: with the cells of detectors/score_cells.py that moves an area by less than 0.001, also of scores that all
+lie near 0 or 1, but not of scores that crowd elsewhere: `tied_pairs` says how many pairs of rows one cell holds.
 """
 
 from __future__ import annotations
@@ -45,6 +46,11 @@ def roc_auc(negative: Ints, positive: Ints) -> Area:
         variance += spread
         uncertain += spread**2 / max(1.0, rows - 1)
     return Area(area, math.sqrt(variance), variance**2 / uncertain if uncertain > 0 else m + n - 2)
+
+
+def tied_pairs(negative: Ints, positive: Ints) -> float:
+    """The share of pairs of a negative and a positive row that lie in one cell; shapes (cells,), both with rows."""
+    return float(negative.astype(np.float64) @ positive / (float(negative.sum()) * float(positive.sum())))
 
 
 def roc_auc_interval(area: Area, negatives: float, positives: float) -> Interval:

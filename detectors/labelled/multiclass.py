@@ -1,7 +1,7 @@
 """Classes that exclude each other: confusion counts and, where events carry them, the probabilities of all classes.
 
 Each class's probabilities are counted in cells, of the rows that are of that class and of the rest: one against the
-rest. Cells: those of binary models for up to FINE classes (66 kB a class in memory), for more 512 of equal width and
+rest. Cells: those of binary models for up to FINE classes (90 kB a class in memory), for more 512 of equal width and
 finer ones near 0 and 1 (8.7 kB a class); filled cells only where stored.
 
 Pairs of classes, one against one, need each class's probabilities by true class: classes squared times 4.5 kB in memory.
