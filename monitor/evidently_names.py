@@ -27,6 +27,7 @@ OF_USERS = frozenset({"Serendipity", CASES})  # must know whose list it is
 RANKED = TOP_K | TRAINED | OF_ITEMS | {"Personalization", SCORED, CASES}
 LABELLED = CLASSES | VALUES | TOP_K | {"Serendipity", "RecsysPreset"}  # compare predictions with labels
 EMBEDDINGS = "EmbeddingsDrift"
+ROW_TESTS = "RowTestSummary"
 
 
 def named(metric: str, options: Mapping[str, Any]) -> Iterator[str]:
@@ -48,6 +49,15 @@ def vectors_of(metric: str, options: Mapping[str, Any]) -> set[str]:
     out = {"items"} if names & RANKED else {"probabilities"} if names & CLASSES else set()
     out |= {"item_scores"} if SCORED in names else set()
     return out | ({"embedding"} if EMBEDDINGS in names or options.get("embeddings") else set())
+
+
+def sampled_columns(metric: str, options: Mapping[str, Any]) -> list[str]:
+    """The columns of a sample's rows that it names. Of lists and of tests of rows: none that would be known beforehand."""
+    if metric in RANKED or metric == ROW_TESTS or options.get("embeddings"):
+        return []
+    columns = _texts([options.get("column"), options.get("column_name")]) + _texts(options.get("columns"))
+    nested = [v for v in options.values() if isinstance(v, dict) and isinstance(v.get("metric"), str)]
+    return columns + [c for inner in nested for c in sampled_columns(inner["metric"], inner.get("options", {}))]
 
 
 def item_columns(metric: str, options: Mapping[str, Any]) -> list[str]:

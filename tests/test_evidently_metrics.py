@@ -297,8 +297,49 @@ def test_a_config_says_where_a_metric_of_embeddings_cannot_be():
     with pytest.raises(ConfigError) as large:
         parse_config(text.format("sample: {rows: 50000}, embedding: {dim: 400}, "), "c")
     assert "write sample: {rows: 10000}" in str(large.value)
-    kept = parse_config(text.format("sample: {rows: 100, mask: [embedding]}, embedding: {dim: 400}, "), "c").models[0]
+    with pytest.raises(
+        ConfigError, match="'embedding' is in sample.mask, so no row keeps one; take 'embedding' out of sample.mask"
+    ):
+        parse_config(text.format("sample: {rows: 100, mask: [embedding]}, embedding: {dim: 400}, "), "c")
+    kept = parse_config(text.format("sample: {rows: 100}, embedding: {dim: 400}, "), "c").models[0]
     assert parts_of(kept)["sample"]["vectors"] == ["embedding"]
+
+
+COLUMNS = """
+models:
+  - name: m
+    features: {pay: numeric, age: numeric, born: datetime, words: text, comment: text}
+    numbers: [queue_ms]
+    sample: {rows: 100, mask: [pay, born, words, prediction], texts: [comment]}
+    evidently_descriptors: [{descriptor: TextLength, options: {column_name: comment, alias: letters}}]
+    evidently:
+      - %s
+"""
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [("{metric: MeanValue, options: {column: pay}}", "MeanValue looks at 'pay', which is in sample.mask, so no row keeps it; take 'pay'"),
+     ("{metric: MeanValue, options: {column: born.age_days}}",
+      "MeanValue looks at 'born.age_days', which is made of 'born', which is in sample.mask, so no row keeps it; take 'born' out of"),
+     ("{metric: ValueDrift, options: {column: words.length}}", "'words.length', which is made of 'words', which is in sample.mask"),
+     ("{metric: MeanValue, options: {column: score}}", "'score', which is made of 'prediction', which is in sample.mask"),
+     ("{metric: DataDriftPreset, options: {columns: [age, born.hour]}}", "DataDriftPreset looks at 'born.hour', which is made of 'born'"),
+     ("{metric: GroupBy, options: {metric: {metric: MeanValue, options: {column: age}}, column_name: born.weekday}}", "'born.weekday'"),
+     ("{metric: GroupBy, options: {metric: {metric: MeanValue, options: {column: pay}}, column_name: age}}", "looks at 'pay'"),
+     ("{metric: MeanValue, options: {column: agee}}", "'agee', and no sampled row has such a column; did you mean 'age'? allowed: age, comm")],
+    ids=["masked", "made of a time", "made of a text", "prediction", "several", "group", "inner", "unknown"],
+)  # fmt: skip
+def test_a_metric_of_a_column_that_no_row_keeps_is_refused_with_the_fix(entry, words):
+    with pytest.raises(ConfigError) as caught:
+        parse_config(COLUMNS % entry, "c")
+    (problem,) = caught.value.problems
+    assert words in str(caught.value) and problem.path == "models[0].evidently[0].options"
+
+
+@pytest.mark.parametrize("column", ["age", "queue_ms", "latency_ms", "comment", "comment.length", "letters"])
+def test_a_metric_of_a_column_that_rows_keep_is_taken(column):
+    parse_config(COLUMNS % f"{{metric: MissingValueCount, options: {{column: {column}}}}}", "c")
 
 
 RANKING = """

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from detectors.kinds import derived_names
+from detectors.kinds import derived_names, schema_columns
 from detectors.sample import ROWS
 from monitor.config.lines import Path
 from monitor.config.suggest import nearest
 from monitor.evidently_descriptors import DESCRIPTORS, REFUSED_DESCRIPTORS, alias_of, columns_read
-from monitor.evidently_names import OF_USERS, vectors_of
+from monitor.evidently_names import OF_USERS, sampled_columns, vectors_of
 
 SAMPLED_NUMBERS = 4_000_000  # of the embeddings of one sample of rows: 16 MB a pane and version
 Found = Iterator[tuple[Path, str, str]]  # path, what is wrong, what to do
@@ -20,6 +20,7 @@ def evidently_problems(model: dict[str, Any], path: Path) -> Found:
     """Of a model's `evidently` and `evidently_descriptors`, which may be broken elsewhere."""
     yield from _embeddings(model, path)
     yield from _users(model, path)
+    yield from _columns(model, path)
     yield from _descriptors(model, path)
 
 
@@ -33,9 +34,46 @@ def _embeddings(model: dict[str, Any], path: Path) -> Found:
         if isinstance(metric, str) and isinstance(options, dict) and "embedding" in vectors_of(metric, options):
             if declared is None:
                 yield (*path, "evidently", i), f"{metric} is of embeddings, and the model has none", "write embedding: {dim: N}"
+            elif isinstance(sample, dict) and "embedding" in _list(sample.get("mask")):
+                fix = "take 'embedding' out of sample.mask, or the metric out of evidently"
+                yield (
+                    (*path, "evidently", i),
+                    f"{metric} is of embeddings, and 'embedding' is in sample.mask, so no row keeps one",
+                    fix,
+                )
             elif isinstance(dim, int) and isinstance(rows, int) and rows * dim > SAMPLED_NUMBERS:
                 fix = f"write sample: {{rows: {max(10, SAMPLED_NUMBERS // dim)}}}"
                 yield (*path, "sample", "rows"), f"{rows} embeddings of {dim} numbers are more than {SAMPLED_NUMBERS} numbers", fix
+
+
+def _columns(model: dict[str, Any], path: Path) -> Found:
+    """The columns that metrics name are in the sample: of features where the config has them, and never what is made of a masked one."""
+    features, found = model.get("features"), model.get("sample")
+    kinds = {str(f): k for f, k in features.items() if isinstance(k, str)} if isinstance(features, dict) else {}
+    sample = found if isinstance(found, dict) else {}
+    masked = {str(name) for name in _list(sample.get("mask"))}
+    made_of = {column: f for f, kind in kinds.items() for names in derived_names({f: kind}) for column in names}
+    made_of |= {"score": "prediction"}
+    described = [
+        e for e in _list(model.get("evidently_descriptors")) if isinstance(e, dict) and isinstance(e.get("descriptor"), str)
+    ]
+    aliases = [alias_of(e["descriptor"], e["options"] if isinstance(e.get("options"), dict) else {}) for e in described]
+    known = {*schema_columns(kinds)[0], *schema_columns(kinds)[1], "prediction", "score", "latency_ms", *aliases}
+    known |= {str(name) for name in [*_list(model.get("numbers")), *_list(sample.get("texts"))]}
+    for i, entry in enumerate(_list(model.get("evidently"))):
+        metric, options = (entry.get("metric"), entry.get("options", {})) if isinstance(entry, dict) else (None, {})
+        if not isinstance(metric, str) or not isinstance(options, dict):
+            continue
+        at: Path = (*path, "evidently", i, "options")
+        for column in sampled_columns(metric, options):
+            if column in masked or made_of.get(column) in masked:
+                feature = column if column in masked else made_of[column]
+                made = "" if column == feature else f"is made of {feature!r}, which "
+                fix = f"take {feature!r} out of sample.mask, or name another column in options"
+                yield at, f"{metric} looks at {column!r}, which {made}is in sample.mask, so no row keeps it", fix
+            elif kinds and column not in known:
+                kept = {name for name in known - masked if made_of.get(name) not in masked}
+                yield at, f"{metric} looks at {column!r}, and no sampled row has such a column", nearest(column, kept)
 
 
 def _users(model: dict[str, Any], path: Path) -> Found:
