@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from detectors.calibrate import between, closed, greatest, nulls, rare_cells, sums
+from detectors.calibrate import absolute, between, closed, greatest, nulls, rare_cells, sums
 from detectors.calibrate.absolute import CHI_END, CHI_STEP, absolute_null, absolute_nulls, chi_survival, total_variation_null
 from detectors.calibrate.between import DISTANCES, distance
 from detectors.calibrate.cell_laws import _spaced
@@ -74,18 +74,21 @@ KINDS = {
     "zipf": 1.0 / np.arange(1, 31.0) / (1.0 / np.arange(1, 31.0)).sum(),
     "drawn": np.random.default_rng(2).dirichlet(np.ones(12)),
 }
+HUNDRED = np.random.default_rng(3).dirichlet(np.ones(100))
 
 
 @pytest.mark.parametrize("rows", [(50_000, 60), (50_000, 100), (2_000, 500), (50_000, 5_000), (3_000, 100_000)])
 @pytest.mark.parametrize(
-    ("tables", "many"), [(greatest_running_sums, TIES), (greatest_changes, list(KINDS.values()))], ids=["ks", "linf"]
+    ("tables", "many"), [(greatest_running_sums, TIES), (greatest_changes, [*KINDS.values(), HUNDRED])], ids=["ks", "linf"]
 )
 def test_every_third_point_says_how_often_the_greatest_difference_passes(tables, many, rows, monkeypatch):
     found = tables(many, *rows)
     monkeypatch.setattr(greatest, "SMOOTH", 10**9)
     for third, every in zip(found, tables(many, *rows), strict=True):
         for probability in (0.1, 1e-3, 1e-5, 1e-8):
-            assert third.survival(every.value_at(probability)) == pytest.approx(probability, rel=0.03)
+            assert third.survival(every.value_at(probability)) == pytest.approx(
+                probability, rel=0.08 if probability == 0.1 else 0.03
+            )
 
 
 @pytest.mark.parametrize(
@@ -274,3 +277,14 @@ def test_limits_are_those_of_one_feature_at_a_time(case, before):
     table = total_variation_null(SHAPES[shape], *rows) if name == "tv" else sum_null(name, SHAPES[shape], *rows)
     assert [table.value_at(p) for p in (0.5, 0.1, 1e-3, 1e-6)] == pytest.approx(before[:4], rel=1e-3)
     assert table.value_at(1e-10) == pytest.approx(before[4], rel=1e-2)
+
+
+def test_tabulated_gamma_laws_are_those_of_scipy():
+    rng = np.random.default_rng(7)
+    for skew, found in zip(skews := rng.uniform(0.005, 4.5, 300), sums._deviates(skews), strict=True):
+        exact = stats.pearson3(skew).isf(np.minimum(TAILS, 1.0 - 1e-6))
+        assert float(np.abs(found - exact).max()) < 2e-4
+    shapes = np.exp(rng.uniform(np.log(0.04), np.log(80.0), 300))
+    exact = stats.gamma(shapes[:, None]).isf(TAILS[3:]) - shapes[:, None]
+    found = absolute._beyond(shapes)[:, 3:]
+    assert float((np.abs(found - exact) / np.maximum(np.abs(exact), 1.0)).max()) < 1e-3

@@ -32,6 +32,7 @@ _SO_MANY: Floats = np.repeat([1.0, 4.0, 1.0], [16, (DIRECTIONS - 80) // 4, 64])
 _FIRST = np.concatenate([[0], np.cumsum(_SO_MANY)[:-1]]).astype(np.int64)
 CHI_STEP, CHI_END = 0.002, 12.0  # of the table of chi's law; what lies beyond has no part in a probability of 1e-15
 _SHAPES: Floats = np.geomspace(0.04, 80.0, 100).astype(np.float64)
+_RATIO = float(np.log(_SHAPES[1] / _SHAPES[0]))
 _NODES: Floats = np.linspace(1.0 / 96.0, 1.0 - 1.0 / 96.0, 48).astype(np.float64)
 
 
@@ -62,8 +63,7 @@ def _of_bridges(cells: int, many: list[tuple[Floats, Floats]]) -> list[NullTable
     together_less = np.sqrt(np.maximum(1.0 - r * r, 0.0)) + r * np.arcsin(r) - 1.0
     variance, widest = ((std[:, None, :] @ of @ std[:, :, None])[:, 0, 0] for of in (2.0 / np.pi * together_less, r))
     square = (mean * mean + variance) / (2.0 * widest)  # E W^2, where the gamma's scale is 1
-    shape = _shapes(square, mean / np.sqrt(2.0 * widest))
-    values = (square - shape)[:, None] + gammainccinv(shape[:, None], np.minimum(TAILS, 1.0 - 1e-9))
+    values = square[:, None] + _beyond(_shapes(square, mean / np.sqrt(2.0 * widest)))
     return [NullTable(one) for one in np.sqrt(np.maximum(2.0 * widest[:, None] * values, 0.0))]
 
 
@@ -83,6 +83,19 @@ def _shapes(square: Floats, mean: Floats) -> Floats:
         high, least = np.where(down, middle, high), np.where(down, found, least)
     part = np.clip(np.divide(most - mean, most - least, out=np.zeros(len(mean)), where=most > least), 0.0, 1.0)
     return np.asarray(np.exp(np.log(_SHAPES[low]) + part * np.log(_SHAPES[high] / _SHAPES[low])))
+
+
+def _beyond(shape: Floats) -> Floats:
+    """What gamma variates of these shapes (laws,) are at TAILS less their mean, (laws, tails)."""
+    place = np.log(shape / _SHAPES[0]) / _RATIO
+    low = np.clip(place.astype(np.int64), 0, len(_SHAPES) - 2)
+    return np.asarray(_excess()[low] + (place - low)[:, None] * (_excess()[low + 1] - _excess()[low]))
+
+
+@lru_cache(maxsize=1)
+def _excess() -> Floats:
+    """The same of _SHAPES, (shapes, tails)."""
+    return np.asarray(gammainccinv(_SHAPES[:, None], np.minimum(TAILS, 1.0 - 1e-9)) - _SHAPES[:, None])
 
 
 @lru_cache(maxsize=1)

@@ -5,7 +5,7 @@ rows, by its signed likelihood root r with the correction of Barndorff-Nielsen (
 running sums are a chain, whose neighbours pass it together, which is taken off (Worsley 1982: at most, and nearly, the sum over j of P(A_j) less
 that of P(A_j and A_j+1)).
 
-From SMOOTH rows on every third point of a curve is made, the others lie on cubics through them: within 3 % of a probability.
+From SMOOTH rows on every third point of a curve is made, the others lie on cubics through them: within 3 % of a probability of 1e-3 and less, 8 % of 0.1.
 Features are made together: cells of all of them are rows of one array, in which no row depends on another.
 """
 
@@ -29,9 +29,8 @@ _NODES, _WEIGHTS = np.polynomial.laguerre.laggauss(10)
 _FROM = _NODES / np.sqrt(2.0 * (np.log(_WEIGHTS) + NO_PART))  # deviates from which on a node has a part, where they are above 1
 _STEPS: Floats = np.arange(1.0, POINTS + 1.0, dtype=np.float64)
 SMOOTH = 60  # rows from which on a curve is drawn through every third point; with fewer, shares of 0 and 1 cut it
-CUT = np.log(
-    0.01
-)  # so much of itself a curve may fall by where a share comes to 0 or 1; where it falls further every point is made
+# by so much of itself a curve may fall where a share comes to 0 or 1; where it falls further every point is made
+CUT = float(np.log(0.05))
 _EVERY = np.arange(POINTS)
 _THIRD = np.append(np.arange(0, POINTS - 1, 3), POINTS - 1)
 
@@ -103,7 +102,8 @@ def _cut(many: Sequence[Floats], starts: Ints, at: Floats, log: Floats, rows: fl
     point = np.minimum(room / at[owner, 0], 1e6).astype(np.int64) - 1  # the last one before
     there = (point >= 0) & (point < POINTS - 1)
     curve = log[owner, np.clip(point, 0, POINTS - 1)]
-    falls = there & (curve < 0.0) & (rows * np.log1p(-room) > CUT + curve)
+    with np.errstate(divide="ignore"):  # where others pass anyway it is no part
+        falls = there & (rows * np.log1p(-room) + np.log1p(-np.exp(curve)) > CUT + curve)
     return np.asarray(np.logical_or.reduceat(falls, starts[:-1]))
 
 
