@@ -34,6 +34,7 @@ DEFAULT = (
     Rule("segment-fell", subjects=("worst_segment",), scores=("segment_accuracy_drop_p", "segment_mae_rise_p"), resolve_windows=2),
     Rule("groups-unequal", subjects=("fairness:*",), scores=("disparate_impact",), resolve_windows=2),
     Rule("challenger-worse", subjects=("compare:*",), scores=("roll_back",)),
+    Rule("challenger-better", subjects=("compare:*",), scores=("promote",), level="warn", severity="info"),
     Rule("labels-biased", subjects=("labels",), scores=("label_bias", "label_bias_p"), resolve_windows=2),
     Rule("concept-drift", subjects=("concept",), scores=("errors_rose",), resolve_windows=2, severity="critical"),
     Rule("traffic-unusual", subjects=("traffic", "latency", "worst_segment"), resolve_windows=2,

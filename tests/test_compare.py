@@ -33,6 +33,7 @@ from monitor.compare import AS_SCORE
 from monitor.config import ConfigError, parse_config
 from monitor.config.compare import METRICS, OF_ANY_TASK, needs_labels
 from monitor.runtime import compared_versions
+from monitor.store.schema import alert
 from monitor.store.schema import score as score_table
 from tests.faults.config import differences, results
 from tests.replayed import START, open_replay, replay_rounds
@@ -327,6 +328,19 @@ def test_the_daemon_promotes_a_better_version_says_why_and_agrees_in_any_order_o
     assert first["promote"] == first["roll_back"] == 0.0
     waiting = {r["score"]: r for r in rows if r["window_start_ms"] == START and r["subject"] == "compare:2/1:error"}
     assert orjson.loads(waiting["promote"]["evidence"])["answer"] == KEEP_WAITING
+
+
+def test_the_preset_tells_of_both_answers_and_a_promotion_mildly(tmp_path):
+    cfg, store = open_replay(tmp_path, f"{CONFIG}alerts: {{channels: {{c: {{type: log}}}}, route: {{channels: [c]}}}}\n")
+    events, labels = traffic()
+    replay_rounds(cfg, store, [[("events", events), ("labels", labels)]])
+    compared = [r for r in store.rows(alert.select()) if r["subject"].startswith("compare:")]
+    store.close()
+    assert {(r["subject"], r["score"], r["rule"], r["severity"], r["status"]) for r in compared} == {
+        ("compare:2/1:error", "promote", "challenger-better", "info", "firing"),
+        ("compare:2/1:accuracy", "promote", "challenger-better", "info", "firing"),
+        ("compare:2/1:latency", "roll_back", "challenger-worse", "warning", "firing"),
+    }
 
 
 @pytest.mark.parametrize(
