@@ -134,7 +134,7 @@ class NumericPair:
     @of_pair
     def atoms(self) -> Bools:
         """Cells that are exact: all their values, of both sides, are the cell's least value. Shape (k,)."""
-        exact = self._exact & _exact(self.cur, self.exact_sums)
+        exact = self.reference_atoms & _exact(self.cur, self.exact_sums)
         if self.infinite:  # they are rows of the outer cells, and in no sum
             exact[0] = exact[-1] = False
         return exact
@@ -161,7 +161,8 @@ class NumericPair:
             return np.asarray(self.edges[1:] - self.edges[:-1])
 
     @of_reference
-    def _exact(self) -> Bools:
+    def reference_atoms(self) -> Bools:
+        """Cells that are exact as far as the reference goes. Shape (k,)."""
         return _exact(self.ref, self.exact_sums)
 
     @of_reference
@@ -174,7 +175,7 @@ class NumericPair:
     def discrete(self) -> int:
         """How many distinct values the reference has, where they are few and known exactly; else 0."""
         few = int(np.count_nonzero(self.ref.counts))
-        return few if 0 < few <= DISCRETE and bool(self._exact.all()) else 0
+        return few if 0 < few <= DISCRETE and bool(self.reference_atoms.all()) else 0
 
     @of_reference
     def bin_starts(self) -> Ints:

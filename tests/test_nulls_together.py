@@ -288,3 +288,24 @@ def test_tabulated_gamma_laws_are_those_of_scipy():
     exact = stats.gamma(shapes[:, None]).isf(TAILS[3:]) - shapes[:, None]
     found = absolute._beyond(shapes)[:, 3:]
     assert float((np.abs(found - exact) / np.maximum(np.abs(exact), 1.0)).max()) < 1e-3
+
+
+def test_the_next_window_of_as_many_rows_needs_no_new_table():
+    """Whatever its values are, a thousandth of the rows between the reference's in the cell of a value that many have among them."""
+    rng = np.random.default_rng(11)
+    reference = np.where(rng.random(20_000) < 0.6, 0.0, 1.0 + rng.lognormal(size=20_000))
+    known = GridSummary.empty(make_grid(reference))
+    known.add(reference)
+    made = []
+    forget()
+    for rows, stray in ((1_020, 0.0), (1_023, 1e-3), (1_040, 0.1)):
+        window = GridSummary.empty(known.edges)
+        window.add(np.where(rng.random(rows) < 0.6, 0.0, 1.0 + rng.lognormal(size=rows)))
+        window.add(np.full(2, stray))
+        pair = NumericPair(known, window)
+        prepare((name, pair) for name in sorted(CALIBRATED))
+        between.prepare((name, pair) for name in DISTANCES)
+        made.append(
+            [len(kept._made) for kept in (between._squares, between._absolutes, nulls._of_shares, nulls._ranks, nulls._ks_of_ties)]
+        )
+    assert made[0] == made[1] == made[2] and min(made[0]) > 0

@@ -171,10 +171,12 @@ def _between(pair: NumericPair) -> Bools:
 
 @once
 def _distances(pair: NumericPair) -> tuple[Key | None, Key | None]:
-    """Where the tables of energy and of Wasserstein's distance are kept."""
-    inner = _between(pair)
-    wide = pair.widths[inner].tobytes()
-    return _distances_of(reference_counts(pair), inner.tobytes(), pair.atoms[inner].tobytes(), wide, NARROW * pair.spread)
+    """Where the tables of energy and of Wasserstein's distance are kept: of the reference alone, but for how far out the quantiles lie."""
+    inner, r = _between(pair), pair.reference.moments
+    edges = np.minimum(np.maximum(pair.ref.edges, r.low), r.high)
+    wide = (edges[1:] - edges[:-1])[inner].tobytes()
+    atoms = pair.reference_atoms[inner].tobytes()
+    return _distances_of(reference_counts(pair), inner.tobytes(), atoms, wide, NARROW * pair.spread)
 
 
 @lru_cache(maxsize=1024)
