@@ -29,7 +29,7 @@ FIXED_BYTES = 56  # of an outcome without vectors
 # the vectors that the performance of a task is made of, monitor/payload.py
 VECTORS = {
     "multiclass": ("probabilities",),
-    "multilabel": ("labels", "true_labels", "true_others"),
+    "multilabel": ("labels", "true_labels", "true_others", "probabilities"),
     "quantile": ("quantiles",),
     "ranking": ("gains", "ideal", "relevant", "cut"),
 }
@@ -51,7 +51,8 @@ class OutcomeSample:
 
     @staticmethod
     def empty(schema: Schema) -> OutcomeSample:
-        return OutcomeSample(schema, max(LEAST_ROWS, min(ROWS, BYTES // (FIXED_BYTES + 4 * _numbers(schema)))))
+        most = max(LEAST_ROWS, min(ROWS, BYTES // (FIXED_BYTES + 4 * _numbers(schema))))
+        return OutcomeSample(schema, min(most, int(schema.parts.get(PART, {}).get("rows", ROWS))))
 
     def add(self, outcomes: Outcomes) -> None:
         """Outcomes of shape (n,), with weight -1 where they are taken back."""
@@ -138,6 +139,8 @@ class OutcomeSample:
         labels = [DictColumn(np.frombuffer(next(parts), dtype="<i4").astype(np.int32), table) for table in (predicted, true)]
         score, value = (np.frombuffer(next(parts), dtype="<f8").astype(np.float64) for _ in range(2))
         matrices = {name: np.frombuffer(next(parts), dtype="<f4").reshape(n, width).astype(np.float32) for name, width in vectors}
+        for name, width in _widths(schema).items():  # which an earlier release did not keep
+            matrices.setdefault(name, np.full((n, width), np.nan, dtype=np.float32))
         one = np.ones(n, dtype=np.int64)
         out._take(keys, rows, Outcomes(labels[0], score, labels[1], value, one, ts_ms, label_ts_ms, matrices))
         return out

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -32,9 +32,7 @@ WITHOUT_FOLD = 2  # more than 100 labels shared "__other__", right or wrong; no 
 
 @dataclass(slots=True)
 class PerformanceSummary(Tally):
-    """The counts of one task, and the optional parts of detectors/summaries.py by name."""
-
-    parts: dict[str, Any] = field(default_factory=dict)
+    """The counts of one task."""
 
     @staticmethod
     def empty(schema: Schema) -> PerformanceSummary:

@@ -29,6 +29,8 @@ from monitor.trial import keeps_outcomes
 DEFAULT_DETECTOR = "adwin"  # of those measured by tests/bench/quality/streams.py the one with fewest false alarms for its delay
 DELTA, CLOCK = 0.002, 32  # ADWIN's own
 FALSE_A_LOOK = 0.006  # of its delta: how often it fires in errors of one rate; 0.0025 where one in twenty is wrong
+TOGETHER_ROWS = 200  # outcomes of several classes that are kept: a mean's width is then known within about 5 %
+TOGETHER_NUMBERS = 6000
 CONCEPT_SHARE = 0.02  # of the budget of false alarms: one score among those of a usual model
 
 
@@ -140,6 +142,14 @@ def _number_moments(m: ModelSettings) -> dict[str, Any] | None:
     return {"numbers": sorted(of_rows)} if of_rows else None
 
 
+def _outcome_sample(m: ModelSettings) -> dict[str, Any] | None:
+    """For the user's own metrics; and a few rows to see how classes hang together, which means over them are as wide as."""
+    if keeps_outcomes(m):
+        return {}
+    several = m.task == "multilabel" or (m.task == "multiclass" and bool(m.classes))
+    return {"rows": max(TOGETHER_ROWS // 4, min(TOGETHER_ROWS, TOGETHER_NUMBERS // len(m.classes)))} if several else None
+
+
 PARTS: dict[str, Callable[[ModelSettings], dict[str, Any] | None]] = {
     SCORES: lambda m: {} if m.task != "none" else None,
     LABELS: lambda m: {} if m.task != "none" else None,
@@ -154,7 +164,7 @@ PARTS: dict[str, Callable[[ModelSettings], dict[str, Any] | None]] = {
     REQUEST_ERRORS: _request_errors,
     "error_cells": lambda m: {} if m.task in ERROR_TASKS else None,
     "errors": lambda m: {"pane_ms": m.window.slide_ms, "cells": m.concept.cells} if _reads_errors(m) else None,
-    OUTCOME_SAMPLE: lambda m: {} if keeps_outcomes(m) else None,
+    OUTCOME_SAMPLE: _outcome_sample,
     "sample": _sample,
     "score_cells": _score_cells,
     CLASSES: _class_cells,

@@ -98,7 +98,13 @@ def rate_variance(counts: Ints) -> Floats:
 
 
 def resolution_ends(counts: Ints) -> tuple[Floats, Floats]:
-    """The interval of the resolution of counts (..., 2, BINS) with rows: both of shape (...). The value may lie outside.
+    """The interval of the resolution of counts (..., 2, BINS) with rows: both of shape (...). The value may lie outside."""
+    middle, down, up = resolution_parts(counts)
+    return np.maximum(0.0, middle - down), middle + up
+
+
+def resolution_parts(counts: Ints) -> tuple[Floats, Floats, Floats]:
+    """Its middle, and how far it may lie below and above.
 
     A row that is y in bin b moves it by (r_b - r)^2 + 2 (r_b - r)(y - r_b) less the value, over n; to second order the rates' own
     variances v_b add sum of share (1 - share) v_b, which is taken off, and scatter by 2 sum of share^2 v_b^2.
@@ -114,7 +120,7 @@ def resolution_ends(counts: Ints) -> tuple[Floats, Floats]:
     half = Z * np.sqrt(scatter.sum(axis=-1))
     unseen = Z**2 / (rows[..., 0] + Z**2)  # Wilson's rate, where no row is, or all are: resolution is at most the uncertainty
     alike = (overall[..., 0] <= 0.0) | (overall[..., 0] >= 1.0)
-    return np.maximum(0.0, middle - half), np.where(alike, np.maximum(middle + half, unseen * (1.0 - unseen)), middle + half)
+    return middle, half, np.where(alike, np.maximum(half, unseen * (1.0 - unseen) - middle), half)
 
 
 def uncertainty_ends(hits: float, rows: float) -> Interval:

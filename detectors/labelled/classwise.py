@@ -10,15 +10,12 @@ The last three are added up over classes that exclude each other, as Brier's sco
 Reliability - resolution + uncertainty is exactly Brier's score of the bins' mean scores. It differs from Brier's score of the
 rows by what scores vary inside a bin, at most 1/16 wide.
 
-ECE and the root of the reliability are norms: chance moves them by at most the norm of what it adds to the bins' rates.
-Intervals are as far to either side as that norm's 97.5 % quantile, from its first two moments (Wilson and Hilferty's cube root
-for sums of squares); the resolution's is that of calibration.py. Of many classes together: as if they erred together, so that they
-hold at least as often as they say; but for the uncertainty of classes that exclude each other, which is one of their counts.
+ECE and reliability are norms of gaps, with the intervals of norms.py; the resolution's is that of calibration.py. Of many classes together
+as together.py says how they hang together. The uncertainty of classes that exclude each other is one of their counts.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -27,20 +24,25 @@ from detectors.columns import Floats, Ints
 from detectors.labelled.calibration import (
     CURVE,
     binned,
-    rate_variance,
+    norm_metric,
     reliability_curve,
     resolution_ends,
+    resolution_parts,
     uncertainty_ends,
     uncertainty_of_classes,
 )
-from detectors.labelled.intervals import Z
+from detectors.labelled.intervals import NONE, Interval, recovered
+from detectors.labelled.norms import Ends, Gaps, averaged, gaps_of_bins, norm_ends
 from detectors.labelled.tally import Metric
+from detectors.labelled.together import OfBins, Rows, of_bins
 
 PARTS = ("brier_reliability", "brier_resolution", "brier_uncertainty")
 NAMES = ("classwise_ece", *PARTS)
 
 
-def classwise(cells: Ints, edges: Floats, classes: Sequence[str], each: int, mean: bool) -> list[Metric]:
+def classwise(
+    cells: Ints, edges: Floats, classes: Sequence[str], each: int, mean: bool, sample: Rows | None = None
+) -> list[Metric]:
     """The metrics above; those of one class for the `each` that occur most. Empty without rows.
 
     cells: counts of rows that are not and that are of the class, shape (classes, 2, len(edges) + 1). mean: average, not sum.
@@ -51,50 +53,69 @@ def classwise(cells: Ints, edges: Floats, classes: Sequence[str], each: int, mea
     rows = int(held[0].sum())
     if rows <= 0:
         return []
-    values, lows, highs = _each(counts, held, sums)
-    out = []
-    for i, name in enumerate(NAMES):
-        shared = len(classes) if mean or name == "classwise_ece" else 1
-        value, low, high = (float(side[i].sum()) / shared for side in (values, lows, highs))
-        if name == "brier_uncertainty" and not mean:
-            low, high = uncertainty_of_classes(counts[:, 1].sum(axis=1).astype(np.float64))
-        out.append(Metric(name, value, min(low, value), max(high, value), rows))
-    for k in np.argsort(-counts[:, 1].sum(axis=1), kind="stable")[:each].tolist():
-        for i, name in enumerate(("ece", *PARTS)):
-            value, low, high = (float(side[i, k]) for side in (values, lows, highs))
-            evidence = {CURVE: reliability_curve(counts[k], sums[k])} if name == "ece" else {}
-            out.append(Metric(f"{name}:{classes[k]}", value, min(low, value), max(high, value), rows, evidence))
+    gaps, hits = gaps_of_bins(counts, sums), counts[:, 1].sum(axis=1)
+    rate, overall = counts[:, 1] / np.maximum(held, 1), hits / rows
+    together = None if sample is None else of_bins(sample, gaps, rate, overall, rate - sums / np.maximum(held, 1))
+    out = _of_all(counts, gaps, overall, 1 if mean else len(classes), together)
+    resolutions, ends = _resolutions(held / rows, rate, overall), resolution_ends(counts)
+    shown = np.argsort(-hits, kind="stable")[:each]
+    own = Gaps(*(part[shown] for part in gaps))
+    ece, reliability = norm_ends(own, 1), norm_ends(own, 2)
+    for at, k in enumerate(shown.tolist()):
+        low, high = (float(end[k]) for end in ends)
+        value = float(resolutions[k])
+        out += [
+            norm_metric(f"ece:{classes[k]}", ece, rows, {CURVE: reliability_curve(counts[k], sums[k])}, at),
+            norm_metric(f"brier_reliability:{classes[k]}", reliability, rows, at=at),
+            _metric(f"brier_resolution:{classes[k]}", value, (min(low, value), max(high, value)), rows),
+            Metric(
+                f"brier_uncertainty:{classes[k]}",
+                float(overall[k] * (1.0 - overall[k])),
+                *uncertainty_ends(float(hits[k]), rows),
+                rows,
+            ),
+        ]
     return out
 
 
-def _each(counts: Ints, held: Ints, sums: Floats) -> tuple[Floats, Floats, Floats]:
-    """Values and the ends of their intervals, shape (4, classes) each: ECE, reliability, resolution, uncertainty."""
-    rows = held.sum(axis=1)
-    share = held / rows[:, None]
-    some = np.maximum(held, 1)
-    rate, mean_score = counts[:, 1] / some, sums / some
-    overall = counts[:, 1].sum(axis=1) / rows
-    gap = np.where(held > 0, np.abs(rate - mean_score), 0.0)
-    of_rate = np.where(held > 0, rate - overall[:, None], 0.0)
-    values = np.stack([
-        (share * gap).sum(axis=1), (share * gap**2).sum(axis=1), (share * of_rate**2).sum(axis=1), overall * (1.0 - overall),
-    ])  # fmt: skip
-    variance = rate_variance(counts)
-    linear = (share * np.sqrt(2.0 / math.pi * variance)).sum(axis=1)
-    linear += Z * np.sqrt((1.0 - 2.0 / math.pi) * (share**2 * variance).sum(axis=1))
-    square = np.sqrt(_greatest((share * variance).sum(axis=1), 2.0 * (share**2 * variance**2).sum(axis=1)))
-    root = np.sqrt(values[1])
-    resolution = resolution_ends(counts)
-    ends = np.array([uncertainty_ends(float(hits), float(n)) for hits, n in zip(counts[:, 1].sum(axis=1), rows, strict=True)])
-    lows = np.stack([np.maximum(0.0, values[0] - linear), np.maximum(0.0, root - square) ** 2, resolution[0], ends[:, 0]])
-    highs = np.stack([np.minimum(1.0, values[0] + linear), np.minimum(1.0, root + square) ** 2, resolution[1], ends[:, 1]])
-    if int(rows[0]) < 2:
-        lows[:3], highs[:3] = math.nan, math.nan
-    return values, lows, highs
-
-
-def _greatest(mean: Floats, variance: Floats) -> Floats:
-    """The 97.5 % quantile of a weighted sum of squared normals, as of a chi-square of the same mean and variance."""
-    part = variance / (9.0 * mean**2)  # 2 / (9 degrees of freedom)
-    out: Floats = mean * (1.0 - part + Z * np.sqrt(part)) ** 3
+def _of_all(counts: Ints, gaps: Gaps, overall: Floats, times: int, together: OfBins | None) -> list[Metric]:
+    """Means over the classes, but for ECE so many times them."""
+    k, rows = len(counts), int(counts[0].sum())
+    linear: tuple[Floats | None, Floats | None] = (None, None) if together is None else (together.ece, together.reliability)
+    ece, reliability = (
+        norm_ends(averaged(gaps), power, part, None if together is None else together.even)
+        for power, part in zip((1, 2), linear, strict=True)
+    )
+    out = [norm_metric(NAMES[0], ece, rows), norm_metric(NAMES[1], Ends(*(side * times for side in reliability)), rows)]
+    held = counts.sum(axis=1)
+    value = float(_resolutions(held / rows, counts[:, 1] / np.maximum(held, 1), overall).mean()) * times
+    middle, down, up = resolution_parts(counts)
+    below, above = _recovered(middle, middle - down, middle + up, None if together is None else together.resolution)
+    centre = float(middle.sum())
+    low, high = max(0.0, centre - below) * times / k, (centre + above) * times / k
+    out.append(_metric(NAMES[2], value, (min(low, value), max(high, value)), rows))
+    hits = counts[:, 1].sum(axis=1).astype(np.float64)
+    spreads = overall * (1.0 - overall)
+    value = float(spreads.mean()) * times
+    if times > 1:
+        low, high = uncertainty_of_classes(hits)
+    else:
+        ends = np.array([uncertainty_ends(float(n), rows) for n in hits])
+        below, above = _recovered(spreads, ends[:, 0], ends[:, 1], None if together is None else together.uncertainty)
+        low, high = value - below / k, value + above / k
+    out.append(Metric(NAMES[3], value, max(0.0, min(low, value)), max(high, value), rows))
     return out
+
+
+def _recovered(values: Floats, lows: Floats, highs: Floats, correlation: Floats | None) -> Interval:
+    """Of classes that err together where their correlation is not known."""
+    return recovered(values, lows, highs, correlation=np.ones((len(values), len(values))) if correlation is None else correlation)
+
+
+def _resolutions(share: Floats, rate: Floats, overall: Floats) -> Floats:
+    out: Floats = (share * (rate - overall[:, None]) ** 2).sum(axis=1)
+    return out
+
+
+def _metric(name: str, value: float, ends: Interval, rows: int) -> Metric:
+    return Metric(name, value, *(ends if rows > 1 else NONE), rows)

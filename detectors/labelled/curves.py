@@ -7,6 +7,7 @@ lie near 0 or 1, but not of scores that crowd elsewhere: `tied_pairs` says how m
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ from detectors.columns import Floats, Ints
 from detectors.labelled.intervals import NONE, REPLICATES, SEED, Interval, Z, logit, student
 
 FEW = 30  # rows of the rarer class
+SHARED = 5.0
 PLACES = 128  # of a distribution function, where draws look
 
 
@@ -27,25 +29,56 @@ class Area(NamedTuple):
     freedom: float
 
 
-def roc_auc(negative: Ints, positive: Ints) -> Area:
-    """Ties counted half, with DeLong's standard error (DeLong, DeLong and Clarke-Pearson 1988) and Satterthwaite's degrees of freedom,
-    as Brunner and Munzel (2000) have them.
+class Placements(NamedTuple):
+    """An area and the variances of both classes' placements: of positives among the negatives, and of negatives among the positives."""
 
-    Shapes (cells,). NaN where a class is missing.
-    """
+    area: float
+    of_positive: float
+    of_negative: float
+    positives: float
+    negatives: float
+
+
+def placements(negative: Ints, positive: Ints) -> Placements:
+    """Ties counted half. Shapes (cells,). NaN where a class is missing."""
     neg, pos = negative.astype(np.float64), positive.astype(np.float64)
     m, n = float(neg.sum()), float(pos.sum())
     if m <= 0 or n <= 0:
-        return Area(math.nan, math.nan, math.nan)
+        return Placements(math.nan, math.nan, math.nan, n, m)
     of_positive = (np.cumsum(neg) - neg / 2.0) / m  # share of negatives below a positive of that cell
     of_negative = (n - np.cumsum(pos) + pos / 2.0) / n
     area = float((pos * of_positive).sum() / n)
-    variance, uncertain = 0.0, 0.0
-    for counts, placement, rows in ((pos, of_positive, n), (neg, of_negative, m)):
-        spread = float((counts * (placement - area) ** 2).sum()) / (max(1.0, rows - 1) * rows)
-        variance += spread
-        uncertain += spread**2 / max(1.0, rows - 1)
-    return Area(area, math.sqrt(variance), variance**2 / uncertain if uncertain > 0 else m + n - 2)
+    spreads = [
+        float(c @ (placed - area) ** 2) / max(1.0, rows - 1) for c, placed, rows in ((pos, of_positive, n), (neg, of_negative, m))
+    ]
+    return Placements(area, spreads[0], spreads[1], n, m)
+
+
+def roc_auc(negative: Ints, positive: Ints) -> Area:
+    """With DeLong's standard error (DeLong, DeLong and Clarke-Pearson 1988) and Satterthwaite's degrees of freedom, as Brunner and
+    Munzel (2000) have them."""
+    found = placements(negative, positive)
+    n, m = found.positives, found.negatives
+    if math.isnan(found.area):
+        return Area(math.nan, math.nan, math.nan)
+    parts = found.of_positive / n, found.of_negative / m
+    variance, uncertain = sum(parts), parts[0] ** 2 / max(1.0, n - 1) + parts[1] ** 2 / max(1.0, m - 1)
+    return Area(found.area, math.sqrt(variance), variance**2 / uncertain if uncertain > 0 else m + n - 2)
+
+
+def moderated_errors(found: Sequence[Placements]) -> Floats:
+    """Standard errors of areas that are averaged, shape (k,): of a class with few rows the placements vary as those of all do.
+
+    A variance of n rows counts as n - 1 rows, that of all together, as far out as this area is, as SHARED more (Smyth 2004).
+    """
+    areas, of_positive, of_negative, positives, negatives = (np.array(column) for column in zip(*found, strict=True))
+    careful = (areas * positives + areas.mean()) / (positives + 1.0)
+    out = np.zeros(len(found))
+    for spread, rows in ((of_positive, positives), (of_negative, negatives)):
+        freedom, most = rows - 1.0, careful * (1.0 - careful)
+        usual = most * float(spread @ freedom) / max(1e-12, float(most @ freedom))
+        out += (spread * freedom + SHARED * usual) / (freedom + SHARED) / rows
+    return np.sqrt(out)
 
 
 def tied_pairs(negative: Ints, positive: Ints) -> float:

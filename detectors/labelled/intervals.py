@@ -102,19 +102,20 @@ def logit(value: float, error: float, certain_rows: float, quantile: float = Z) 
     return 1 / (1 + math.exp(min(700.0, half - middle))), 1 / (1 + math.exp(-min(700.0, middle + half)))
 
 
-def recovered(values: Floats, lows: Floats, highs: Floats, together: float = 1.0) -> tuple[float, float]:
-    """How far the interval of a sum lies below and above it, from those of its independent terms, shapes (k,).
+def recovered(
+    values: Floats, lows: Floats, highs: Floats, together: float = 1.0, correlation: Floats | None = None
+) -> tuple[float, float]:
+    """How far the interval of a sum lies below and above it, from those of its terms, shapes (k,).
 
-    Roots of the sums of squared distances (Zou and Donner 2008, "Construction of confidence limits about effect measures"). together: the
-    standard error of the sum over that of independent terms.
+    Roots of the sums of squared distances (Zou and Donner 2008, "Construction of confidence limits about effect measures"); with the
+    terms' correlation, shape (k, k), of that of their products too (Zou 2007). together: the standard error of the sum over that of
+    independent terms, where that is known instead.
     """
-    return tuple(together * float(np.sqrt(np.square(ends - values).sum())) for ends in (lows, highs))  # type: ignore[return-value]
-
-
-def share_error(hits: float, rows: float) -> float:
-    """The standard error of a share with two successes and two failures added (Agresti and Coull 1998)."""
-    share = (hits + 2.0) / (rows + 4.0)
-    return math.sqrt(share * (1 - share) / (rows + 4.0))
+    down, up = values - lows, highs - values
+    if correlation is not None:
+        below, above = (math.sqrt(max(0.0, float(off @ correlation @ off))) for off in (down, up))
+        return below, above
+    return tuple(together * float(np.sqrt(np.square(off).sum())) for off in (down, up))  # type: ignore[return-value]
 
 
 def delta_error(gradient: npt.ArrayLike, shares: npt.ArrayLike, rows: float) -> float:

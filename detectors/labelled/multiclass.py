@@ -15,12 +15,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from detectors.columns import Floats, Matrix, Outcomes, Schema
+from detectors.columns import Floats, Ints, Matrix, Outcomes, Schema
 from detectors.labelled import confusion, curves
 from detectors.labelled.calibration import calibration
 from detectors.labelled.classwise import classwise
-from detectors.labelled.intervals import around, wilson
+from detectors.labelled.intervals import logit, wilson
 from detectors.labelled.tally import Metric, Tally, Task, codes_in, improbable, mean_of, probable, same_label, undefined
+from detectors.labelled.together import Rows, of_areas, of_pairs, rows_of
 from detectors.score_cells import SCORE_EDGES
 
 CLIP = float(np.finfo(np.float32).eps)  # probabilities came as float32; scikit-learn clips those here
@@ -77,12 +78,14 @@ def metrics(tally: Tally) -> Sequence[Metric]:
     out = [confusion.accuracy(m), *confusion.macro(m), confusion.mcc(m)]
     scored = int(tally.sums["scored"])
     if scored > 0:
-        out += [*_areas(tally, scored), *_pairs(tally, scored)]
+        sample = rows_of(tally)
+        cells = None if sample is None else np.searchsorted(class_edges(len(tally.schema.classes)), sample.chances, side="right")
+        out += [*_areas(tally, scored, sample, cells), *_pairs(tally, scored, sample, cells)]
         top = tally.sums["top_k"]
         out.append(Metric("top_k_accuracy", top / scored, *wilson(top, scored), scored, {"k": tally.schema.top_k}))
         out += [Metric(name, *mean_of(tally, name, scored, "positive"), scored) for name in ("log_loss", "brier")]
         chances = tally.arrays["one_vs_rest"]
-        out += classwise(chances, class_edges(len(chances)), tally.schema.classes, EACH, mean=False)
+        out += classwise(chances, class_edges(len(chances)), tally.schema.classes, EACH, False, sample)
     if reason := improbable(tally):
         out += undefined(("ece", "mce"), tally.rows, reason)
     else:
@@ -90,46 +93,52 @@ def metrics(tally: Tally) -> Sequence[Metric]:
     return [*out, *confusion.each_class(m, EACH)]
 
 
-def _areas(tally: Tally, scored: int) -> list[Metric]:
-    """ROC AUC of each class against the rest: plain and weighted mean over the classes that occur.
-
-    Their intervals are those of areas that err together: true for few classes, too wide for many.
-    """
-    areas, errors, weights, own = [], [], [], []
-    for name, (rest, mine) in zip(tally.schema.classes, tally.arrays["one_vs_rest"], strict=True):
-        area = curves.roc_auc(rest, mine)
-        if math.isnan(area.value):
-            continue
-        areas.append(area.value)
-        errors.append(area.error)
-        weights.append(float(mine.sum()))
-        low, high = curves.roc_auc_interval(area, float(rest.sum()), float(mine.sum()))
-        own.append((weights[-1], Metric(f"roc_auc:{name}", area.value, low, high, scored)))
-    if not areas:
+def _areas(tally: Tally, scored: int, sample: Rows | None, cells: Ints | None) -> list[Metric]:
+    """ROC AUC of each class against the rest: plain and weighted mean over the classes that occur, and those that occur most."""
+    counts = tally.arrays["one_vs_rest"]
+    there = np.array([k for k, (rest, mine) in enumerate(counts) if rest.any() and mine.any()], dtype=np.int64)
+    if not len(there):
         return [Metric("roc_auc", math.nan, math.nan, math.nan, scored)]
-    out = []
-    for name, shares in (("roc_auc", np.ones(len(areas))), ("roc_auc_weighted", np.array(weights))):
-        shares = shares / shares.sum()
-        value, error = float(shares @ np.array(areas)), float(shares @ np.array(errors))
-        out.append(Metric(name, value, *around(value, error, 0.0, 1.0), scored))
-    own.sort(key=lambda pair: -pair[0])
-    return [*out, *(metric for _, metric in own[:EACH])]
+    found = [curves.placements(*counts[k]) for k in there]
+    correlation = None if sample is None or cells is None else of_areas(sample, cells, there, counts)
+    weights = counts[there, 1].sum(axis=1)
+    out = [
+        Metric("roc_auc", *_mean_area(found, np.full(len(there), 1.0 / len(there)), correlation), scored),
+        Metric("roc_auc_weighted", *_mean_area(found, weights / weights.sum(), correlation, scored), scored),
+    ]
+    for k in there[np.argsort(-weights, kind="stable")][:EACH].tolist():
+        area, (rest, mine) = curves.roc_auc(*counts[k]), counts[k].sum(axis=1).tolist()
+        out.append(Metric(f"roc_auc:{tally.schema.classes[k]}", area.value, *curves.roc_auc_interval(area, rest, mine), scored))
+    return out
 
 
-def _pairs(tally: Tally, scored: int) -> list[Metric]:
-    """Mean ROC AUC of the pairs of classes that occur: of either class's probability on the rows of the two alone.
+def _mean_area(
+    found: Sequence[curves.Placements], shares: Floats, correlation: Floats | None, drawn: float = math.inf
+) -> tuple[float, float, float]:
+    """A mean of areas that hang together, or err together where that is not known, with its interval on the logit.
 
-    Its interval is, as that of `roc_auc`, of areas that err together: too wide for many classes.
+    drawn: rows whose classes the shares are made of, which is chance too.
     """
+    areas = np.array([one.area for one in found])
+    value, errors = float(shares @ areas), shares * curves.moderated_errors(found)
+    variance = float(errors.sum()) ** 2 if correlation is None else float(errors @ correlation @ errors)
+    error = math.sqrt(max(0.0, variance) + float(shares @ (areas - value) ** 2) / drawn)
+    rows = min(min(one.positives, one.negatives) for one in found)
+    return value, *logit(min(value, 1.0), error, max(1.0, rows))
+
+
+def _pairs(tally: Tally, scored: int, sample: Rows | None, cells: Ints | None) -> list[Metric]:
+    """Mean ROC AUC of the pairs of classes that occur: of either class's probability on the rows of the two alone."""
     counts = tally.arrays.get("by_true")
     if counts is None:
         return []
     there = [i for i in range(len(counts)) if counts[i, i].any()]
-    found = [curves.roc_auc(counts[i, j], counts[i, i]) for i in there for j in there if i != j]
-    if not found:
+    pairs = [(i, j) for i in there for j in there if i != j]
+    if not pairs:
         return [Metric("roc_auc_ovo", math.nan, math.nan, math.nan, scored)]
-    area, error, _ = (float(v) for v in np.mean(found, axis=0))
-    return [Metric("roc_auc_ovo", area, *around(area, error, 0.0, 1.0), scored)]
+    found = [curves.placements(counts[i, j], counts[i, i]) for i, j in pairs]
+    correlation = None if sample is None or cells is None else of_pairs(sample, _COARSE[cells], pairs, counts)
+    return [Metric("roc_auc_ovo", *_mean_area(found, np.full(len(pairs), 1.0 / len(pairs)), correlation), scored)]
 
 
 def _arrays(schema: Schema) -> dict[str, tuple[int, ...]]:

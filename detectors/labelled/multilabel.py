@@ -15,8 +15,9 @@ import numpy as np
 
 from detectors.columns import Bools, Floats, Ints, Matrix, Outcomes, Schema
 from detectors.labelled.classwise import classwise
-from detectors.labelled.intervals import NONE, around, logit, share_error, student, wilson
+from detectors.labelled.intervals import NONE, logit, recovered, student, wilson, wilsons
 from detectors.labelled.tally import Metric, Tally, Task, mean_of
+from detectors.labelled.together import of_f1, rows_of
 from detectors.score_cells import CLASS_EDGES
 
 EACH = 20  # classes with metrics of their own
@@ -69,24 +70,37 @@ def metrics(tally: Tally) -> Sequence[Metric]:
     out += [Metric(name, *mean_of(tally, name, n, "share"), n) for name in ("hamming_loss", "jaccard")]
     for name, parts in (("micro_precision", (0, 1, 0)), ("micro_recall", (0, 0, 1)), ("micro_f1", (0, 0.5, 0.5))):
         out.append(_micro(tally, n, name, np.array(parts)))
-    own = []
-    for i, name in enumerate(tally.schema.classes):
-        hit, wrong = float(counts[i, HIT]), float(counts[i, FALSE] + counts[i, MISSED])
-        jaccard = wilson(hit, hit + wrong)
-        value = 2 * hit / (2 * hit + wrong) if hit + wrong else 0.0
-        error = 2 * share_error(hit, hit + wrong) / (1 + (hit / (hit + wrong) if hit + wrong else 0.0)) ** 2
-        own.append((value, error, hit + float(counts[i, MISSED]), jaccard, name))
-    macro = sum(v for v, *_ in own) / len(own)
-    error = sum(e for _, e, *_ in own) / len(own)  # as if the classes erred together: never too narrow
-    out.append(Metric("macro_f1", macro, *around(macro, error, 0.0, 1.0), n))
-    own.sort(key=lambda row: -row[2])
-    for value, _, _, (low, high), name in own[:EACH]:
-        out.append(Metric(f"f1:{name}", value, 2 * low / (1 + low), 2 * high / (1 + high), n))
+    out += _f1(tally, counts, n)
     scored = int(tally.sums["scored"])
     if scored > 0:
         out.append(Metric("brier", *mean_of(tally, "brier", scored, "positive"), scored))
-        out += classwise(tally.arrays["chances"], CLASS_EDGES, tally.schema.classes, EACH, mean=True)
+        out += classwise(tally.arrays["chances"], CLASS_EDGES, tally.schema.classes, EACH, True, rows_of(tally))
     return out
+
+
+def _f1(tally: Tally, counts: Ints, n: int) -> list[Metric]:
+    """The mean over labels, its interval theirs added up (Zou and Donner 2008) as they hang together; those that occur most by name."""
+    hit = counts[:, HIT].astype(np.float64)
+    true = hit + counts[:, MISSED]
+    either = true + counts[:, FALSE]
+    values, ends = (
+        _f1_of(np.divide(hit, either, out=np.zeros_like(hit), where=either > 0)),
+        [_f1_of(end) for end in wilsons(hit, either)],
+    )
+    sample = rows_of(tally, scored=False)
+    correlation = np.ones((len(hit), len(hit))) if sample is None else of_f1(sample, values)
+    down, up = (off / len(hit) for off in recovered(values, ends[0], ends[1], correlation=correlation))
+    macro = float(values.mean())
+    out = [Metric("macro_f1", macro, max(0.0, macro - down), min(1.0, macro + up), n)]
+    for k in np.argsort(-true, kind="stable")[:EACH].tolist():
+        own = (float(ends[0][k]), float(ends[1][k])) if either[k] > 0 else NONE
+        out.append(Metric(f"f1:{tally.schema.classes[k]}", float(values[k]), *own, n))
+    return out
+
+
+def _f1_of(jaccard: Floats) -> Floats:
+    """F1 is that share seen through 2 j / (1 + j)."""
+    return 2.0 * jaccard / (1.0 + jaccard)
 
 
 def _micro(tally: Tally, n: int, name: str, parts: Floats) -> Metric:

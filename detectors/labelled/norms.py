@@ -9,9 +9,10 @@ noncentral chi-square; its quantiles are Wilson and Hilferty's (1931). A varianc
 because a mean over classes needs to know how they hang together: the linear parts by the correlation of the noise, the rest, which is
 even, by at most its square (Lancaster 1957).
 
-Measured on binary models of 2, 20 and 50 % positives, calibrated and not, 50 to 5,000 rows, 300 to 600 windows each: the intervals hold in
-93 to 98 %, and are 0.8 to 1.3 times as wide as 95 % of the norm's own values. Where a model is calibrated, wider than that is what an
-interval has to be: it reaches from the norm, all of which is chance, to 0 (of ECE 1.1 to 1.6 times).
+Measured on models of 2, 20 and 50 % positives and of 3 and 10 classes, calibrated and not, 50 to 5,000 rows, 200 to 600 windows each: the
+intervals hold in 93 to 99 %. Of reliability they are 0.7 to 1.25 times as wide as 95 % of its values, of ECE 1.0 to 1.5 times. Where a model
+is calibrated, or rows are few, an interval has to be wider than its values scatter: it reaches from the value, all of which is chance, to
+0. Of ECE over 10 classes that is 4 times as far, the values of 50 rows lying between 0.08 and 0.10 where the truth is 0.
 """
 
 from __future__ import annotations
@@ -25,9 +26,10 @@ from detectors.columns import Floats, Ints
 from detectors.labelled.intervals import Z, wilsons
 
 BY_CHANCE = "by_chance"  # in the evidence: how much of a value is chance's, at the middle of what it may be
-PRIOR_ROWS = 3.0  # that a bin has more, of the rate it promises, when its noise is reckoned
+PRIOR_ROWS = 8.0  # that a bin has more, of the rate it promises, when its noise is reckoned
 LOW_FLOOR, HIGH_FLOOR = 0.25, 1.0  # of a bin's noise: the least square of the gap it may have
-POINTS, LEVELS = 12, 6  # of the search: to 12 places, six times over
+FEW_BINS = 400  # up to which a step of the search looks at many places at once
+SEARCH, SEARCH_OF_MANY = (11, 5), (3, 9)  # places between, steps: to 1 / 250,000
 
 
 class Gaps(NamedTuple):
@@ -57,11 +59,13 @@ def gaps_of(held: Floats, hits: Floats, promised: Floats, share: Floats, rows: F
     """held, hits, promised, share: shapes (m, k, bins); rows: (m, k, 1)."""
     some = np.maximum(held, 1.0)
     rate = (hits + PRIOR_ROWS * promised) / (some + PRIOR_ROWS)
+    spread = np.minimum(0.25, rate * (1.0 - rate) / (1.0 - some / (some + PRIOR_ROWS) ** 2))  # without what estimating it takes off
+    rate = 0.5 - np.sqrt(0.25 - spread)
     there = held > 0
     return Gaps(
         share,
         np.where(there, np.abs(hits / some - promised), 0.0),
-        np.where(there, rate * (1.0 - rate) / some, 0.0),
+        np.where(there, spread / some, 0.0),
         np.where(there, _mean_absolute_deviation(some, rate), 0.0),
         np.maximum(promised, 1.0 - promised),
         rows,
@@ -93,12 +97,14 @@ def norm_ends(gaps: Gaps, power: int, linear: Floats | None = None, even: Floats
     form = np.divide(form, whole ** (1.0 / power), out=np.zeros_like(form), where=whole > 0.0)[:, :, None]
     at = np.array([Z, -Z, 0.0]).reshape(3, 1, 1)
     low, high = np.zeros((3, len(value))), np.ones((3, len(value)))
-    for _ in range(LEVELS):
-        grid = low[..., None] + (high - low)[..., None] * np.linspace(0.0, 1.0, POINTS)
-        mean, variance, _ = _moments(gaps, form, grid, power, together)
+    places, steps = SEARCH if form.size <= 3 * FEW_BINS else SEARCH_OF_MANY
+    for _ in range(steps):
+        grid = low[..., None] + (high - low)[..., None] * (np.arange(places + 2) / (places + 1.0))
+        mean, variance, _ = _moments(gaps, form, grid[..., 1:-1], power, together)
         passed = (_quantile(mean, variance, at) < value[:, None]).sum(axis=-1)
-        low, high = (np.take_along_axis(grid, np.clip(passed - back, 0, POINTS - 1)[..., None], axis=-1)[..., 0] for back in (1, 0))
-    found = _moments(gaps, form, high[..., None], power, together)[2][..., 0]
+        low, high = (np.take_along_axis(grid, (passed + next_one)[..., None], axis=-1)[..., 0] for next_one in (0, 1))
+    scale = np.where(low > 0.0, high, 0.0)[..., None]
+    found = _moments(gaps, form, scale, power, together)[2][..., 0]
     return Ends(value, np.minimum(found[0], value), np.maximum(np.minimum(1.0, found[1]), value), found[2])
 
 

@@ -38,6 +38,7 @@ class Tally:
     """confusion counts (predicted, true) labels, at the level `fold` of folding.py; arrays hold whole numbers.
 
     exact: sums that are kept without rounding, because what follows from them is a small difference of great numbers.
+    parts: the optional parts of detectors/summaries.py by name.
     """
 
     schema: Schema
@@ -46,6 +47,7 @@ class Tally:
     sums: dict[str, float] = field(default_factory=dict)
     arrays: dict[str, Ints] = field(default_factory=dict)
     exact: dict[str, Fraction] = field(default_factory=dict)
+    parts: dict[str, Any] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
