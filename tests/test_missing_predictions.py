@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn import metrics
 
 from monitor.references import build_reference
 from tests.replayed import START, open_replay, replay_events, scores_of
@@ -103,3 +104,25 @@ def test_labels_that_are_no_labels_of_the_task_are_a_breach_of_their_own(tmp_pat
     lines = list(build_reference(cfg, store, "m", tmp_path / "r.parquet", (), True))
     assert "taken as unlabelled: label is array, must be a string (60 rows)" in lines
     store.close()
+
+
+def test_scores_without_a_predicted_label_have_the_metrics_of_scores(tmp_path):
+    rng = np.random.default_rng(2)
+    y = rng.random(ROWS) < 0.4
+    score = np.clip(0.3 * y + 0.7 * rng.random(ROWS), 0, 1)
+    cfg, store = open_replay(tmp_path, MODEL % BINARY)
+    events = [
+        {"event_id": str(i), "ts": START + i * 100, "model": "m", "features": {"x": 1.0}, "prediction": {"score": float(score[i])}}
+        for i in range(ROWS)
+    ]
+    replay_events(cfg, store, tmp_path, events, [{"event_id": str(i), "label": "01"[int(y[i])], "label_ts": START} for i in range(ROWS)])
+    found = {key[2:]: row for key, row in scores_of(store).items() if key[:2] == (0, "")}
+    store.close()
+    of = {"roc_auc": metrics.roc_auc_score(y, score), "pr_auc": metrics.average_precision_score(y, score)}
+    of |= {"brier": metrics.brier_score_loss(y, score), "log_loss": metrics.log_loss(y, score)}
+    for name, value in of.items():
+        assert found["performance", name]["value"] == pytest.approx(value, abs=1e-3) and found["performance", name]["rows"] == ROWS
+    for name in ("accuracy", "recall", "f1", "mcc"):
+        row = found["performance", name]
+        assert (row["value"], row["level"]) == (None, "unsure") and "scores alone" in row["evidence"]["reason"]
+    assert found["labels", "coverage"]["value"] == 1.0 and found["labels", "unusable"]["value"] == 0.0

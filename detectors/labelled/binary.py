@@ -1,4 +1,7 @@
-"""Binary classification: confusion counts, and the scores of each class in fine cells (detectors/score_cells.py)."""
+"""Binary classification: confusion counts, and the scores of each class in fine cells (detectors/score_cells.py).
+
+Events may carry the score alone: then there is no confusion to count, and the metrics of scores stand for themselves.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,8 @@ from detectors.score_cells import SCORE_EDGES
 
 TIED = 0.01  # of the pairs: from here on the evidence says that the scores are hardly told apart
 CLIP = float(np.finfo(np.float64).eps)  # scikit-learn's log_loss clips probabilities here
+OF_LABELS = ("accuracy", "precision", "recall", "f1", "specificity", "balanced_accuracy", "mcc")
+UNLABELLED = "the events carry scores alone: no predicted label to hold against the true one"
 OF_SCORES = ("roc_auc", "gini", "pr_auc", "score_ks", "brier", "log_loss", "ece", "mce", "brier_reliability", "brier_resolution",
              "brier_uncertainty")  # fmt: skip
 
@@ -21,9 +26,10 @@ OF_SCORES = ("roc_auc", "gini", "pr_auc", "score_ks", "brier", "log_loss", "ece"
 def add(tally: Tally, o: Outcomes) -> None:
     predicted, true = o.predicted_label, o.true_label
     there = (true.codes >= 0) & (predicted.codes >= 0)
-    tally.count_rows(o.weight[there])
+    known = (true.codes >= 0) & ((predicted.codes >= 0) | np.isfinite(o.predicted_score))
+    tally.count_rows(o.weight[known])
     tally.add_confusion(predicted, true, there, o.weight)
-    scored = probable(tally, o.predicted_score, there, o.weight)
+    scored = probable(tally, o.predicted_score, known, o.weight)
     if not scored.any():
         return
     score, weight = o.predicted_score[scored], o.weight[scored]
@@ -39,7 +45,9 @@ def add(tally: Tally, o: Outcomes) -> None:
 
 def metrics(tally: Tally) -> Sequence[Metric]:
     m = confusion.matrix(tally)
-    out = [confusion.accuracy(m), *confusion.positive_class(m, tally.schema.positive_label), confusion.mcc(m)]
+    out = undefined(OF_LABELS, tally.rows, UNLABELLED)
+    if m.rows > 0:
+        out = [confusion.accuracy(m), *confusion.positive_class(m, tally.schema.positive_label), confusion.mcc(m)]
     scored = int(tally.sums["scored"])
     reason = improbable(tally) or confusion.misnamed(m, tally.schema.positive_label)
     if reason and scored + tally.sums["improbable"] > 0:
