@@ -63,7 +63,7 @@ class PerformanceSummary(Tally):
 
     def metrics(self) -> list[Metric]:
         """The task's metrics with their intervals; empty without rows."""
-        return list(LABELLED[self.schema.task].metrics(self)) if self.rows > 0 else []
+        return list(LABELLED[self.schema.task].metrics(self)) if self.labelled > 0 else []
 
     def merge(self, other: PerformanceSummary) -> None:
         self.add_pairs(other)

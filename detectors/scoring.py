@@ -155,11 +155,9 @@ def _shares(subject: str, counts: CategorySummary, reference: CategorySummary | 
 
 def score_performance(perf: PerformanceSummary) -> list[Score]:
     """Scores of the outcomes known so far: the metrics of the task, and the classes' shares among the labels."""
-    n = perf.rows
-    if n <= 0:
-        return []
     out = list(metric_scores(perf.metrics()))
     totals = by_label(perf.confusion, 1)
+    n = sum(perf.confusion.values())
     shown = heapq.nsmallest(TARGET_SHARES_MOST, totals, key=lambda label: (-totals[label], label))
     out.extend(Score("target", f"share:{label}", totals[label] / n, n) for label in sorted(shown))
     return out

@@ -115,7 +115,9 @@ def test_scores_without_a_predicted_label_have_the_metrics_of_scores(tmp_path):
         {"event_id": str(i), "ts": START + i * 100, "model": "m", "features": {"x": 1.0}, "prediction": {"score": float(score[i])}}
         for i in range(ROWS)
     ]
-    replay_events(cfg, store, tmp_path, events, [{"event_id": str(i), "label": "01"[int(y[i])], "label_ts": START} for i in range(ROWS)])
+    replay_events(
+        cfg, store, tmp_path, events, [{"event_id": str(i), "label": "01"[int(y[i])], "label_ts": START} for i in range(ROWS)]
+    )
     found = {key[2:]: row for key, row in scores_of(store).items() if key[:2] == (0, "")}
     store.close()
     of = {"roc_auc": metrics.roc_auc_score(y, score), "pr_auc": metrics.average_precision_score(y, score)}

@@ -37,4 +37,6 @@ def test_labelled_rows_are_all_that_have_a_label(labelled, relevant, tmp_path):
         level = found["performance", "mrr"]["level"]
         assert found["performance", "mrr"]["rows"] == relevant and (level == "unsure") == (labelled < 36), level
     else:
-        assert ("performance", "mrr") not in found
+        row = found["performance", "mrr"]
+        assert (row["value"], row["level"]) == (None, "unsure") and row["evidence"]["reason"] == "no label names a relevant item"
+        assert found["performance", "no_relevant_share"]["value"] == 1.0

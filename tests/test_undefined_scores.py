@@ -234,3 +234,41 @@ def test_one_labelled_row_is_no_change_against_a_built_reference_and_says_so(tmp
     store.close()
     row = found[0, "", "concept", "performance_change_by_concept"]
     assert row["value"] is None and row["level"] == "unsure" and "too few labelled rows" in row["evidence"]["reason"]
+
+
+def test_sets_without_any_label_have_no_precision_and_are_no_fall_of_it():
+    schema = Schema((), (), "multilabel", classes=("a", "b"), vectors={"labels": 2})
+    none = np.zeros((30, 2))
+    found = performance(schema, outcomes(30, labels=none, true_labels=none, true_others=np.zeros((30, 1))))
+    for name in ("micro_precision", "micro_recall", "micro_f1", "macro_f1", "f1:a", "f1:b"):
+        assert math.isnan(found[name].value) and found[name].evidence["reason"] == "no row has a label, predicted or true", name
+    assert found["subset_accuracy"].value == 1.0 and found["hamming_loss"].value == 0.0
+    only = none.copy()
+    only[:9, 0] = 1.0
+    found = performance(schema, outcomes(30, labels=only, true_labels=only, true_others=np.zeros((30, 1))))
+    assert found["micro_f1"].value == found["f1:a"].value == 1.0 and "label 'b'" in str(found["f1:b"].evidence["reason"])
+
+
+def test_rankings_of_which_no_label_names_a_relevant_item_say_so():
+    schema = Schema((), (), "ranking", top_k=2)
+    none = np.zeros((25, 1))
+    found = performance(schema, outcomes(25, gains=np.zeros((25, 2)), ideal=np.zeros((25, 2)), relevant=none))
+    assert found["no_relevant_share"].value == 1.0
+    for name in ("ndcg_at_k", "map_at_k", "mrr", "hit_rate_at_k", "precision_at_k", "recall_at_k"):
+        assert math.isnan(found[name].value) and "no label names a relevant item" in str(found[name].evidence["reason"]), name
+
+
+def test_shares_of_classes_are_of_the_rows_whose_class_was_counted():
+    predicted = ["yes"] * 10 + ["no"] * 10 + [None] * 20
+    summary = PerformanceSummary.empty(BINARY)
+    summary.add(outcomes(40, predicted, np.linspace(0, 1, 40), ["yes", "no"] * 20))
+    shares = {s.name: s.value for s in score_performance(summary) if s.subject == "target"}
+    assert shares == {"share:no": 0.5, "share:yes": 0.5}
+
+
+def test_a_truth_that_is_the_forecast_lies_at_or_below_it_though_forecasts_come_as_float32():
+    """Prices: 9.99 as float32 is less than 9.99, and 7.3 is more."""
+    schema = Schema((), (), "quantile", quantiles=(0.1, 0.9), vectors={"quantiles": 2})
+    truth = np.repeat([9.99, 7.3], 20)
+    found = performance(schema, outcomes(40, value=truth, quantiles=np.stack([truth, truth], axis=1)))
+    assert found["quantile_coverage:0.1"].value == found["quantile_coverage:0.9"].value == found["interval_coverage"].value == 1.0

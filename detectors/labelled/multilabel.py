@@ -16,12 +16,13 @@ import numpy as np
 from detectors.columns import Bools, Floats, Ints, Matrix, Outcomes, Schema
 from detectors.labelled.classwise import classwise
 from detectors.labelled.intervals import NONE, logit, recovered, student, wilson, wilsons
-from detectors.labelled.tally import Metric, Tally, Task, mean_of
+from detectors.labelled.tally import Metric, Tally, Task, mean_of, undefined
 from detectors.labelled.together import of_f1, rows_of
 from detectors.score_cells import CLASS_EDGES
 
 EACH = 20  # classes with metrics of their own
 HIT, FALSE, MISSED = 0, 1, 2
+MICRO = {"micro_precision": (0, 1, 0), "micro_recall": (0, 0, 1), "micro_f1": (0, 0.5, 0.5)}  # of hits, predicted, true
 _SIZES = ("hits", "predicted", "true")  # labels of a row
 _PAIRS = (("hits", "predicted"), ("hits", "true"), ("predicted", "true"))
 
@@ -68,9 +69,12 @@ def metrics(tally: Tally) -> Sequence[Metric]:
     n, s, counts = tally.rows, tally.sums, tally.arrays["classes"]
     out = [Metric("subset_accuracy", s["exact"] / n, *wilson(s["exact"], n), n)]
     out += [Metric(name, *mean_of(tally, name, n, "share"), n) for name in ("hamming_loss", "jaccard")]
-    for name, parts in (("micro_precision", (0, 1, 0)), ("micro_recall", (0, 0, 1)), ("micro_f1", (0, 0.5, 0.5))):
-        out.append(_micro(tally, n, name, np.array(parts)))
-    out += _f1(tally, counts, n)
+    if s["predicted"] + s["true"] > 0:
+        out += [_micro(tally, n, name, np.array(parts)) for name, parts in MICRO.items()]
+        out += _f1(tally, counts, n)
+    else:
+        names = *MICRO, "macro_f1", *(f"f1:{name}" for name in tally.schema.classes[:EACH])
+        out += undefined(names, n, "no row has a label, predicted or true")
     scored = int(tally.sums["scored"])
     if scored > 0:
         out.append(Metric("brier", *mean_of(tally, "brier", scored, "positive"), scored))
@@ -93,8 +97,11 @@ def _f1(tally: Tally, counts: Ints, n: int) -> list[Metric]:
     macro = float(values.mean())
     out = [Metric("macro_f1", macro, max(0.0, macro - down), min(1.0, macro + up), n)]
     for k in np.argsort(-true, kind="stable")[:EACH].tolist():
-        own = (float(ends[0][k]), float(ends[1][k])) if either[k] > 0 else NONE
-        out.append(Metric(f"f1:{tally.schema.classes[k]}", float(values[k]), *own, n))
+        label = tally.schema.classes[k]
+        if either[k] > 0:
+            out.append(Metric(f"f1:{label}", float(values[k]), float(ends[0][k]), float(ends[1][k]), n))
+        else:
+            out += undefined((f"f1:{label}",), n, f"no row has the label {label!r}, predicted or true")
     return out
 
 

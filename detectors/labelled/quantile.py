@@ -56,8 +56,12 @@ def add(tally: Tally, o: Outcomes) -> None:
     tally.add_values("crps", 2.0 * loss @ level_weights(levels), weight)
     low, high = f.min(axis=1), f.max(axis=1)
     tally.add_values("interval_width", high - low, weight)
-    tally.count_rows(weight[(low <= y) & (y <= high)], "inside")
-    tally.count(PIT, ((behind > 0.0).sum(axis=1),), weight)
+    with np.errstate(over="ignore"):
+        place = y.astype(forecast.dtype).astype(
+            np.float64
+        )  # a truth of 9.99 is no more than a forecast of 9.99, which came as float32
+    tally.count_rows(weight[(low <= place) & (place <= high)], "inside")
+    tally.count(PIT, ((place[:, None] > f).sum(axis=1),), weight)
     tally.count_rows(weight[(np.diff(f, axis=1) < 0.0).any(axis=1)], "crossed")
 
 

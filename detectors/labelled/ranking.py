@@ -18,7 +18,7 @@ import numpy as np
 
 from detectors.columns import Outcomes
 from detectors.labelled.intervals import wilson
-from detectors.labelled.tally import Metric, Tally, Task, mean_of
+from detectors.labelled.tally import Metric, Tally, Task, mean_of, undefined
 
 MEANS = ("ndcg_at_k", "map_at_k", "mrr", "precision_at_k", "recall_at_k")
 
@@ -55,12 +55,16 @@ def add(tally: Tally, o: Outcomes) -> None:
 
 def metrics(tally: Tally) -> Sequence[Metric]:
     n, judged, k = tally.rows, tally.sums["judged"], {"k": tally.schema.top_k}
+    without, cut = judged - n, tally.sums["cut"]
+    shares = [
+        Metric("cut_list_share", cut / judged, *wilson(cut, judged), int(judged)),
+        Metric("no_relevant_share", without / judged, *wilson(without, judged), int(judged)),
+    ]
+    if n <= 0:
+        return [*undefined((*MEANS, "hit_rate_at_k"), 0, "no label names a relevant item"), *shares]
     out = [Metric(name, *mean_of(tally, name, n, "share"), n, k) for name in MEANS]
     out.append(Metric("hit_rate_at_k", tally.sums["hit"] / n, *wilson(tally.sums["hit"], n), n, k))
-    without, cut = judged - n, tally.sums["cut"]
-    out.append(Metric("cut_list_share", cut / judged, *wilson(cut, judged), int(judged)))
-    out.append(Metric("no_relevant_share", without / judged, *wilson(without, judged), int(judged)))
-    return out
+    return [*out, *shares]
 
 
 RANKING = Task(add, metrics, lambda schema: MEANS, ("judged", "hit", "cut"))
