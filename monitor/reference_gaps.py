@@ -15,7 +15,7 @@ from detectors.kinds import schema_columns
 from detectors.pairs import CategoryPair, NumericPair
 from detectors.profile import Profile
 
-LISTED = 100  # features that are told one by one
+LISTED = 20  # features that are told one by one
 
 
 def is_empty(profile: Profile, columns: Columns) -> bool:
