@@ -34,6 +34,7 @@ class Judged:
     needs_past: bool = False  # compared with a reference that is not its own: only its past says what is usual
     past: Expected | None = None  # of this score alone, shapes (1,)
     basis: str = ""  # what `past` rests on, in words
+    forgotten: str = ""  # why no past of it is kept, "" where it is
     waits: str = ""  # where a season is not known yet: why being beyond the limit that it would have later is not yet a change
     later: Expected | None = None  # `past` as it would be then
     beyond_hours: float | None = None  # the share of rows that no hour of the built reference can hold

@@ -290,6 +290,8 @@ class Remembered:
     def look_up(self, items: list[Judged]) -> None:
         """Give each score what its own past windows say, where there are enough."""
         for past, mine in self._parts(items):
+            for item in _forgotten(mine):
+                item.forgotten = f"its past is not remembered, as the model has more than {MAX_SCORES:,} scores of that kind"
             found = past.learned(self._start) if mine else None
             if found is not None:
                 places, learned = found
@@ -320,13 +322,26 @@ class Remembered:
         for other in self._others:  # the window may have been judged by another reference before
             other.note(self._start, {})
         for past, mine in self._parts([item for item, _ in items]):
-            there = [item for item in mine if math.isfinite(item.out) and not item.settled and not item.alias]
+            there = [item for item in mine if _noted(item)]
             past.note(self._start, {item.key: (item.position(), flags[id(item)]) for item in there})
 
     def _parts(self, items: list[Judged]) -> list[tuple[Past, list[Judged]]]:
         series = [(self._series, [item for item in items if item.series is not None])]
         nulls = [item for item in items if item.table is not None and rests_on_inputs(item)]
         return series if self._nulls is None else [(self._nulls, nulls), *series]
+
+
+def _noted(item: Judged) -> bool:
+    return math.isfinite(item.out) and not item.settled and not item.alias
+
+
+def _forgotten(items: list[Judged]) -> list[Judged]:
+    """Those that a memory has no place for: it keeps the first MAX_SCORES by name."""
+    names = {item.key for item in items if _noted(item)} if len(items) > MAX_SCORES else set()
+    if len(names) <= MAX_SCORES:
+        return []
+    last = sorted(names)[MAX_SCORES - 1]
+    return [item for item in items if item.key > last]
 
 
 def rests_on_inputs(item: Judged) -> bool:

@@ -205,8 +205,10 @@ def _finding(member: _Member, breach: float, warn: float) -> Finding:
     if item.past is not None or held:
         rule += f", {item.basis}"
     elif item.table is None or item.needs_past:
-        why = item.settled or "too few past windows"
+        why = item.settled or item.forgotten or "too few past windows"
         return Finding(item.score, "unsure", None, f"{rule}: {why}")
+    if item.forgotten and item.past is None:
+        rule += f", {item.forgotten}"
     limit = item.limit(single_probability(breach, member.windows, member.rho))
     if item.settled or (math.isnan(member.probability) and not held):
         return Finding(item.score, "unsure", limit, f"{rule}: {item.settled or 'undefined'}")

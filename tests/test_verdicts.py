@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -17,6 +18,7 @@ from detectors.limits import Limit
 from detectors.profile import Profile
 from detectors.score import Score
 from detectors.window import WindowSummary
+from monitor import past
 from monitor.budget import WEEK_MS, Calibration
 from monitor.past import CHUNK, Chunk, Past, forget_old_references
 from monitor.verdicts import headlines
@@ -61,6 +63,21 @@ def test_a_shift_is_found_and_says_how_far_out_it_lay_and_what_gave_the_limit():
     shift, calm = of(found, "rank_shift"), of(found, "rank_shift", "f01")
     assert (shift.level, calm.level) == ("breach", "ok") and shift.score.value > shift.threshold > calm.score.value
     assert shift.rule == "calibrated rank_shift" and shift.score.evidence["probability"] < shift.score.evidence["needed"]
+
+
+def test_scores_beyond_those_that_a_memory_has_room_for_say_so(monkeypatch):
+    """Of five features with two judged scores each, a memory of six keeps those of three."""
+    monkeypatch.setattr(past, "MAX_SCORES", 6)
+    stream, memory = Stream("gaussian", 500, 20_000, 1, features=5), Memory()
+    watched, said = model(stream), "its past is not remembered, as the model has more than 6 scores of that kind"
+    for number in range(CHUNK + 3):
+        found = judged_window(watched, memory, stream.window(number % 24), START_MS + number * HOUR_MS)
+        for name in ("js", "rank_shift"):
+            rules = {f: of(found, name, f).rule for f in ("f00", "f01", "f02", "f03", "f04")}
+            assert [f for f, rule in rules.items() if said in rule] == ["f03", "f04"], rules
+    (index,) = (json.loads(blob) for name, blob in memory.states.items() if name == "past:reference:index")
+    kept = [Chunk.from_bytes(memory.states[f"past:reference:{chunk}"]).names for chunk in index["chunks"]]
+    assert all({name.split("|")[2] for name in names} == {"f00", "f01", "f02"} for names in kept)
 
 
 def test_the_headline_by_wasserstein_has_a_limit_of_its_own():
