@@ -57,8 +57,10 @@ class Baseline:
 
     def progress(self, start_ms: int) -> str:
         """How much is known with a window that it is learned from."""
-        held = min(self._held([s for s in sorted(self.windows) if s <= start_ms]), self.wanted * self.least)
-        return f"no reference yet: {held} of {self.wanted * self.least} rows with this window"
+        held, goal = self._held([s for s in sorted(self.windows) if s <= start_ms]), self.wanted * self.least
+        if held >= goal:
+            return f"no reference yet: it is complete with this window, {goal} rows"
+        return f"no reference yet: {held} of {goal} rows with this window, of one at most {self.least}"
 
     def learn(self, pane: Pane, start_ms: int) -> None:
         """Take a window in where it belongs, in place of what was known of it."""

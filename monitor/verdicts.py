@@ -18,6 +18,7 @@ import numpy as np
 
 from alerts.matchers import matches_any
 from alerts.rules import Rule
+from detectors.calibrate.history import LEAST_WINDOWS
 from detectors.calibrate.multiple import cutoff
 from detectors.calibrate.streak import correlation, single_probability, streak_probability
 from detectors.columns import Floats
@@ -33,11 +34,12 @@ from monitor.label_scores import PERFORMANCE, matured
 from monitor.logs import log_event
 from monitor.model import Model
 from monitor.panes import Group
-from monitor.past import CALLED, CALM, HELD, Remembered, rests_on_inputs
+from monitor.past import CALLED, CALM, CHUNK, HELD, Remembered, rests_on_inputs
 from monitor.view import WindowView
 
 logger = logging.getLogger("driftd.verdicts")
 BESIDE, COUNTS_AS = "wasserstein", 0.4  # beside both of those that speak it is as much of a score: what it alone finds by chance
+TOO_FEW = f"too few past windows, {LEAST_WINDOWS} are needed and learned {CHUNK} at a time"
 SPOKEN_BY = ("js", "rank_shift")  # whose verdict a headline has where its own statistic has no null
 
 
@@ -205,7 +207,7 @@ def _finding(member: _Member, breach: float, warn: float) -> Finding:
     if item.past is not None or held:
         rule += f", {item.basis}"
     elif item.table is None or item.needs_past:
-        why = item.settled or item.forgotten or "too few past windows"
+        why = item.settled or item.forgotten or TOO_FEW
         return Finding(item.score, "unsure", None, f"{rule}: {why}")
     if item.forgotten and item.past is None:
         rule += f", {item.forgotten}"

@@ -274,7 +274,7 @@ def test_volume_is_held_against_the_same_hour_of_earlier_days():
         return of(judged_window(watched, memory, window, START_MS + i * HOUR_MS), "rows", "traffic")
 
     first = finding(0)
-    assert first.level == "unsure" and "too few past windows" in first.rule
+    assert first.level == "unsure" and "too few past windows, 30 are needed and learned 32 at a time" in first.rule
     levels = [finding(i).level for i in range(1, 24 * 9)]
     assert levels.count("breach") == 0
     night = finding(24 * 9 + 18)
