@@ -77,7 +77,7 @@ def run(config_path: str) -> None:
 @click.option("--quiet", is_flag=True, help="Print problems only, not the effective configuration.")
 def check(config_path: str, connect: bool, quiet: bool) -> None:
     """Explain every mistake of a configuration at once, then print it as it takes effect."""
-    from monitor.config import effective
+    from monitor.config import effective, refused_outcomes
     from monitor.policies import never_called
 
     cfg = load(config_path)
@@ -88,6 +88,8 @@ def check(config_path: str, connect: bool, quiet: bool) -> None:
         click.echo(
             f"alerts.channels.{name}: no rule and no route names it, so it is never called; name it in channels of one", err=True
         )
+    for note in refused_outcomes(cfg, config_path, Path(config_path).read_text(encoding="utf-8")):
+        click.echo(str(note), err=True)
     if connect:
         from monitor.connect import NOT_TRIED, try_all
 

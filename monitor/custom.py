@@ -8,8 +8,10 @@ It is imported when the model is built, so that `driftd check` and a start say a
 from __future__ import annotations
 
 import importlib
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from detectors.performance import PerformanceSummary
@@ -39,3 +41,23 @@ def load_function(path: str) -> Callable[[PerformanceSummary], Any]:
         raise ValueError(f"{path}: is {type(found).__name__}, must be a function of a PerformanceSummary")
     function: Callable[[PerformanceSummary], Any] = found
     return function
+
+
+def measured(
+    function: Callable[[PerformanceSummary], Any], summary: PerformanceSummary
+) -> tuple[float, tuple[float, float] | None]:
+    """What a function says of a summary: the value, and its interval where it gives one. Raises whatever the user's code raises."""
+    found = function(summary)
+    if not isinstance(found, tuple):
+        return float(found), None
+    number, low, high = found
+    return float(number), (float(low), float(high))
+
+
+def told(error: BaseException) -> str:
+    """What a function raised, and in which line of its own file."""
+    said = f"{type(error).__name__}: {error}"[:500]
+    frames = traceback.extract_tb(error.__traceback__)
+    others = [f for f in frames if f.filename != frames[0].filename and f.filename != __file__]
+    mine = [f for f in others if f.filename == others[0].filename]
+    return f"{said} ({Path(mine[-1].filename).name}, line {mine[-1].lineno})" if mine else said

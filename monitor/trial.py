@@ -16,7 +16,7 @@ from detectors.labelled.redrawn import Function, needs_rows
 from detectors.performance import PerformanceSummary
 from detectors.sample import LIST_ITEMS
 from monitor.config.model import ModelSettings
-from monitor.custom import load_function
+from monitor.custom import load_function, measured, told
 
 ROWS = 400
 STEP_MS, START_MS = 1_000, 1_700_000_000_000
@@ -30,10 +30,31 @@ def keeps_outcomes(settings: ModelSettings) -> bool:
         return False
     if any(c.interval == "rows" for c in wanted):
         return True
-    worth = settings.performance.value
-    labels = [*settings.classes, *worth, *(true for row in worth.values() for true in row), settings.positive_label or "1", "0"]
-    schema = _schema(settings)
-    return any(_reads_more(load_function(c.function), schema, list(dict.fromkeys(labels))) for c in wanted)
+    schema, labels = _schema(settings), _labels(settings)
+    return any(_reads_more(load_function(c.function), schema, labels) for c in wanted)
+
+
+def raised(settings: ModelSettings) -> dict[int, str]:
+    """Of a model's own metrics those that raise on the trial's outcomes, or return no number: their place in the config, and what was said.
+
+    A function may refuse outcomes that never were, so this is for people to read. Raises ValueError for one that is no function.
+    """
+    out: dict[int, str] = {}
+    for i, custom in enumerate(settings.performance.custom if settings.task != "none" else ()):
+        function = load_function(custom.function)
+        summary = PerformanceSummary.empty(_schema(settings))
+        summary.add(outcomes_of(summary.schema, _labels(settings)))
+        try:
+            measured(function, summary)
+        except (Exception, SystemExit) as error:  # noqa: BLE001  the user's code: anything may come
+            out[i] = told(error)
+    return out
+
+
+def _labels(m: ModelSettings) -> list[str]:
+    worth = m.performance.value
+    labels = [*m.classes, *worth, *(true for row in worth.values() for true in row), m.positive_label or "1", "0"]
+    return list(dict.fromkeys(labels))
 
 
 def _schema(m: ModelSettings) -> Schema:

@@ -19,7 +19,7 @@ from detectors.outcome_sample import PART as OUTCOME_SAMPLE
 from detectors.performance import PerformanceSummary
 from detectors.score import Score
 from detectors.scoring import metric_scores
-from monitor.custom import Custom
+from monitor.custom import Custom, measured, told
 from monitor.logs import log_event
 from monitor.view import GroupView
 
@@ -40,17 +40,15 @@ def _measured(custom: Custom, performance: PerformanceSummary, view: GroupView) 
     seen = without_sample(performance)
     try:
         # copies: what a function does to one must not reach the others
-        found = custom.function(_copy(seen))
-        if isinstance(found, tuple):
-            number, low, high = found
-            return Metric(custom.name, float(number), float(low), float(high), performance.rows)
-        value = float(found)
+        value, given = measured(custom.function, _copy(seen))
+        if given is not None:
+            return Metric(custom.name, value, *given, performance.rows)
         (low, high), why = interval(custom.function, _copy(seen), value) if custom.interval else (NONE, "")
         if why and OUTCOME_SAMPLE in performance.parts:
             (low, high), why = interval_of_rows(custom.function, performance, value)
         return Metric(custom.name, value, low, high, performance.rows, {"interval": why} if why else {})
     except (Exception, SystemExit) as error:  # the user's code: anything may come
-        said = f"{type(error).__name__}: {error}"[:500]
+        said = told(error)
         log_event(log, logging.ERROR, "custom_metric_failed", model=view.model.name, metric=custom.name, error=said)
         return Metric(custom.name, math.nan, math.nan, math.nan, performance.rows, {"reason": said})
 

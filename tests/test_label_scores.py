@@ -202,6 +202,26 @@ def test_functions_of_the_users_own(tmp_path, caplog):
     assert any("custom_metric_failed" in r.message and r.fields["metric"] == "fails" for r in caplog.records)
 
 
+def raises(summary):
+    return summary.metrics()["recall"]
+
+
+def refused_by_brier(summary):
+    return sum(m.value for m in summary.metrics() if m.name == "brier")
+
+
+def test_check_tries_a_function_and_says_what_it_raises_and_where(tmp_path):
+    """A config is valid all the same: a function may refuse outcomes that never were."""
+    entries = ", ".join(f"{{name: {n}, function: '{__name__}:{n}'}}" for n in ("raises", "refused_by_brier"))
+    text = f"models:\n  - name: m\n    task: binary\n    positive_label: y\n    performance: {{custom: [{entries}]}}\n"
+    (tmp_path / "c.yaml").write_text(text)
+    done = CliRunner().invoke(main, ["check", "--quiet", str(tmp_path / "c.yaml")])
+    assert done.exit_code == 0, done.output
+    line = next(line for line in done.output.splitlines() if "custom[0]" in line)
+    assert "c.yaml:5" in line and "TypeError" in line and "(test_label_scores.py, line " in line
+    assert "custom[1]" not in done.output
+
+
 @pytest.mark.parametrize(
     ("function", "words"),
     [

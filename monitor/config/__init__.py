@@ -33,6 +33,7 @@ __all__ = [
     "load_config",
     "missing_secrets",
     "parse_config",
+    "refused_outcomes",
 ]
 MAX_BYTES = 1_000_000
 
@@ -127,6 +128,19 @@ def unusable_functions(cfg: Config, name: str, text: str = "") -> list[Problem]:
                 load_function(custom.function)
             except ValueError as error:
                 out.append(Problem(name, document.line(path), _dotted(path), "", str(error), ""))
+    return out
+
+
+def refused_outcomes(cfg: Config, name: str, text: str) -> list[Problem]:
+    """The user's functions that raise on outcomes made up for a trial: most likely they raise in every window. Calls them."""
+    from monitor.trial import ROWS, raised
+
+    document, out = parse(text), []
+    for i, model in enumerate(cfg.models):
+        for j, said in raised(model).items():
+            path: Path = ("models", i, "performance", "custom", j, "function")
+            fix = 'its metric has no value in such a window; what it is given: ARCHITECTURE.md, "A metric of the user\'s own"'
+            out.append(_problem(name, document, path, f"tried on {ROWS} outcomes that were made up, it raised {said}", fix))
     return out
 
 
