@@ -24,6 +24,8 @@ from detectors.score import Score
 from detectors.uneven import shape_of, why_uneven
 from monitor.budget import Calibration
 from monitor.judged_rows import of_p_value
+from monitor.references import build_reference
+from tests.replayed import START, open_replay, replay_events, scores_of
 
 NUMERIC = ["car_value", "debt_to_income_ratio", "loan_length", "driver_tenure"]
 CATEGORICAL = ["salary_range", "repaid_loan_on_prev_car", "size_of_downpayment"]
@@ -344,3 +346,30 @@ def test_the_domain_classifiers_p_value_holds_its_level_though_few_shuffles_tell
         domain, "_folds", lambda matrix, kinds, truth: rng.normal(size=len(truth)) + 0.7 * (truth if truth[:n].sum() == 0 else 0)
     )
     assert domain._compare(rows, rows, domain.SHUFFLES).p < 1e-3
+
+
+def test_a_named_pair_that_the_reference_has_no_correlation_of_says_so(tmp_path):
+    """A column that does not vary in the reference."""
+    rng = np.random.default_rng(5)
+    cfg, store = open_replay(tmp_path, NAMED_PAIRS)
+    pd.DataFrame({"a": rng.normal(size=200), "b": rng.normal(size=200), "c": np.ones(200)}).to_parquet(tmp_path / "r.parquet")
+    list(build_reference(cfg, store, "m", tmp_path / "r.parquet", (), True))
+    events = [
+        {"event_id": str(i), "ts": START + i, "model": "m", "features": dict(zip("abc", rng.normal(size=3).tolist(), strict=True))}
+        for i in range(100)
+    ]
+    replay_events(cfg, store, tmp_path, events)
+    found = {key[2:]: row for key, row in scores_of(store).items() if key[3] == "correlation"}
+    store.close()
+    assert found["a,b", "correlation"]["value"] is not None
+    row = found["a,c", "correlation"]
+    assert (row["value"], row["level"]) == (None, "unsure") and "does not vary there" in row["evidence"]["reason"]
+
+
+NAMED_PAIRS = """
+models:
+  - name: m
+    features: {a: numeric, b: numeric, c: numeric}
+    window: {size: 1m, allowed_lateness: 0s}
+    multivariate: {correlation: {pairs: [[c, a], [a, b]]}}
+"""
