@@ -28,6 +28,7 @@ from monitor.replay import ReplayBatch
 from monitor.tabular import Reader, find, is_typed, names_of, read_batches, times_in
 from monitor.tabular_lists import FileProblem
 from monitor.tabular_values import NO_TIME, Refusals, floats_of, ids_of, note, texts_of
+from monitor.torn_rows import torn
 
 LINES = 20_000
 SOURCE = "replay"
@@ -163,7 +164,7 @@ def _table(
         if not rows:
             continue
         offsets = np.arange(at, at + rows, dtype=np.int64)
-        refused: Refusals = {}
+        refused = torn(batch)
         ts = reader.times(batch, refused)
         _check_times(ts, latest_ms, refused)
         nameless: Refusals = {}
@@ -266,7 +267,7 @@ def _label_file(path: Path) -> Pieces:
             if needed not in batch.schema.names:
                 raise FileProblem(f"{path}: no column {needed!r}; a label file needs event_id, label and label_ts")
         offsets = np.arange(at, at + batch.num_rows, dtype=np.int64)
-        refused: Refusals = {}
+        refused = torn(batch)
         ids, ts = _ids(batch, "event_id", offsets, path.name, refused), times_in(batch, "label_ts", "label_ts", path, refused)
         labels = _label_batch(batch.column("label"), offsets, ids, ts, refused, is_typed(path))
         for row in np.flatnonzero(np.isin(offsets, labels.offsets, invert=True)).tolist():

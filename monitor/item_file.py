@@ -15,6 +15,7 @@ from monitor.decode.ids import hash_texts
 from monitor.evidently_names import item_columns
 from monitor.tabular import names_of, read_batches
 from monitor.tabular_lists import FileProblem
+from monitor.torn_rows import torn
 
 ITEM_ID = "item_id"
 
@@ -30,7 +31,11 @@ def read_items(path: Path, features: list[str]) -> Catalogue:
     for column in (ITEM_ID, *features):
         if column not in there:
             raise FileProblem(f"{path}: no column {column!r}; it has {', '.join(sorted(there)[:40])}")
-    table = pa.Table.from_batches(list(read_batches(path, [ITEM_ID, *features])[0])).select([ITEM_ID, *features])
+    batches = list(read_batches(path, [ITEM_ID, *features])[0])
+    for at, batch in enumerate(batches):
+        for row, why in torn(batch).items():
+            raise FileProblem(f"{path}: row {sum(b.num_rows for b in batches[:at]) + row + 1}: {why}")
+    table = pa.Table.from_batches(batches).select([ITEM_ID, *features])
     names: list[Any] = table.column(ITEM_ID).cast(pa.string()).to_pylist()
     if None in names:
         raise FileProblem(f"{path}: row {names.index(None) + 1} has no {ITEM_ID}")

@@ -7,7 +7,6 @@ for under its own name (`ts`, `prediction.score`, `income`), with dots or unders
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,14 +22,15 @@ import pyarrow.parquet as pq
 
 from detectors.columns import Columns, DictColumn, Floats, Ints, Matrix, Outcomes, Schema
 from detectors.ragged import Ragged
+from monitor.csv_rows import SKIPPED, csv_batches
 from monitor.decode.settings import LABEL_CHARS, TEXT_CHARS
 from monitor.decode.vectors import derive, label_pairs
 from monitor.payload import has_payload, pack, unpack
 from monitor.tabular_lists import FileProblem, ListReader
 from monitor.tabular_values import Refusals, errors_of, floats_of, note, reads_as_time, texts_of, times_of
+from monitor.torn_rows import REFUSED, torn
 
 BATCH_ROWS = 131_072
-CSV = pacsv.ReadOptions(block_size=8 << 20)
 FILE_ERRORS = (pa.ArrowException, OSError)
 Read = tuple[Columns, DictColumn, dict[str, DictColumn]]  # columns, versions, segments
 KINDS = (".parquet", ".csv", ".jsonl", ".ndjson", ".json")
@@ -53,8 +53,8 @@ def read_batches(path: Path, columns: list[str] | None = None) -> tuple[Iterator
             nested = any(pa.types.is_struct(kind) for kind in file.schema_arrow.types)
             return _said(path, (_flat_batch(b) for b in batches) if nested else batches), file.metadata.num_rows
         if suffix == ".csv":
-            pacsv.open_csv(path, read_options=CSV).close()
-            return _said(path, _csv(path)), None
+            pacsv.open_csv(path, parse_options=SKIPPED).close()
+            return _said(path, csv_batches(path)), None
         if suffix in KINDS:
             table = pajson.read_json(path)
             return iter(_flatten(table).to_batches(BATCH_ROWS)), table.num_rows
@@ -73,29 +73,6 @@ def _said(path: Path, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBa
         yield from batches
     except FILE_ERRORS as error:
         raise _problem(path, error) from error
-
-
-def _csv(path: Path) -> Iterator[pa.RecordBatch]:
-    """The type of a column is that of its first block; where a later one is of another, it is read on as text."""
-    types: dict[str, pa.DataType] = {}
-    done = 0
-    while True:
-        at, names = 0, list[str]()
-        try:
-            with pacsv.open_csv(path, read_options=CSV, convert_options=pacsv.ConvertOptions(column_types=types)) as reader:
-                names = reader.schema.names
-                for batch in reader:
-                    at += batch.num_rows
-                    if at > done:
-                        yield batch.slice(max(0, batch.num_rows - (at - done)))
-                        done = at
-            return
-        except pa.ArrowInvalid as error:
-            found = re.search(r"CSV column #(\d+):.* conversion error", str(error))
-            name = names[int(found[1])] if found and int(found[1]) < len(names) else None
-            if name is None or name in types:
-                raise
-            types[name] = pa.string()
 
 
 def _ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -122,7 +99,7 @@ def names_of(path: Path) -> dict[str, pa.DataType]:
         first = next(batches, None)
         if first is None:
             raise FileProblem(f"{path}: no rows")
-        schema = first.schema
+        schema = pa.schema([field for field in first.schema if field.name != REFUSED])
     _check_names(schema.names, path)
     return flat_names(schema)
 
@@ -230,6 +207,8 @@ class Reader:
     def read(self, batch: pa.RecordBatch, refused: Refusals) -> Read:
         """Columns, versions and segments; rows that an event's decoder would refuse are noted in refused, in its order of fields."""
         rows, fixed = batch.num_rows, self.fixed
+        for row, why in torn(batch).items():
+            refused.setdefault(row, why)
         numeric = {f: self._floats(batch, c, f"features.{f}", refused) for f, c in self._numeric.items()}
         categorical = {f: self._texts(batch, c, f"features.{f}", refused) for f, c in self._categorical.items()}
         segments = {s: self._texts(batch, c, f"segment.{s}", refused) for s, c in self._segment.items()}
@@ -327,7 +306,7 @@ def infer_schema(path: Path, mapping: dict[str, str], skip: set[str]) -> tuple[d
             _check_names(batch.schema.names, path)
             for name, kind in zip(batch.schema.names, batch.schema.types, strict=True):
                 feature = inverse.get(name, name.removeprefix("features."))
-                if name in skip or name.startswith(("prediction", "segment.")):
+                if name in skip or name == REFUSED or name.startswith(("prediction", "segment.")):
                     continue
                 if pa.types.is_integer(kind):
                     few = pc.count_distinct(batch.column(name)).as_py() <= 12
