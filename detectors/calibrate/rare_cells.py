@@ -20,7 +20,10 @@ YIELDING = 0.2  # of all rows in rare cells: up to here the common ones give the
 ALONE, NEAR = 6, 0.35  # over so many rare cells, those whose logarithms lie within NEAR share a law
 GRID, OF_TWO = 256, 512  # points of the sum's value; of two cells, whose values are steps, more
 FARTHEST = 1e-12
-_STEPS = np.array([0.5, 1.0, 2.0, 4.0, 6.5, 9.0, 12.0, 16.0, COUNTED, np.inf])  # expected rows; laws of a step are made together
+FEW = 80.0  # rows of the reference in a cell, of which a part of chi-square depends too steeply for few nodes
+_STEPS = np.array(
+    [0.5, 1.0, 2.0, 4.0, 6.5, 9.0, 12.0, 16.0, COUNTED, FEW, np.inf]
+)  # expected rows; laws of a step are made together
 AT_ONCE = 32_768  # nodes, that fit in a core's cache
 GAUSS = np.sqrt(1.0 / 12.0)  # both nodes of an interval of width 1, either way from its middle
 AS_THEY_ARE = 6  # intervals from where a density may begin without end; beyond, the two nodes err by less than 1e-5 of it
@@ -114,7 +117,7 @@ def _counts(sides: Sequence[Side], n: int, m: int, smooth: bool) -> Iterator[Cou
     for kind in np.unique(kinds).tolist():
         mine = np.flatnonzero(kinds == kind)
         most = [float(_STEPS[step]) for step in divmod(kind // 2, len(_STEPS))]
-        x, y = nodes(m, p[mine], most=most[0]), nodes(n, p[mine], COUNTED, rule(n, m, smooth), most[1])
+        x, y = nodes(m, p[mine], most=most[0]), nodes(n, p[mine], COUNTED, rule(n, m, smooth and most[1] > FEW), most[1])
         each = 1 + AT_ONCE // (x[0].shape[1] * y[0].shape[1])
         for part in (slice(i, i + each) for i in range(0, len(mine), each)):
             some = mine[part]
