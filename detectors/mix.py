@@ -4,7 +4,9 @@ With cells c of the score, q and p the shares of the reference's and of the wind
 
     reference sum q e  --by inputs: sum (p - q) e-->  expected sum p e  --by concept: sum p (f - e)-->  realised sum p f
 
-The reference reweighted to the window's inputs is what the window would give had only the mix of inputs changed. The two
+The reference reweighted to the window's inputs, as far as the scores show them, is what the window would give had only the mix changed.
+Inputs that make the model err and do not move its scores look like another relation: what a feature's own shift would do is
+feature_share(). The two
 parts add up exactly (Oaxaca 1973, Blinder 1973; covariate and concept shift as in Quinonero-Candela and others 2009).
 The same split over segments, mix (p - q)(e - E) and rate p (f - e), says which of them the change came from.
 """

@@ -277,7 +277,11 @@ CONCEPT = {
     "performance_expected_at_mix": Doc("accuracy, or mae, had only the mix of scores changed since the reference", ""),
     "performance_change_by_inputs": Doc("that, less the reference's: what other inputs changed", ""),
     "performance_change_by_inputs_se": Doc("its standard error", ""),
-    "performance_change_by_concept": Doc("accuracy, or mae, less the expected at the mix: what a changed relation changed", ""),
+    "performance_change_by_concept": Doc(
+        "accuracy, or mae, less the expected at the mix: what a changed relation changed, or inputs that do not move the scores, "
+        "which the evidence names",
+        "",
+    ),
     "performance_change_by_concept_se": Doc("its standard error", ""),
     "performance_change_by_concept_p": Doc("its p-value (two-sided: of the number of errors, of a regression normal)", "below"),
     "calibration_shift": Doc(

@@ -29,6 +29,9 @@ from monitor.worst_segments import counted_errors
 
 SHOWN = 10  # segments and features in the evidence
 PERFORMANCE = "performance"
+DOUBT = "or_by_inputs_that_do_not_move_scores"  # evidence: what is laid to the relation may be these features' shift
+OF_CONCEPT = ("performance_change_by_concept", "performance_change_by_concept_p")
+HALF = 0.5
 FEW = f"nowhere on the scale of scores have both sides {LEAST_EXPECTED} labelled rows"
 
 
@@ -47,9 +50,11 @@ def change(view: WindowView) -> Iterable[tuple[Group, Score]]:
                 for score in split_scores(Split(*[math.nan] * 5), performance.schema.task, rows, name):
                     yield (version, ""), score
             continue
+        why = _why(view, group, outcomes.by_segment, split)
         if group.profile is not None:
             for score in split_scores(split, performance.schema.task, rows, name):
-                yield (version, ""), score
+                doubt = why.get(DOUBT) if score.name in OF_CONCEPT else None
+                yield (version, ""), score if doubt is None else replace(score, evidence={**score.evidence, DOUBT: doubt})
         shift = None if reference is None else _calibration(reference, performance)
         if isinstance(shift, str):
             for metric in ("calibration_shift", "calibration_shift_p"):
@@ -58,7 +63,6 @@ def change(view: WindowView) -> Iterable[tuple[Group, Score]]:
             found = {"groups_of_scores": shift[2], **_classes(reference, performance)}
             yield (version, ""), Score(SUBJECT, "calibration_shift", shift[0], rows, name, dict(found))
             yield (version, ""), Score(SUBJECT, "calibration_shift_p", shift[1], rows, name, dict(found))
-        why = _why(view, group, outcomes.by_segment, split)
         scores = view.scores.get((version, ""), [])
         for i, score in enumerate(scores):
             if score.subject == PERFORMANCE:
@@ -111,13 +115,25 @@ def _classes(reference: PerformanceSummary, window: PerformanceSummary) -> dict[
 def _why(view: WindowView, group: GroupView, before: Mapping[str, PerformanceSummary], split: Split) -> dict[str, object]:
     """The ranking of segments and features by their share in the change, as plain values for people. before: by segment."""
     sign, metric, _ = unit_of(group.model.schema.task)
+    features, by_concept = _features(view, group, sign), sign * split.by_concept
+    unseen = _not_seen_in_scores(features, by_concept)
     return {
         "metric": metric,
         "by_inputs": round(sign * split.by_inputs, 6),
-        "by_concept": round(sign * split.by_concept, 6),
+        "by_concept": round(by_concept, 6),
+        **({DOUBT: unseen} if unseen else {}),
         "segments": [{"segment": s.name, **_told(sign, s)} for s in _segments(view, group, before)[:SHOWN]],
-        "features": _features(view, group, sign)[:SHOWN],
+        "features": features[:SHOWN],
     }
+
+
+def _not_seen_in_scores(features: list[dict[str, object]], by_concept: float) -> dict[str, float]:
+    """Features whose own shift alone gives at least half of what is laid to the relation, greatest first.
+
+    The mix is that of the model's scores: inputs that make it err and do not move its scores look like another relation there.
+    """
+    alone = {str(told["feature"]): float(str(told["change_if_it_alone_had_moved"])) for told in features}
+    return {f: change for f, change in alone.items() if change / by_concept >= HALF} if by_concept else {}
 
 
 def _segments(view: WindowView, group: GroupView, before: Mapping[str, PerformanceSummary]) -> list[Share]:
@@ -191,4 +207,4 @@ def _errors(performance: PerformanceSummary) -> tuple[float, float]:
     if performance.schema.task == "regression":
         return performance.sums["rows"], performance.sums["abs_error"]
     wrong = sum(rows for (predicted, true), rows in performance.confusion.items() if predicted != true)
-    return performance.sums["rows"], float(wrong)
+    return float(sum(performance.confusion.values())), float(wrong)

@@ -312,6 +312,39 @@ def test_the_finding_of_a_drop_ranks_features_and_segments_by_their_share(scored
     assert total == pytest.approx(broken["by_inputs"] + broken["by_concept"], abs=1e-5)
 
 
+def test_inputs_that_the_scores_do_not_show_are_named_beside_what_is_laid_to_the_relation(tmp_path):
+    """y depends on x, which the model uses, and on `other`, which it does not: other's shift alone costs accuracy."""
+    rng = np.random.default_rng(9)
+    cfg, store = open_replay(tmp_path, CONFIG.replace("0.78", "0.95"))
+
+    def table(n, other=0.0, turned=False):
+        x, hidden = rng.normal(size=n), rng.normal(other, 1.0, n)
+        score = 1.0 / (1.0 + np.exp(-1.5 * x))
+        positive = (rng.random(n) < 1.0 / (1.0 + np.exp(-1.5 * x - 1.2 * hidden))) ^ (turned & (rng.random(n) < 0.15))
+        return {
+            "x": x, "other": hidden, "region": rng.choice(["N", "S"], n), "channel": rng.choice(["web"], n), "p": score,
+            "predicted": np.where(score >= 0.5, "yes", "no"), "truth": np.where(positive, "yes", "no"),
+        }  # fmt: skip
+
+    pq.write_table(pa.table(table(6000)), tmp_path / "train.parquet")
+    list(build_reference(cfg, store, "m", tmp_path / "train.parquet", (), True))
+    events, labels = [], []
+    for window, kind in enumerate(({"other": 1.5}, {"turned": True})):
+        drawn = table(1200, **kind)
+        for i in range(1200):
+            features = {"x": float(drawn["x"][i]), "other": float(drawn["other"][i]), "region": str(drawn["region"][i])}
+            prediction = {"label": str(drawn["predicted"][i]), "score": float(drawn["p"][i])}
+            ts = START + window * 3_600_000 + i
+            events.append({"event_id": f"{window}-{i}", "ts": ts, "model": "m", "features": features, "prediction": prediction})
+            labels.append({"event_id": f"{window}-{i}", "label": str(drawn["truth"][i]), "label_ts": ts})
+    replay_events(cfg, store, tmp_path, events, labels)
+    found = scores_of(store)
+    store.close()
+    moved, turned = (found[w, "", "performance", "accuracy"]["evidence"]["change_since_reference"] for w in (0, 1))
+    assert moved["by_concept"] < -0.02 and list(moved["or_by_inputs_that_do_not_move_scores"]) == ["other"]
+    assert turned["by_concept"] < -0.02 and "or_by_inputs_that_do_not_move_scores" not in turned
+
+
 def test_a_feature_whose_mix_did_not_move_has_no_share():
     from detectors.feature_errors import Groups
 
