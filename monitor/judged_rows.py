@@ -131,6 +131,9 @@ def of_performance(
     if usual is None or SCORES[score.name].worse not in ("above", "below"):
         return
     usually, error = _usually(score, ends, usual)
+    if why := score.evidence.get("interval", usual.evidence.get("interval")):
+        yield Judged(group, at, score, 0.0, STUDENT, lambda place: usual.value, reference_rows=before.rows, settled=str(why))
+        return
     if not (math.isfinite(error) and error > 0 and math.isfinite(usual.value)):
         return
     sign = 1.0 if SCORES[score.name].worse == "above" else -1.0

@@ -16,7 +16,7 @@ from monitor.logs import log_event
 logger = logging.getLogger("driftd.analysis")
 
 WHOLE = frozenset({"reason", "where", "cases"})  # with one of these all of it is kept, whatever the level
-KEPT = ("statistic", "because", "left_out", "cut_texts", "answer", CURVE)
+KEPT = ("interval", "statistic", "because", "left_out", "cut_texts", "answer", CURVE)
 KEPT_OF_ONE = (*KEPT, "interval_95")  # of a class or a quantile: other metrics have rows NAME_low and NAME_high
 
 
