@@ -8,7 +8,8 @@
                   its limits then and stayed out
     weekend       the first Saturday and Sunday, in any time zone, and the first days after where they came first: no day of such
                   a kind is known. A score must have jumped out of the windows before as well, else it is held; not what was
-                  called just before. A series must lie beyond all hours seen, by a margin
+                  called just before, nor where scores have not moved with the hours either. A series must lie beyond all hours
+                  seen, by a margin
     later weeks   what the same hour of the weeks before explains better than what was learned of all days is held against that
     first week    the hour and the weekday of a datetime feature may be those of the clock: held, and remembered as usual
 
@@ -22,7 +23,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from detectors.calibrate.first_days import LEAST, RECENT, apart, earlier_days, just_before, last_noise, moved, same_hour
+from detectors.calibrate.first_days import LEAST, RECENT, apart, day_noise, earlier_days, just_before, last_noise, moved, same_hour
 from detectors.calibrate.history import Past
 from detectors.calibrate.weeks import WEEK_DAYS, margins, same_kind, scatter
 from detectors.columns import Bools, Floats, Ints
@@ -36,6 +37,7 @@ CLOCK = "held, it may move with the clock"
 NARROW = "held, an hour may be narrower than the day"  # and remembered as usual
 LATELY = 3  # windows: what was called in one of them goes on
 APART = 2.0  # null deviations by which the same hour of earlier weeks explains a score better
+STILL = 0.1  # variance of positions beyond chance, up to which no hour has moved a score: then no weekend is waited for
 NO_HOUR = 0.1  # share of rows beyond what any hour of the reference can hold, from which on it is no season
 
 
@@ -112,7 +114,7 @@ def _as_once(values: Floats, item: Judged, strays: float, rows: int) -> Past:
     least = item.series.least(item.score.rows) if item.score.name == "rows" else 0.0
     spread = math.sqrt(2.0) * max(strays, least)  # both stray
     nearest = float(values[np.nanargmin(np.abs(values - item.out))])
-    return Past(np.array([nearest]), np.array([spread]), np.zeros(1), np.array([rows]))
+    return Past(np.array([nearest]), np.array([spread]), np.zeros(1), np.array([rows]), np.ones(1))
 
 
 def _first_day(items: list[Judged], seen: Seen | None, start_ms: int, size_ms: int, series: bool) -> None:
@@ -148,7 +150,8 @@ def _later_days(items: list[Judged], seen: Seen, same: Bools, start_ms: int, siz
     least = 0.0 if series else 1.0
     at = apart(seen.starts, start_ms, size_ms)
     moves = None if series else moved(seen.values[at], np.atleast_2d(seen.called[at]))
-    days = earlier_days(seen.values, seen.called, seen.held, alike if known else same, least, moves)
+    noise = None if series else day_noise(seen.values, seen.called, seen.starts)
+    days = earlier_days(seen.values, seen.called, seen.held, alike if known else same, least, moves, noise)
     new = None if known else _NewKind(seen, start_ms, size_ms, least)
     for item in items:
         place = seen.places.get(item.key, -1)
@@ -158,7 +161,7 @@ def _later_days(items: list[Judged], seen: Seen, same: Bools, start_ms: int, siz
         if series and item.past is not None:
             found = replace(found, spread=np.maximum(found.spread, item.past.spread))
         item.past, item.basis = found, "same hour of earlier days"
-        if new is not None:
+        if new is not None and (moves is None or moves[place] > STILL):
             new.drift(item, place, found) if not series else new.series(item, place, days.of(place))
 
 

@@ -33,6 +33,8 @@ LEAD = 1.5  # standard deviations that a slow season may have run ahead unseen
 HIGH, LOW = 0.6, 0.5  # of the greatest position: who was above the first and then below the second has come and gone
 HOURS = 24
 LEAST_MOVED = 12  # windows, of which a movement beyond chance is told
+PAIRS = 48  # windows a day after another that count for how days differ
+MEDIAN_ERROR = 2.33  # of a variance by the median of squares: its standard error as a share of it, times the root of how many
 FARTHEST = 5.0  # positions beyond it count as it
 SQUARES = 4.0  # the variance of a squared position by chance: 2 for a normal one, more where the law is skewed
 STANDS_OUT = 2.5  # standard deviations from which on the same hour of earlier days counts whole, whatever the score did else
@@ -68,7 +70,7 @@ def just_before(values: Floats, called: Bools, least_noise: float) -> Past:
         speed = np.maximum(0.0, column_median(np.diff(kept, axis=0) ** 2) / NORMAL - 4.0 * noise)
     spread = np.sqrt(noise * _farther(centre - LEAD * least_noise, least_noise) + AHEAD * speed)
     rows = np.where(count >= LEAST, np.maximum(count, MOVES // 2), 0)
-    return Past(np.where(rows > 0, centre, 0.0), spread, np.full(len(centre), 1.57 / RECENT), rows)
+    return Past(np.where(rows > 0, centre, 0.0), spread, np.full(len(centre), 1.57 / RECENT), rows, np.ones(len(centre)))
 
 
 def moved(positions: Floats, called: Bools) -> Floats:
@@ -86,13 +88,34 @@ def moved(positions: Floats, called: Bools) -> Floats:
     return np.where(enough, np.maximum(common, own), np.inf)
 
 
+def day_noise(values: Floats, called: Bools, starts: Ints) -> Floats:
+    """The variance of positions of windows between days, season taken out, at least 1; shape (m,), NaN where too few are known.
+
+    Of the last PAIRS windows and those a day before: what all scores show, or the score itself where that is more.
+    """
+    before = np.searchsorted(starts, starts - DAY_MS - NEAR_MS)
+    now = np.flatnonzero(np.abs(starts[before] - starts + DAY_MS) <= NEAR_MS)[-PAIRS:]
+    before = before[now]
+    if not len(now):
+        return np.full(values.shape[1], np.nan)
+    squares = np.where(called[now] | called[before], np.nan, values[now] - values[before]) ** 2
+    count = (~np.isnan(squares)).sum(axis=0)
+    enough = count >= LEAST_MOVED
+    found = column_median(squares) / (2.0 * NORMAL)
+    common = max(1.0, float(np.median(found[enough]))) if enough.any() else 1.0
+    own = found > common * (1.0 + MEDIAN_ERROR / np.sqrt(np.maximum(count, 1)))
+    return np.where(enough, np.where(own, found, common), np.nan)
+
+
 def earlier_days(
-    values: Floats, called: Bools, held: Bools, same: Bools, least_noise: float, moved_by: Floats | None = None
-) -> Past:
+    values: Floats, called: Bools, held: Bools, same: Bools, least_noise: float, moved_by: Floats | None = None,
+    noise: Floats | None = None,
+) -> Past:  # fmt: skip
     """From windows as above: what the same hour of earlier days leads to expect. same: shape (n,). rows: 0 where nothing.
 
     Windows in which a score was within its limits count; those in which it was called drift, or held, only where it comes and goes.
-    moved_by: as `moved` has it, shape (m,); without it what these days say counts whole.
+    moved_by: as `moved` has it, shape (m,); without it what these days say counts whole. noise: as `day_noise` has it, shape (m,):
+    where that is less than what a score does from one window to the next, it is what is left of it.
     """
     moves = comes_and_goes(values)[None, :]
     at = np.where((called | (held & ~moves))[same], np.nan, values[same])
@@ -102,10 +125,12 @@ def earlier_days(
     centre = np.where(there > 0, np.nansum(at, axis=0) / np.maximum(there, 1), 0.0)
     counts = _counts(centre, there, moved_by)
     centre = centre * counts
-    noise = last_noise(values, called, least_noise)
-    spread = np.sqrt(noise * _farther(centre, least_noise) * (1.0 + counts / np.maximum(there, 1)))  # of the centre too
+    strays = last_noise(values, called, least_noise) * _farther(centre, least_noise)
+    if noise is not None:
+        strays = np.fmin(strays, noise)
+    spread = np.sqrt(strays * (1.0 + counts / np.maximum(there, 1)))  # of the centre too
     rows = (~np.isnan(values)).sum(axis=0)
-    return Past(centre, spread, np.zeros(len(centre)), np.where(there > 0, rows, 0))
+    return Past(centre, spread, np.zeros(len(centre)), np.where(there > 0, rows, 0), np.ones(len(centre)))
 
 
 def _counts(centre: Floats, there: Ints, moved_by: Floats | None) -> Floats:

@@ -27,6 +27,7 @@ COVERED = 0.9  # of windows must lie in hours that were seen so often: half a se
 HOUR_MS = 3_600_000
 EPOCH_HOUR = 4 * 24  # 1970-01-01 was a Thursday: hour of the week, counted from Sunday
 TAIL = 20.0  # squared deviates at which limits lie: what the error of the spread is weighed with
+LOWEST = 2.0  # times the reference's part of the variance: so far below the null's median its error may hold a score
 NOISE_MEDIAN, NOISE_LOG_SPREAD = 1.57, 1.9  # variances of a median and of the logarithm of a quantile's distance, times n
 
 
@@ -34,48 +35,48 @@ NOISE_MEDIAN, NOISE_LOG_SPREAD = 1.57, 1.9  # variances of a median and of the l
 class Past:
     """Of m scores: where their next window is expected and how far it may stray. Shape (m,); rows 0: too few windows.
 
-    error: variance of centre, in units of spread squared. least: of the null's spread what is left where the centre is known:
-    the reference's own error is in the centre then (`of_reference`).
+    error: variance of centre, in units of spread squared. own: how much of the spread's distance from that of all scores is its
+    own: as much of it is known from so few windows. least: of the null's spread what is left where the centre is known: the
+    reference's own error is in the centre then.
     """
 
     centre: Floats
     spread: Floats
     error: Floats
     rows: Ints
+    own: Floats
     least: float = 1.0
 
     def of(self, place: int) -> Past:
         """Of one score alone: shapes (1,)."""
         at = slice(place, place + 1)
-        return Past(self.centre[at], self.spread[at], self.error[at], self.rows[at])
+        return Past(self.centre[at], self.spread[at], self.error[at], self.rows[at], self.own[at])
 
     def position(self, position: float) -> float:
-        """Of one score: a position on the closed null's scale once the past's excess over it is taken out: never farther out than
-        before, unless the past has the reference's error in it."""
+        """Of one score: a position on the closed null's scale once what the past says of it is taken out."""
         centre, width = self._moved()
-        if 0.0 < width < 1.0:
-            return (position - centre) / width
-        return min(position, (position - centre) / width) if width > 0.0 else position
+        return (position - centre) / width if width > 0.0 else position
 
     def value(self, position: float) -> float:
         """The way back: which position comes to lie at the given one."""
         centre, width = self._moved()
-        if 0.0 < width < 1.0:
-            return position * width + centre
-        return max(position, position * width + centre) if width > 0.0 else position
+        return position * width + centre if width > 0.0 else position
 
     def _moved(self) -> tuple[float, float]:
         """Of one score: the centre, and the spread, wider by what is not known of both; not where they are those of independent rows.
-        0 wide where nothing is known."""
+        0 wide where nothing is known. Less than the null's own, 0 and 1, is what the reference's error explains alone."""
         rows = self.rows.item()
         if rows <= 0:
             return 0.0, 0.0
         centre, spread = self.centre.item(), self.spread.item()
-        if max(spread, self.least) < 1.0:
-            left = max(spread, self.least) * math.sqrt(1.0 + TAIL / rows + self.error.item())
-            return max(centre, 0.0), min(left, 1.0)
-        excess = min(max((max(spread, 1.0 + centre / 4.0) - 1.0) / 0.25, 0.0), 1.0)
-        return max(centre, 0.0), max(spread, 1.0) * math.sqrt(1.0 + excess * (TAIL / rows + self.error.item()))
+        unknown = TAIL * self.own.item() / rows + self.error.item()
+        left = max(spread, self.least)
+        if left < 1.0:
+            width = min(left * math.sqrt(1.0 + unknown), 1.0)
+        else:
+            excess = min(max((max(spread, 1.0 + centre / 4.0) - 1.0) / 0.25, 0.0), 1.0)
+            width = left * math.sqrt(1.0 + excess * unknown)
+        return max(centre, -LOWEST * (1.0 - self.least**2)), width
 
 
 def hour_of_week(start_ms: Ints) -> Ints:
@@ -123,14 +124,15 @@ class Learned:
         centre = level + np.where(enough, self.by_hour[hour % 24] + self.by_week[hour], 0.0)
         log = np.log(np.maximum(np.where(enough, self.spread, 1.0), 1e-3))
         around = float(np.median(log[enough])) if enough.any() else 0.0
-        log = around + (log - around) * _kept(log, NOISE_LOG_SPREAD / n, enough, around=around)
-        return Past(centre, np.exp(log), self.error, np.where(enough, self.rows, 0))
+        own = _kept(log, NOISE_LOG_SPREAD / n, enough, around=around)
+        log = around + (log - around) * own
+        return Past(centre, np.exp(log), self.error, np.where(enough, self.rows, 0), own)
 
     def plain(self, start_ms: int) -> Past:
         """The same without shrinking: for series that have no null but their own past."""
         hour = int(hour_of_week(np.array([start_ms]))[0])
         rows = np.where(self.rows >= LEAST_WINDOWS, self.rows, 0)
-        return Past(self.level + self.by_hour[hour % 24] + self.by_week[hour], self.spread, self.error, rows)
+        return Past(self.level + self.by_hour[hour % 24] + self.by_week[hour], self.spread, self.error, rows, np.ones(len(rows)))
 
 
 def _kept(values: Floats, noise: Floats, enough: Floats | np.ndarray, around: float) -> Floats:

@@ -98,8 +98,10 @@ class Live(Memory):
         for partial in made:
             self.panes[partial.input_key] = partial
             self.waiting[partial.input_key] = 1
-        while publish_due(self, self.model, lambda key: True, start, 0, ended_ms=start + HOUR_MS):  # type: ignore[arg-type]
-            pass
+        while published := publish_due(self, self.model, lambda key: True, start, 0, ended_ms=start + HOUR_MS):  # type: ignore[arg-type]
+            failed = {name for window in published for name in window.failures}
+            if failed:  # a window that was not judged has no alarm, which is no result
+                raise RuntimeError(f"window {number}: {', '.join(sorted(failed))} failed; the log has the error")
         return self.newest
 
     # the open transaction, as monitor.publish.Publishing says
