@@ -34,7 +34,8 @@ logger = logging.getLogger("driftd.retraining")
 LEASE_MS = 120_000
 POLL_MS = 30_000
 WAIT_MS = 10_000
-DEFAULT_METRIC = {"regression": "mae", "quantile": "pinball", "ranking": "ndcg", "multilabel": "f1_micro"}
+# Of a retrain that no metric began, and what the page draws first: what is judged by default.
+DEFAULT_METRIC = {"regression": "mae", "quantile": "pinball", "ranking": "ndcg_at_k", "multilabel": "subset_accuracy"}
 
 
 class Retraining:

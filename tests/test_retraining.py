@@ -6,13 +6,16 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import stats
 from starlette.testclient import TestClient
 
+import monitor
 from alerts.channels.base import Failed, Retry, Sent, Skipped
 from alerts.channels.retrain import RetrainChannel
 from alerts.notification import Member, Notification
@@ -20,9 +23,11 @@ from alerts.retraining.adapter import Finished, Running, Started
 from alerts.retraining.policy import Past, RetrainPolicy, decide, may_start
 from alerts.retraining.request import RetrainRequest
 from alerts.schedule import Schedule
-from detectors.columns import Schema
+from detectors.columns import TASKS, Schema
 from detectors.gain import compare
+from detectors.performance import PerformanceSummary
 from detectors.score_names import PERFORMANCE
+from monitor.budget import AUTOMATIC
 from monitor.checkpoint import ScoreRow, WindowRow
 from monitor.config import ConfigError, parse_config
 from monitor.config.template import unknown_fields
@@ -30,9 +35,10 @@ from monitor.health import Health
 from monitor.lineage import enricher
 from monitor.metrics import Metrics
 from monitor.model import Model
-from monitor.retraining import POLL_MS, Retraining
+from monitor.retraining import DEFAULT_METRIC, POLL_MS, Retraining
 from monitor.store import StoredReference, open_store
 from monitor.store.retrains import UnknownRetrain, WrongState
+from monitor.trial import outcomes_of
 from monitor.web import Access, Shown
 from monitor.web.server import build_app
 
@@ -499,3 +505,16 @@ def test_the_api_shows_approves_and_hears_jobs(store):
     assert client.post("/v1/retrains/key-1/reference", json={}).status_code == 409
     assert client.post("/v1/models/credit/retrains/reset", json={"author": "ada"}).json()["reset"]
     assert client.post("/v1/models/nobody/retrains/reset", json={}).status_code == 404
+
+
+@pytest.mark.parametrize("task", [t for t in TASKS if t != "none"])
+def test_a_retrain_that_concept_drift_began_is_judged_by_a_metric_that_the_task_has(task):
+    """The page draws the same one first."""
+    schema = Schema((), (), task, "1", classes=("a", "b"), quantiles=(0.1, 0.9))
+    summary = PerformanceSummary.empty(schema)
+    summary.add(outcomes_of(schema, ["1", "0"]))
+    metric = DEFAULT_METRIC.get(task, "accuracy")
+    assert metric in {m.name for m in summary.metrics()} and metric in AUTOMATIC
+    script = (Path(monitor.__file__).parent / "web" / "static" / "views" / "model.js").read_text()
+    drawn = dict(re.findall(r'(\w+): "(\w+)"', re.search(r"const QUALITY = \{(.*)\}", script)[1]))
+    assert drawn == DEFAULT_METRIC and 'QUALITY[about.task] ?? "accuracy"' in script

@@ -4,7 +4,7 @@ import { heatmap } from "../heatmap.js";
 import { marked, quantiles, timeline } from "../plots.js";
 import { alertTable } from "./alerts.js";
 
-const QUALITY = { regression: "mae", ranking: "ndcg", quantile: "pinball", multilabel: "f1_micro" };
+const QUALITY = { regression: "mae", ranking: "ndcg_at_k", quantile: "pinball", multilabel: "subset_accuracy" };
 const NOT_FEATURES = new Set(["performance", "estimated_performance", "target", "target_estimated", "latency", "traffic", "labels", "concept", "quality", "schema"]);
 const WINDOWS = 120, OTHER_VERSIONS = 3, MARKS = 8, SCORES_SHOWN = 5;
 
