@@ -33,7 +33,7 @@ def make_report(cfg: Config, store: Any, name: str, at: str, version: str | None
     inputs = panes_of(store, model, start)
     if version is not None:
         inputs.groups = {group: summary for group, summary in inputs.groups.items() if group[0] == version}
-    sample, begun = whole_sample(inputs), datetime.fromtimestamp(start / 1000.0, UTC).strftime("%Y-%m-%dT%H%M%SZ")
+    sample, begun = whole_sample(inputs), datetime.fromtimestamp(start / 1000.0, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     if sample is None or sample.kept is None:
         keep = known[name].sample
         why = "the model keeps no sample of rows; write sample: {rows: 1000, keep: 1d}"
@@ -41,7 +41,7 @@ def make_report(cfg: Config, store: Any, name: str, at: str, version: str | None
             why = "its sample of rows is gone (sample.keep), was never kept, or it had no rows of that version"
         raise ValueError(f"{name}, window {begun}: {why}")
     name_of, rows, against = _reference(store, model, inputs, start)
-    path = Path(out or f"{name}-{begun}.html").resolve()
+    path = Path(out or f"{name}-{begun.replace(':', '')}.html").resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     job = Job("report", {"out": str(path)}, model.schema, name_of, inputs.rows, sample.kept, None, [], b"")
     (answer,) = SlowRunner(store, limits_of(cfg)).run(job.to_bytes(sample.to_bytes(), rows))
