@@ -25,6 +25,7 @@ from detectors.ragged import Ragged
 from monitor.csv_rows import SKIPPED, csv_batches
 from monitor.decode.settings import LABEL_CHARS, TEXT_CHARS
 from monitor.decode.vectors import derive, label_pairs
+from monitor.json_rows import JsonRows
 from monitor.payload import has_payload, pack, unpack
 from monitor.tabular_lists import FileProblem, ListReader
 from monitor.tabular_values import Refusals, errors_of, floats_of, note, reads_as_time, texts_of, times_of
@@ -56,11 +57,35 @@ def read_batches(path: Path, columns: list[str] | None = None) -> tuple[Iterator
             pacsv.open_csv(path, parse_options=SKIPPED).close()
             return _said(path, csv_batches(path)), None
         if suffix in KINDS:
-            table = pajson.read_json(path)
-            return iter(_flatten(table).to_batches(BATCH_ROWS)), table.num_rows
+            found = _json(path)
+            if isinstance(found, pa.Table):
+                return iter(found.to_batches(BATCH_ROWS)), found.num_rows
+            return found.batches(), found.rows
     except FILE_ERRORS as error:
         raise _problem(path, error) from error
     raise FileProblem(f"{path}: {suffix or 'no suffix'} is not supported; allowed: {', '.join(KINDS)}")
+
+
+def _json(path: Path) -> pa.Table | JsonRows:
+    try:
+        return _flatten(pajson.read_json(path))
+    except pa.ArrowInvalid:
+        if (found := JsonRows(path)).rows:
+            return found
+        raise
+
+
+def _head(path: Path) -> tuple[Iterator[pa.RecordBatch], int | None]:
+    """Batches to tell a file's columns by, and its number of rows where the format knows it."""
+    if path.suffix.lower() not in KINDS[2:]:
+        return read_batches(path)
+    try:
+        found = _json(path)
+    except FILE_ERRORS as error:
+        raise _problem(path, error) from error
+    if isinstance(found, pa.Table):
+        return iter(found.to_batches(BATCH_ROWS)), found.num_rows
+    return found.batches(alike=True), found.rows
 
 
 def _problem(path: Path, error: Exception) -> FileProblem:
@@ -95,7 +120,7 @@ def names_of(path: Path) -> dict[str, pa.DataType]:
         if not rows:
             raise FileProblem(f"{path}: no rows")
     else:
-        batches, _ = read_batches(path)
+        batches, _ = _head(path)
         first = next(batches, None)
         if first is None:
             raise FileProblem(f"{path}: no rows")
@@ -297,7 +322,7 @@ def infer_schema(path: Path, mapping: dict[str, str], skip: set[str]) -> tuple[d
     most 12 distinct) a category; times, and strings that all read as ISO 8601, are datetimes; strings of which most differ
     and hold several words are text.
     """
-    batches, total = read_batches(path)
+    batches, total = _head(path)
     kinds: dict[str, str] = {}
     rows = 0
     inverse = {c: f.removeprefix("features.") for f, c in mapping.items() if f.startswith("features.")}

@@ -105,6 +105,10 @@ def times_of(array: pa.Array, field: str, refused: Refusals) -> Ints:
                 kept = note(refused, row, values.time_ms, value, field)
                 found[row] = NO_TIME if kept is None else kept
             return found
+    elif pa.types.is_boolean(kind):  # of some lines of JSON
+        for row, value in _there(array):
+            note(refused, row, values.time_ms, value, field)
+        return np.full(rows, NO_TIME, dtype=np.int64)
     elif not (pa.types.is_timestamp(kind) or pa.types.is_date(kind) or pa.types.is_integer(kind)):
         raise TypeError(f"is {kind}, must be a time: timestamp, ISO 8601 text, or ms")
     if not pa.types.is_integer(array.type):
