@@ -153,6 +153,8 @@ def test_every_page_shows_what_is_stored(page, served):
     assert "credit" in page.open("/") and "evil" in page.text()
     text = page.open("/models/credit")
     assert "drift of every feature" in text and "income" in text and "accuracy" in text
+    curve = page.driver.find_element(By.CSS_SELECTOR, "[aria-label^='Reliability, ece']").get_attribute("aria-label")
+    assert "labelled row" in curve and " said, " in curve and " observed of " in curve
     canvases = page.driver.find_elements(By.CSS_SELECTOR, ".plot canvas")
     assert len(canvases) >= 4 and all(c.size["width"] > 200 for c in canvases)
     red = page.driver.find_elements(By.CSS_SELECTOR, ".heat .lv4")

@@ -1,6 +1,6 @@
 // Plots by uPlot (vendor/uplot.js): bands, lines, marks and limits over time, and distributions. What a plot shows stands in its
 // legend too, as numbers of the last window or of the one under the cursor.
-import { LEVELS, h, number, percent, scrolling, time } from "./dom.js";
+import { LEVELS, h, many, number, percent, scrolling, time } from "./dom.js";
 
 const WARN = LEVELS.indexOf("warn");
 
@@ -161,6 +161,27 @@ export function marked(marks, range) {
   return h("ul", { class: "marks", "aria-label": "Marked on the time axis" }, shown.map((m) =>
     h("li", {}, h("span", { class: `glyph ${m.kind}`, "aria-hidden": "true" }, GLYPHS[m.kind]), " ",
       m.href ? h("a", { href: m.href }, m.text) : m.text, " ", h("span", { class: "dim" }, time(m.at)))));
+}
+
+// reliability_curve of a calibration metric's evidence: how often what is given a probability happens
+export function reliability(caption, curve) {
+  const held = curve.rows.map((n, i) => i).filter((i) => curve.rows[i] > 0 && curve.mean_score[i] !== null).sort((a, b) => curve.mean_score[a] - curve.mean_score[b]);
+  const of = (name) => held.map((i) => curve[name][i]), said = of("mean_score"), rates = of("observed_rate"), rows = of("rows");
+  const [figure, place, at] = frame(caption, `${caption}: ${held.map((_, i) => `${number(said[i])} said, ${number(rates[i])} observed of ${many(rows[i], "row")}`).join("; ")}`);
+  const items = [
+    { name: "observed", colour: colour("--accent"), text: (i) => (i === null ? "" : `${number(rates[i])} of ${many(rows[i], "row")}`) },
+    { name: "said", colour: colour("--dim"), dash: true, text: (i) => (i === null ? "" : number(said[i])) },
+  ];
+  const [list, say] = legend(items), line = (name, more) => ({ stroke: colour(name), width: 2, points: { show: true, size: 5 }, ...more });
+  say(null);
+  mount(place, (width) => new uPlot({ width, height: 190, padding: [10, 28, 0, 0], legend: { show: false },
+    series: [{}, line("--dim", { width: 1, dash: [6, 4], points: { show: false } }), line("--accent", {})],
+    scales: { x: { time: false, range: () => [0, 1] }, y: { range: () => [0, 1] } }, axes: axes((v) => number(v, 3)),
+    cursor: { drag: { x: false, y: false }, points: { size: 6 } },
+    hooks: { setCursor: [(u) => { say(u.cursor.idx ?? null); at.textContent = ""; }] },
+  }, [said, said, rates], place));
+  figure.append(list);
+  return figure;
 }
 
 // distribution of /v1/…/distribution

@@ -1,7 +1,7 @@
 import { get } from "../api.js";
 import { LEVELS, badge, crumbs, h, many, number, path, select, table, time, words } from "../dom.js";
 import { heatmap } from "../heatmap.js";
-import { marked, quantiles, timeline } from "../plots.js";
+import { marked, quantiles, reliability, timeline } from "../plots.js";
 import { alertTable } from "./alerts.js";
 
 const QUALITY = { regression: "mae", ranking: "ndcg_at_k", quantile: "pinball", multilabel: "subset_accuracy" };
@@ -28,6 +28,7 @@ export async function modelView(model, params, page) {
     ask("prediction", ["p05", "p25", "p50", "p75", "p95"]), get(["models", model, "matrix"], { ...q, score }),
   ]);
   const known = [...groups.map((g) => g[0]), ...alerts.rows.map((a) => a.version), ...retrains.rows.flatMap((r) => [r.version, r.new_version])];
+  const calibrated = await curveOf(model, perf, metric, { version, segment });
   const others = [...new Set(known)].filter((v) => v && v !== version).slice(0, OTHER_VERSIONS);
   const beside = await Promise.all(others.map(async (v) => [v, await ask("performance", [metric], { version: v })]));
   const go = (changed) => page.go(`${path("models", model)}?${new URLSearchParams({ version, segment, metric, score, ...changed })}`);
@@ -53,12 +54,21 @@ export async function modelView(model, params, page) {
       timeline("Latency", lag.times, ["p50", "p95", "p99"].map((p) => ({ name: p, values: lag.series[`latency_${p}_ms`].values, levels: levels(lag, `latency_${p}_ms`) })), { ...look, unit: " ms" }),
       timeline("Events a second", traffic.times, [{ name: "events/s", values: traffic.series.throughput_eps.values }], look),
       timeline("Share of errors", traffic.times, [{ name: "errors", values: traffic.series.error_share.values, levels: levels(traffic, "error_share") }], { ...look, share: true }),
-      pred.times.length ? quantiles("Predictions", pred, look) : null),
+      pred.times.length ? quantiles("Predictions", pred, look) : null, calibrated),
     shown,
     h("h2", {}, `${score} of every feature`), heatmap(`${score} by window`, matrix, (subject, start) => featureHref(model, subject, { version, segment, start })),
     h("h2", {}, "The last window"), here.length ? subjectTable(model, here, { version, segment, start: last.start_ms }) : h("p", { class: "dim" }, `It has no rows of version ${version}${segment ? ` and segment ${segment}` : ""}.`),
     h("h2", {}, "Alerts"), alertTable(alerts.rows.slice(0, 12)),
   ];
+}
+
+// the reliability curve of the newest window that has labels; null where its scores are no probabilities
+async function curveOf(model, perf, metric, group) {
+  const at = perf.times.findLast((_, i) => (perf.series[metric]?.values[i] ?? null) !== null);
+  if (at === undefined) return null;
+  const found = (await get(["models", model, "scores"], { ...group, subject: "performance", from_ms: at, to_ms: at + 1, limit: 500 })).rows;
+  const curves = found.filter((s) => s.evidence?.reliability_curve).sort((a, b) => a.score.length - b.score.length);
+  return curves.length ? reliability(`Reliability, ${curves[0].score} ${number(curves[0].value)}, ${many(curves[0].rows, "labelled row")} of ${time(at)}`, curves[0].evidence.reliability_curve) : null;
 }
 
 function bestVersion(subjects) {
