@@ -31,11 +31,16 @@ def read_items(path: Path, features: list[str]) -> Catalogue:
     for column in (ITEM_ID, *features):
         if column not in there:
             raise FileProblem(f"{path}: no column {column!r}; it has {', '.join(sorted(there)[:40])}")
-    batches = list(read_batches(path, [ITEM_ID, *features])[0])
-    for at, batch in enumerate(batches):
+    batches, at = list[pa.RecordBatch](), 0
+    for batch in read_batches(path, [ITEM_ID, *features])[0]:
         for row, why in torn(batch).items():
-            raise FileProblem(f"{path}: row {sum(b.num_rows for b in batches[:at]) + row + 1}: {why}")
-    table = pa.Table.from_batches(batches).select([ITEM_ID, *features])
+            raise FileProblem(f"{path}: row {at + row + 1}: {why}")
+        batches.append(batch.select([ITEM_ID, *features]))
+        for mine, known in zip(batches[-1].schema, batches[0].schema, strict=True):
+            if mine.type != known.type:
+                raise FileProblem(f"{path}: row {at + 1}: {mine.name} is {mine.type}, must be {known.type} as in the rows before")
+        at += batch.num_rows
+    table = pa.Table.from_batches(batches)
     names: list[Any] = table.column(ITEM_ID).cast(pa.string()).to_pylist()
     if None in names:
         raise FileProblem(f"{path}: row {names.index(None) + 1} has no {ITEM_ID}")

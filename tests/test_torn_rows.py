@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from monitor import csv_rows
+from monitor.item_file import read_items
 from monitor.json_rows import JsonRows
 from monitor.tabular import read_batches
 from monitor.tabular_lists import FileProblem
@@ -207,3 +208,16 @@ def test_a_file_of_json_of_which_half_is_none_is_refused_with_the_first_line(pla
     path = json_file(place, [{"ts": START, "x": 1.0}, b"x", b"[1]"])
     code, out = command("reference", "build", "--model", "m", "--from", path, "-c", place / "c.yaml")
     assert code == 2 and f"{path}: 2 of the first 3 rows cannot be read, the first is row 1: not JSON" in out and FIX in out
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [([{"item_id": "a", "price": 1.5}, {"item_id": "b", "price": 2.5}, {"item_id": "c", "price": "w"}],
+      "row 3: price is string, must be double as in the rows before"),
+     ([{"item_id": "a", "price": 1.5}, {"item_id": "b", "price": 2.5}, b"{"], "row 3: not JSON: ")],
+    ids=["type", "no json"],
+)  # fmt: skip
+def test_a_file_of_items_is_whole_or_refused_with_the_row(tmp_path, lines, words):
+    with pytest.raises(FileProblem) as caught:
+        read_items(json_file(tmp_path, lines), ["price"])
+    assert words in str(caught.value)
