@@ -2,7 +2,10 @@
 
 The time in which the store was away counts for nothing: nobody listened. The clocks stand still and go on where they stood,
 so a store that fails again and again, each time before the idle timeout, does not keep the last windows open for ever. After it
-is back a partition gets a moment to say what it has.
+is back a partition gets a moment to say what it has: what came meanwhile is at the broker, and no client tells of it before a fetch.
+
+The moment starts anew with each failure. The store is asked at checkpoints, whose interval (5 s by default) is longer than the
+moment, so the last windows do close; while it fails at every checkpoint and these follow each other faster than that, they wait.
 """
 
 from __future__ import annotations

@@ -48,3 +48,17 @@ def test_a_store_that_fails_more_often_than_the_timeout_does_not_keep_windows_op
         idle.store_back(now + 0.3)
         now += 0.3
     raise AssertionError("never idle")
+
+
+def test_a_store_that_fails_at_every_checkpoint_does_not_keep_windows_open_for_ever():
+    """At checkpoints of the default interval, and the default timeout: idle when it has been silent so long, absences apart."""
+    idle, now, listened = Idleness(30_000), 0.0, 0.0
+    assert not idle.quiet(A, now)
+    while not idle.quiet(A, now):  # asked just before a checkpoint
+        assert listened < 40.0, "never idle"
+        idle.store_away(now)
+        idle.store_back(now + 3.0)
+        now += 3.0
+        assert not idle.quiet(A, now + GRACE_S - 0.1), "what came meanwhile is not read yet"
+        now, listened = now + 5.0, listened + 5.0
+    assert listened >= 30.0
