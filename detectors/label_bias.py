@@ -103,8 +103,12 @@ def _of_table(what: str, names: Sequence[str], table: Floats) -> Compared | None
     total = table.sum()
     expected = np.outer(table.sum(axis=1), table.sum(axis=0)) / total
     statistic = float(((table - expected) ** 2 / expected).sum())
-    shares = {v: [round(a / max(1.0, a + b), 4), int(a + b)] for v, (a, b) in zip(names, table.tolist(), strict=True)}
-    top = dict(sorted(shares.items(), key=lambda item: -item[1][1])[:10])
+    rows = table.sum(axis=1)
+    shown = np.sort(np.argsort(-rows, kind="stable")[:10])  # in the order of the cells
+    top = [
+        {"of": names[i], "labelled_share": round(float(table[i, 0] / max(1.0, rows[i])), 4), "rows": int(rows[i])}
+        for i in shown.tolist()
+    ]
     return Compared(
         what,
         math.sqrt(statistic / total),

@@ -93,8 +93,8 @@ def test_labels_that_depend_on_a_feature_are_a_warning_that_names_it(found):
     for window, feature in ((BIASED, "income"), (BY_REGION, "region")):
         row = scores[window, "", "labels", "label_bias"]
         assert (row["level"], row["evidence"]["of"]) == ("warn", feature) and row["value"] > 0.2
-    shares = list(scores[BIASED, "", "labels", "label_bias"]["evidence"]["labelled_share"].values())
-    assert min(s[0] for s in shares) < 0.4 and max(s[0] for s in shares) > 0.8
+    shares = list(scores[BIASED, "", "labels", "label_bias"]["evidence"]["labelled_share"])
+    assert min(s["labelled_share"] for s in shares) < 0.4 and max(s["labelled_share"] for s in shares) > 0.8
     for window in (0, 1, BROKEN):
         assert scores[window, "", "labels", "label_bias"]["value"] == 0.0
         assert scores[window, "", "labels", "label_bias_p"]["value"] > 0.001

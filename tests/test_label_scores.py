@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from detectors.labelled.value import value
 from monitor.cli import main
 from monitor.config import ConfigError, parse_config
 from monitor.custom import load_function
+from monitor.explained import print_evidence
 from tests.replayed import START, open_replay, replay_events, scores_of
 
 CONFIG = """
@@ -268,4 +270,14 @@ def test_limits_and_rules_may_name_a_metric_of_the_users_own():
 
 def test_evidence_of_bias_is_json():
     test = of_counts("x", {"a": 30, "b": 70}, {"a": 100, "b": 120})
-    assert json.loads(json.dumps(bias([test])[2]))["labelled_share"]["a"] == [0.3, 100]
+    first = json.loads(json.dumps(bias([test])[2]))["labelled_share"][0]
+    assert first == {"of": "a", "labelled_share": 0.3, "rows": 100}
+
+
+def test_the_share_of_labelled_rows_is_shown_beside_its_rows_and_not_as_a_change(capsys):
+    """As a pair of numbers it had read `0.3 -> 100`."""
+    test = of_counts("x", {"a": 30, "b": 70}, {"a": 100, "b": 120})
+    alert = {"model": "m", "version": "", "segment": "", "subject": "labels", "score": "label_bias", "status": "firing"}
+    print_evidence({"alert": {**alert, "value": 0.3, "threshold": 0.1, "rows": 100, "evidence": bias([test])[2]}, "history": []})
+    said = capsys.readouterr().out
+    assert "->" not in said and re.search(r"a +0\.3 +100", said)
