@@ -41,7 +41,7 @@ class PerformanceSummary(Tally):
             schema,
             sums=dict.fromkeys(task.sum_names(schema), 0.0),
             arrays={name: np.zeros(shape, dtype=np.int64) for name, shape in task.arrays(schema).items()},
-            exact=dict.fromkeys(task.exact, Fraction(0)),
+            exact=dict.fromkeys(task.exact(schema), Fraction(0)),
             parts=empty_parts(OUTCOME_PARTS, schema),
         )
 
@@ -73,6 +73,7 @@ class PerformanceSummary(Tally):
             self.arrays[name] += counts
         for name, whole in other.exact.items():
             self.exact[name] += whole
+        self.round_exact()
         merge_parts(self.parts, other.parts)
 
     def to_bytes(self) -> bytes:
@@ -106,9 +107,9 @@ class PerformanceSummary(Tally):
             if (same or name == "rows") and name in found:
                 out.sums[name] = found[name]
         if same:
-            out.exact |= (
-                _exact_before(schema, found) if exact is None else {n: Fraction(v) for n, v in exact.items() if n in out.exact}
-            )
+            out.exact |= _exact_before(schema, found)
+            out.exact |= {n: Fraction(v) for n, v in (exact or {}).items() if n in out.exact}
+            out.round_exact()
         at = 2
         for name, shape in shapes.items():
             if same and name in out.arrays:
@@ -125,8 +126,8 @@ class PerformanceSummary(Tally):
 
 
 def _exact_before(schema: Schema, sums: Mapping[str, float]) -> dict[str, Fraction]:
-    """Exact sums, from the rounded ones of a release that had no others."""
-    known = {name: sums.get(before, 0.0) for name, before in LABELLED[schema.task].exact.items()}
+    """Exact sums, from the rounded ones of a release that kept no others."""
+    known = {name: sums.get(before, 0.0) for name, before in LABELLED[schema.task].exact(schema).items()}
     return {name: Fraction(value) for name, value in known.items() if math.isfinite(value)}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import warnings
@@ -144,3 +145,34 @@ def test_a_summary_that_kept_rounded_sums_opens():
     opened = PerformanceSummary.from_bytes(old, REGRESSION)
     opened.merge(summary)
     assert scores(opened)["r2"].value == pytest.approx(scores(summary)["r2"].value, rel=1e-9)
+
+
+@pytest.mark.parametrize("wrong", [1e4, 1e6, 1e11, 1e40])
+@pytest.mark.parametrize("task", ["regression", "quantile"])
+def test_a_far_label_that_is_corrected_leaves_nothing_behind(task, wrong):
+    """A label in the wrong unit is taken back: every metric is that of the rows that never had it."""
+    rng = np.random.default_rng(7)
+    schema = Schema((), (), task, quantiles=(0.1, 0.9), vectors={"quantiles": 2} if task == "quantile" else {})
+    truth, predicted = rng.normal(10.0, 3.0, 60), rng.normal(10.0, 3.0, 60)
+    forecast = np.stack([predicted - 3.0, predicted + 3.0], axis=1)
+
+    def counted(*pieces):
+        whole = PerformanceSummary.empty(schema)
+        for at, values, weight in pieces:
+            piece = PerformanceSummary.empty(schema)
+            rows = outcomes(len(at), score=predicted[at], value=values, quantiles=forecast[at])
+            piece.add(dataclasses.replace(rows, weight=np.full(len(at), weight)))
+            whole.merge(PerformanceSummary.from_bytes(piece.to_bytes(), schema))
+        return {m.name: (m.value, m.low, m.high) for m in whole.metrics()}
+
+    all_rows, few = np.arange(60), np.array([3, 17])
+    mistaken = truth.copy()
+    mistaken[few] = wrong * rng.normal(size=2)
+    calm = counted((all_rows, truth, 1))
+    corrected = counted((all_rows, mistaken, 1), (few, mistaken[few], -1), (few, truth[few], 1))
+    assert corrected.keys() == calm.keys()
+    for name, ends in calm.items():
+        near = 1e-3 if name == "r2" else 1e-6  # its interval is of fourth powers
+        assert corrected[name][0] == pytest.approx(ends[0], rel=1e-6) and corrected[name] == pytest.approx(
+            ends, rel=near, nan_ok=True
+        ), name

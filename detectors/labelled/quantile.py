@@ -131,4 +131,8 @@ def _means(schema: Schema) -> tuple[str, ...]:
     return ("pinball", "crps", "interval_width", *of_levels)
 
 
-QUANTILE = Task(add, metrics, _means, ("inside", "crossed"), lambda schema: {PIT: (len(schema.quantiles) + 1,)})
+def _exact(schema: Schema) -> dict[str, str]:
+    return {of: of for name in _means(schema) for of in (name, f"{name}_sq")}
+
+
+QUANTILE = Task(add, metrics, _means, ("inside", "crossed"), lambda schema: {PIT: (len(schema.quantiles) + 1,)}, _exact)

@@ -18,7 +18,7 @@ from detectors.columns import Floats, Ints, Outcomes
 from detectors.float_cells import CELLS, HIGH, LEAST, LOW, MOST, cell_of, folded, quantile
 from detectors.labelled.intervals import NONE, logarithmic, skewed, student
 from detectors.labelled.orders import quantile_and_interval
-from detectors.labelled.tally import Metric, Tally, Task, mean_of, undefined
+from detectors.labelled.tally import Metric, Tally, Task, exact_sum, mean_of, square, undefined
 
 ERROR_LEVELS = {"error_p05": 0.05, "error_p50": 0.5, "error_p95": 0.95}
 LONG = 10.0  # the 95 % quantile of sizes over their median, an index of the tail (Crow and Siddiqui 1967); 2.9 of a normal, 4.3 of Laplace
@@ -26,6 +26,10 @@ TRUTH = "truth"  # the labels by cell: for target drift
 # exact sums of powers of the truth, and of the squared error times them; what stood for them before
 POWERS = {"y1": "value", "y2": "value_sq", "y3": "value_cube", "y4": "value_fourth",
           "e2": "sq_error", "e2y1": "sq_error_value", "e2y2": "sq_error_value_sq"}  # fmt: skip
+ROUNDING = 1e-9
+FAR, ALONE = 2.0**12, 1000  # times the median size; so many rows of a batch are added one by one
+MEANS = ("abs_error", "sq_error", "error", "percent", "symmetric")
+EXACT = POWERS | {of: of for name in MEANS for of in (name, f"{name}_sq")}
 
 
 def add(tally: Tally, o: Outcomes) -> None:
@@ -47,7 +51,8 @@ def add(tally: Tally, o: Outcomes) -> None:
     some = truth != 0.0
     tally.count_rows(weight[some], "percent_rows")
     with np.errstate(over="ignore"):
-        tally.add_values("percent", size[some] / np.abs(truth[some]), weight[some])
+        percent = np.minimum(size[some] / np.abs(truth[some]), MOST)
+    tally.add_values("percent", percent, weight[some])
     both = np.abs(truth) + np.abs(predicted)
     tally.add_values("symmetric", np.divide(2.0 * size, both, out=np.zeros_like(size), where=both > 0), weight)
     tally.count("errors", (cell_of(error),), weight)
@@ -55,15 +60,31 @@ def add(tally: Tally, o: Outcomes) -> None:
 
 
 def _add_powers(tally: Tally, truth: Floats, squared: Floats, weight: Ints) -> None:
-    """Sums about zero, made without rounding from sums about the rows' own mean: what is lost is lost of the spread alone."""
+    """Sums about zero. Those that R2 is made of have no rounding, so that a far row that is taken back leaves nothing behind; of the others,
+    for its interval, which come from sums about the rows' own mean, what is lost is lost of the spread alone. Far rows, and those that
+    are taken back, are added one by one there."""
+    size = np.abs(truth) + np.sqrt(squared)
+    alone = (weight < 0) | (size > FAR * np.median(size))
+    if 0 < alone.sum() <= ALONE:
+        for i in np.flatnonzero(alone).tolist():
+            _add_centred(tally, truth[i : i + 1], squared[i : i + 1], weight[i : i + 1])
+        truth, squared, weight = truth[~alone], squared[~alone], weight[~alone]
+    if len(truth):
+        _add_centred(tally, truth, squared, weight)
+
+
+def _add_centred(tally: Tally, truth: Floats, squared: Floats, weight: Ints) -> None:
     centre = float(truth.mean())
     off = truth - centre
-    s0, s1, s2, s3, s4 = (Fraction(float((weight * off**k).sum())) for k in range(5))
-    t0, t1, t2 = (Fraction(float((weight * squared * off**k).sum())) for k in range(3))
-    c = Fraction(centre)
+    c, s0 = Fraction(centre), int(weight.sum())
+    y1, y2 = exact_sum(truth, weight), sum((exact_sum(part, weight) for part in square(truth)), Fraction(0))
+    s1, s2 = y1 - c * s0, y2 - c * (2 * y1 - c * s0)
+    s3, s4 = (Fraction(float((weight * off**k).sum())) for k in (3, 4))
+    t0 = exact_sum(squared, weight)
+    t1, t2 = (Fraction(float((weight * squared * off**k).sum())) for k in (1, 2))
     found = {
-        "y1": s1 + c * s0,
-        "y2": s2 + c * (2 * s1 + c * s0),
+        "y1": y1,
+        "y2": y2,
         "y3": s3 + c * (3 * s2 + c * (3 * s1 + c * s0)),
         "y4": s4 + c * (4 * s3 + c * (6 * s2 + c * (4 * s1 + c * s0))),
         "e2": t0,
@@ -169,18 +190,24 @@ def _r2(tally: Tally, n: int) -> Metric:
     variance = of_error**2 * (tally.sums["sq_error_sq"] / n - a * a) + of_spread**2 * (fourth - spread**2)
     variance += 2.0 * of_error * of_spread * (both - a * spread)
     left = a / spread
-    if n < 2 or left <= 0.0:
+    possible = _may_be(fourth, spread**2, n * spread**2) and _may_be(both, 0.0, n * a * spread)
+    if n < 2 or left <= 0.0 or not possible:
         return Metric("r2", 1.0 - left, *NONE, n)
     error, skewness = math.sqrt(max(0.0, variance) / (n - 1)), _skewness(tally, 2)
     low, high = logarithmic(left, error, student(n - 1)) if math.isnan(skewness) else skewed(left, error, skewness, n)
     return Metric("r2", 1.0 - left, min(1.0 - high, 1.0 - left), min(1.0, max(1.0 - low, 1.0 - left)), n)
 
 
+def _may_be(moment: float, least: float, most: float) -> bool:
+    """Whether a sum's rounding, of far rows that were taken back, has left something that can be."""
+    return least - ROUNDING * most <= moment <= most * (1.0 + ROUNDING)
+
+
 REGRESSION = Task(
     add,
     metrics,
-    lambda schema: ("abs_error", "sq_error", "error", "percent", "symmetric"),
+    lambda schema: MEANS,
     ("percent_rows", "beyond"),
     lambda schema: {"errors": (CELLS,), TRUTH: (CELLS,)},
-    POWERS,
+    lambda schema: EXACT,
 )

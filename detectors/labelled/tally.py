@@ -19,6 +19,8 @@ from detectors.labelled.folding import Pairs, added, keeps_name
 from detectors.labelled.intervals import Range, mean_interval
 
 TOLERANCE = 1e-6  # a probability may be so far below 0 or above 1
+HALF_BITS = 26  # of a mantissa, summed apart
+SPLIT = 2.0**27 + 1.0
 DENSE = 65_536  # pairs of values that are counted in an array of all of them
 
 
@@ -59,9 +61,19 @@ class Tally:
 
     def add_values(self, name: str, values: npt.NDArray[Any], weight: Ints) -> None:
         """A sum and, as NAME_sq, the sum of squares: what a mean and its interval need. Shapes (n,)."""
+        if name in self.exact:
+            for of, parts in ((name, values), (name + "_sq", values * values)):
+                self.exact[of] += exact_sum(parts, weight)
+                self.sums[of] = float(self.exact[of])
+            return
         weighted = weight * values.astype(np.float64)
         self.sums[name] += float(weighted.sum())
         self.sums[name + "_sq"] += float((weighted * values).sum())
+
+    def round_exact(self) -> None:
+        """Sums that are kept without rounding too, as floats."""
+        for name in self.exact.keys() & self.sums.keys():
+            self.sums[name] = float(self.exact[name])
 
     def count(self, name: str, index: tuple[npt.NDArray[Any], ...], weight: Ints) -> None:
         """Add weights to the array's elements at index: arrays that broadcast to one shape with weight."""
@@ -110,11 +122,39 @@ class Task:
     means: Callable[[Schema], tuple[str, ...]]
     sums: tuple[str, ...] = ()
     arrays: Callable[[Schema], dict[str, tuple[int, ...]]] = lambda schema: {}
-    exact: Mapping[str, str] = field(default_factory=dict)
+    exact: Callable[[Schema], Mapping[str, str]] = lambda schema: {}
 
     def sum_names(self, schema: Schema) -> tuple[str, ...]:
         means = self.means(schema)
         return ("rows", *means, *(f"{m}_sq" for m in means), *self.sums)
+
+
+def exact_sum(values: npt.NDArray[Any], weight: Ints) -> Fraction:
+    """The sum of weight x values, finite, shapes (n,), without rounding: a great value that is taken back leaves nothing behind.
+
+    Halves of the mantissas, 27 and 26 bits, are added up by exponent; floats hold their sums for up to 2^26 rows.
+    """
+    if not len(values):
+        return Fraction(0)
+    mantissa, exponent = np.frexp(values.astype(np.float64))
+    whole = np.ldexp(mantissa, 53).astype(np.int64)
+    least = int(exponent.min())
+    place = exponent - least
+    high, low = (np.bincount(place, weights=half * weight) for half in (whole >> HALF_BITS, whole & ((1 << HALF_BITS) - 1)))
+    total = 0
+    for at in np.flatnonzero((high != 0) | (low != 0)).tolist():
+        total += ((int(high[at]) << HALF_BITS) + int(low[at])) << at
+    shift = least - 53
+    return Fraction(total << shift) if shift >= 0 else Fraction(total, 1 << -shift)
+
+
+def square(values: Floats) -> tuple[Floats, Floats]:
+    """Two numbers each, that add up to the square without rounding (Dekker 1971); below 2^400."""
+    top = values * SPLIT
+    high = top - (top - values)
+    low = values - high
+    whole = values * values
+    return whole, ((high * high - whole) + 2.0 * high * low) + low * low
 
 
 def probable(tally: Tally, score: Floats, there: Bools, weight: Ints) -> Bools:
