@@ -67,13 +67,10 @@ def pair_drift(subject: str, pair: Pair, kind: str, name: str, choice: Choice) -
 
 def _values(pair: Pair, name: str) -> tuple[dict[str, float], dict[str, object]]:
     """The value and its p-value, NaN where a function raised; and why it did."""
-    functions = _FUNCTIONS[name]
+    statistic = STATISTICS[name]
     try:
-        return {score: function(pair) for score, function in functions}, {}
+        if statistic.p_value is None:
+            return {name: statistic.value(pair)}, {}
+        return {name: statistic.value(pair), f"{name}_p": statistic.p_value(pair)}, {}
     except NUMERIC_ERRORS as error:
-        return {score: math.nan for score, _ in functions}, why_failed(error)
-
-
-_FUNCTIONS = {
-    name: ((name, s.value),) if s.p_value is None else ((name, s.value), (f"{name}_p", s.p_value)) for name, s in STATISTICS.items()
-}
+        return dict.fromkeys((name,) if statistic.p_value is None else (name, f"{name}_p"), math.nan), why_failed(error)
