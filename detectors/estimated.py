@@ -41,6 +41,8 @@ from detectors.usual import Influences, Usual, binary_influences, evidence_of, m
 
 CALIBRATION_LIMIT = 0.05
 BINARY = ("accuracy", "precision", "recall", "f1", "specificity", "roc_auc")
+OF_LABELS = BINARY[:-1]
+UNLABELLED = "the events carry scores alone: without a predicted label there is nothing to be right or wrong"
 MULTICLASS = ("accuracy", "precision", "recall", "f1")
 
 
@@ -86,6 +88,8 @@ def score_estimated(
         worth_usual = class_usual(money, before, cells.counts, chances, mistaken.at, mistaken.shares)
     valued = expected_value(expected, money, worth, known)
     found_scores = with_bands(values, errors, rows, profile.name, realised, usual=usual)
+    if reference.task == "binary" and "accuracy" not in values:
+        found_scores += without_estimate(OF_LABELS, UNLABELLED, rows, profile.name)
     return [error, *found_scores, *value_scores(valued, rows, profile.name, realised, worth_usual)]
 
 

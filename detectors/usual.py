@@ -94,7 +94,8 @@ def binary_influences(reference: Ints, probability: Floats) -> Influences | None
     total = counts.sum(axis=0)
     values = binary_metrics(expected, (total * (1.0 - probability), total * probability))
     influence = {}
-    for name, slope in _slopes(expected / n).items():
+    slopes = _slopes(expected / n) if known.any() else {}  # events of a score alone have no confusion
+    for name, slope in slopes.items():
         of_rows = np.zeros(counts.shape)
         of_rows[[NEGATIVE, POSITIVE]] = slope[:, :1] * (1.0 - probability) + slope[:, 1:] * probability
         influence[name] = of_rows

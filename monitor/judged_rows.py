@@ -121,7 +121,10 @@ def of_performance(
     if before is None or now is None or now.rows <= 0:
         return
     if score.name == "accuracy":
-        item = _share(group, at, score, _right(now), now.rows, _right(before), before.rows, "below", part, calibration)
+        rows, all_before = (sum(side.confusion.values()) for side in (now, before))  # of a score alone nothing is right or wrong
+        if rows <= 0 or all_before <= 0:
+            return
+        item = _share(group, at, score, _right(now), rows, _right(before), all_before, "below", part, calibration)
         item.needs_past = False  # labels are not remembered
         if foreign(part) and not reference.has_segment(part):
             item.settled = item.settled or "the reference has no labels of this segment"

@@ -128,3 +128,32 @@ def test_scores_without_a_predicted_label_have_the_metrics_of_scores(tmp_path):
         row = found["performance", name]
         assert (row["value"], row["level"]) == (None, "unsure") and "scores alone" in row["evidence"]["reason"]
     assert found["labels", "coverage"]["value"] == 1.0 and found["labels", "unusable"]["value"] == 0.0
+
+
+def test_scores_alone_are_judged_and_estimated_as_scores_and_nothing_is_said_of_labels(tmp_path):
+    rng = np.random.default_rng(4)
+
+    def drawn(n):
+        score = 1.0 / (1.0 + np.exp(-rng.normal(-1.0, 1.5, n)))
+        return score, rng.random(n) < score
+
+    value = '\n    performance: {value: {"1": {"0": -5.0, "1": 9.0}}}'
+    cfg, store = open_replay(tmp_path, MODEL % (BINARY + value))
+    score, y = drawn(2000)
+    pd.DataFrame({"x": score, "prediction.score": score, "label": np.array(["0", "1"])[y * 1]}).to_parquet(tmp_path / "r.parquet")
+    list(build_reference(cfg, store, "m", tmp_path / "r.parquet", (), True))
+    score, y = drawn(400)
+    events = [
+        {"event_id": str(i), "ts": START + i, "model": "m", "features": {"x": float(s)}, "prediction": {"score": float(s)}}
+        for i, s in enumerate(score)
+    ]
+    replay_events(
+        cfg, store, tmp_path, events, [{"event_id": str(i), "label": "01"[int(v)], "label_ts": START} for i, v in enumerate(y)]
+    )
+    found = {key[2:]: row for key, row in scores_of(store).items() if key[:2] == (0, "")}
+    store.close()
+    assert not [key for key in found if key[0] == "analysis"]
+    for subject in ("performance", "estimated_performance"):
+        assert found[subject, "roc_auc"]["value"] == pytest.approx(metrics.roc_auc_score(y, score), abs=0.05)
+        row = found[subject, "accuracy"]
+        assert (row["value"], row["level"]) == (None, "unsure") and "scores alone" in row["evidence"]["reason"]
