@@ -184,7 +184,7 @@ def _streaks(members: list[_Member]) -> None:
     alike: dict[tuple[int, float], list[_Member]] = {}
     for member in members:
         item = member.item
-        if item.waits and item.past is None and not item.settled:  # it is looked at, and cannot alarm
+        if item.held and item.past is None and not item.settled:  # it is looked at, and cannot alarm
             member.chance = 1.0
         elif member.windows > 1 and not math.isnan(member.probability):
             alike.setdefault((member.windows, member.rho), []).append(member)
@@ -203,7 +203,7 @@ def _streak(single: float, windows: int, rho: float) -> float:
 def _finding(member: _Member, breach: float, warn: float) -> Finding:
     item = member.item
     rule = f"calibrated {item.score.name}"
-    held = bool(item.waits)
+    held = item.held
     if item.past is not None or held:
         rule += f", {item.basis}"
     elif item.table is None or item.needs_past:
